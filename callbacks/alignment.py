@@ -1,0 +1,165 @@
+"""Scores of every evaluation: to TensorBoard as curves, to checkpoint monitors, and to `alignment.jsonl`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torchmetrics import MetricCollection
+from typing_extensions import override
+
+from callbacks import metrics
+from callbacks.evaluation import EvaluationCallback
+from callbacks.files import write_text
+from callbacks.judges import ClipJudge
+from callbacks.metrics import Estimate, LeakRateAmong, MeanOverReferences
+from callbacks.scores import UnitFeatures
+from callbacks.tensorboard import add_layout
+from lightning_modules.outputs import Generations
+
+_SCORES = {
+    "alignment/text": metrics.TextAlignment,
+    "alignment/image": metrics.ImageAlignment,
+    "alignment/content": metrics.ContentAlignment,
+    "alignment/style_difference": metrics.StyleDifference,
+    "leakage/leaked": metrics.LeakRate,
+    "published/fidelity": metrics.Fidelity,
+    "published/style_score": metrics.StyleScore,
+    "published/leakage_score": metrics.LeakageScore,
+}
+_AMONG, _MASKED = "leakage/leaked_among_all", "mask/share_masked"
+
+
+class AlignmentScores(EvaluationCallback):
+    """Scores the pictures of each evaluation with one judge, with 95 % intervals over the style references.
+
+    Args:
+        judge: the CLIP that scores; default the miniature's.
+        contents: content prompts ("A dog") among which a leak to the reference's own one is the stricter
+            score `leakage/leaked_among_all`; default those of the datamodule's references. Without any that
+            score is left out.
+        constant_steps: training steps at which the scores of a tuning-free method are logged too, all the
+            same: a constant line over the curves of the trained ones. None logs at the evaluated step only.
+        suffix: appended to each tag, such as "_vit_h14" for a second judge beside the first.
+    """
+
+    def __init__(
+        self,
+        judge: ClipJudge | None = None,
+        contents: Sequence[str] | None = None,
+        constant_steps: list[int] | None = None,
+        suffix: str = "",
+    ) -> None:
+        super().__init__()
+        self.judge = judge or ClipJudge()
+        self.contents, self.constant_steps, self.suffix = contents, constant_steps, suffix
+        self._scores = MetricCollection({})
+        self._masked = MeanOverReferences()
+
+    @property
+    def state_key(self) -> str:
+        """Keeps two instances with two judges apart."""
+        return self._generate_state_key(judge=self.judge.name, suffix=self.suffix)
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Name the judge among the run's hyper-parameters, and lay TensorBoard's custom page out."""
+        for logger in trainer.loggers:
+            logger.log_hyperparams({f"judge{self.suffix}": self.judge.name})
+        add_layout(trainer)
+
+    @override
+    def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Load the judge to the module's device and start with empty metrics."""
+        self.judge.to(pl_module.device)
+        classes: dict[str, Any] = {tag: metric() for tag, metric in _SCORES.items()}
+        contents = self.contents if self.contents is not None else _known_contents(trainer)
+        if contents:
+            classes[_AMONG] = LeakRateAmong(self.judge.text_features(sorted(set(contents))))
+        # Compute groups would merge scores that happen to agree on the first batch.
+        self._scores = MetricCollection(classes, compute_groups=False).to(pl_module.device)
+        self._masked = MeanOverReferences().to(pl_module.device)
+
+    @override
+    def add(self, generations: Generations) -> None:
+        """Score one batch."""
+        references = torch.tensor([job.reference.index for job in generations.jobs])
+        self._scores.update(features=self._features(generations), references=references)
+        if generations.share_masked is not None:
+            self._masked.update(generations.share_masked, references)
+
+    @override
+    def finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log all scores and write this evaluation's line."""
+        estimates: dict[str, Estimate] = self._scores.compute()
+        # Together: a rank without pictures must not stay out of what the others gather.
+        if trainer.strategy.reduce_boolean_decision(self._masked.update_called, all=False):
+            estimates[_MASKED] = self._masked.compute()
+        for step in sorted({self.step(trainer), *(self.constant_steps or [])}):
+            for logger in trainer.loggers:
+                logger.log_metrics(_curves(estimates, self.suffix), step=step)
+        # The trainer's own log feeds monitors and the table; the loggers have the values at the right steps.
+        means = {f"{tag}{self.suffix}": estimate.mean for tag, estimate in estimates.items()}
+        pl_module.log_dict(
+            means, logger=False, on_step=False, on_epoch=True, sync_dist=trainer.world_size > 1
+        )
+        log_dir = trainer.log_dir  # a broadcast: on every rank
+        if trainer.is_global_zero and log_dir is not None:
+            replace_line(Path(log_dir) / "alignment.jsonl", self._line(trainer, pl_module, estimates))
+        for logger in trainer.loggers:
+            logger.save()
+
+    def _features(self, generations: Generations) -> UnitFeatures:
+        jobs = generations.jobs
+        return UnitFeatures(
+            generated=self.judge.image_features(generations.images),
+            reference=self.judge.reference_features(generations.references),
+            content=self.judge.text_features([job.reference.content_prompt for job in jobs]),
+            prompt=self.judge.text_features([job.prompt for job in jobs]),
+        )
+
+    def _line(
+        self, trainer: Trainer, pl_module: LightningModule, estimates: dict[str, Estimate]
+    ) -> dict[str, Any]:
+        first = next(iter(estimates.values()))
+        return {
+            "method": pl_module.name,
+            "judge": self.judge.name,
+            "stage": "test" if trainer.testing else "validate",
+            "step": self.step(trainer),
+            "constant_steps": self.constant_steps,
+            "scores": {tag: estimate.mean for tag, estimate in estimates.items()},
+            "intervals": {tag: [estimate.low, estimate.high] for tag, estimate in estimates.items()},
+            "images": sum(first.counts),
+            "references": first.references,
+            "images_by_reference": first.counts,
+            "means_by_reference": {tag: estimate.means for tag, estimate in estimates.items()},
+            "settings": pl_module.settings,
+        }
+
+
+def replace_line(path: Path, line: dict[str, Any]) -> None:
+    """Add `line` to the JSON lines of `path`, in place of one of the same method, judge, stage and step."""
+    lines = [json.loads(old) for old in path.read_text().splitlines()] if path.exists() else []
+    kept = [old for old in lines if _identity(old) != _identity(line)]
+    write_text(path, "".join(json.dumps(entry) + "\n" for entry in [*kept, line]))
+
+
+def _identity(line: dict[str, Any]) -> tuple[Any, ...]:
+    return line["method"], line["judge"], line["stage"], line["step"]
+
+
+def _curves(estimates: dict[str, Estimate], suffix: str) -> dict[str, float]:
+    """Each score with its interval, by tag."""
+    curves: dict[str, float] = {}
+    for tag, estimate in estimates.items():
+        name = f"{tag}{suffix}"
+        curves |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return curves
+
+
+def _known_contents(trainer: Trainer) -> list[str]:
+    """Content prompts that the datamodule says its references can have."""
+    return list(getattr(trainer.datamodule, "content_prompts", []))  # type: ignore[attr-defined]

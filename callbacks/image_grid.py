@@ -1,0 +1,139 @@
+"""One picture an evaluation: references in rows, the result of each prompt in columns."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from PIL import Image, ImageDraw, ImageFont
+from typing_extensions import override
+
+from callbacks.evaluation import EvaluationCallback
+from callbacks.files import to_pil, write_png
+from callbacks.tensorboard import writers
+from lightning_modules.outputs import Generations
+
+_MARGIN, _LINE, _FONT_SIZE = 4, 18, 13
+
+
+class Row(NamedTuple):
+    """One style reference and its results, all as cells of the grid's size."""
+
+    order: tuple[int, int]  # where the evaluation met the reference first: (batch, place in the global batch)
+    reference: Image.Image
+    results: dict[str, Image.Image]  # by prompt
+
+
+class ImageGrid(EvaluationCallback):
+    """Shows the first references of each evaluation, in TensorBoard and as `<log_dir>/grids/step_000400.png`.
+
+    Args:
+        references: rows, at least 1; the evaluation's order already spreads over contents and styles.
+        cell: side of one picture in the grid, in pixels; smaller pictures are enlarged without smoothing.
+    """
+
+    def __init__(self, references: int = 6, cell: int = 128) -> None:
+        super().__init__()
+        if references < 1 or cell < 1:
+            raise ValueError(
+                f"`references` and `cell` must be at least 1, got {references} and {cell}: leave this "
+                "callback out of the configuration to draw no grid."
+            )
+        self.references, self.cell = references, cell
+        self._rows: dict[int, Row] = {}
+        self._batches = 0
+        self._rank, self._ranks = 0, 1
+
+    @override
+    def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an empty grid."""
+        self._rows, self._batches = {}, 0
+        self._rank, self._ranks = trainer.global_rank, trainer.world_size
+
+    @override
+    def add(self, generations: Generations) -> None:
+        """Keep the pictures of the first references, first sample each."""
+        for place, job in enumerate(generations.jobs):
+            index = job.reference.index
+            if index not in self._rows and len(self._rows) < self.references:
+                order = (self._batches, place * self._ranks + self._rank)
+                self._rows[index] = Row(order, fit(generations.references[place], self.cell), {})
+            if index in self._rows and job.prompt not in self._rows[index].results:
+                picture = to_pil(generations.images[place : place + 1])[0]
+                self._rows[index].results[job.prompt] = fit(picture, self.cell)
+        self._batches += 1
+
+    @override
+    def finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the grid, save it and show it in TensorBoard."""
+        rows = merge_rows(_from_all_ranks(self._rows), self.references)
+        log_dir, step = trainer.log_dir, self.step(trainer)  # `log_dir` is a broadcast: on every rank
+        if not trainer.is_global_zero or not rows:
+            return
+        stage = "test" if trainer.testing else ""
+        grid = draw_grid(rows, title=f"{pl_module.name}, step {step}", cell=self.cell)
+        if log_dir is not None:
+            name = "_".join(filter(None, [stage, f"step_{step:06d}.png"]))
+            write_png(Path(log_dir) / "grids" / name, grid)
+        for writer in writers(trainer):
+            tag = "/".join(filter(None, ["grid", stage]))
+            writer.add_image(tag, np.asarray(grid), global_step=step, dataformats="HWC")
+
+
+def _from_all_ranks(rows: dict[int, Row]) -> list[dict[int, Row]]:
+    """The rows that each rank saw; small pictures, few of them."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [rows]
+    gathered: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, rows)
+    return gathered
+
+
+def merge_rows(parts: Sequence[dict[int, Row]], count: int) -> list[Row]:
+    """The `count` rows that the evaluation met first, each with the results of all ranks."""
+    merged: dict[int, Row] = {}
+    for part in parts:
+        for index, row in part.items():
+            known = merged.get(index, row)
+            merged[index] = row._replace(
+                order=min(known.order, row.order), results={**row.results, **known.results}
+            )
+    return sorted(merged.values(), key=lambda row: row.order)[:count]
+
+
+def fit(image: Image.Image, cell: int) -> Image.Image:
+    """`image` in `cell` x `cell` pixels, centred on white; enlarged by repeating pixels, shrunk smoothly."""
+    scale = cell / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    method = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    canvas = Image.new("RGB", (cell, cell), "white")
+    canvas.paste(image.convert("RGB").resize(size, method), ((cell - size[0]) // 2, (cell - size[1]) // 2))
+    return canvas
+
+
+def draw_grid(rows: Sequence[Row], title: str, cell: int = 128) -> Image.Image:
+    """Picture of `rows`: the reference, then one column a prompt, under the prompts' words and a title."""
+    prompts = list(dict.fromkeys(prompt for row in rows for prompt in row.results))
+    pitch, top = cell + _MARGIN, 2 * _LINE + _MARGIN
+    canvas = Image.new("RGB", (_MARGIN + pitch * (1 + len(prompts)), top + pitch * len(rows)), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_FONT_SIZE)
+    draw.text((_MARGIN, 1), shorten(title, canvas.width - 2 * _MARGIN, font), fill="black", font=font)
+    for column, label in enumerate(["reference", *prompts]):
+        left = _MARGIN + column * pitch
+        draw.text((left, _LINE), shorten(label, cell, font), fill="black", font=font)
+        for number, row in enumerate(rows):
+            picture = row.reference if column == 0 else row.results.get(label)
+            if picture is not None:
+                canvas.paste(picture, (left, top + number * pitch))
+    return canvas
+
+
+def shorten(label: str, width: int, font: Any) -> str:
+    """`label`, cut with an ellipsis to at most `width` pixels in `font`."""
+    if font.getlength(label) <= width:
+        return label
+    while label and font.getlength(label + "...") > width:
+        label = label[:-1]
+    return label + "..."

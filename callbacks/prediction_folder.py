@@ -1,0 +1,135 @@
+"""A folder of generated pictures: names without collisions, a line of JSON a picture, one setting."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from callbacks.files import cannot_write, digest, slug, write_png, write_text
+from lightning_modules.outputs import Job
+
+_MISSING = "(absent)"
+
+
+class Picture(NamedTuple):
+    """One generated picture and what is said about it in its line."""
+
+    name: str
+    image: Image.Image
+    line: dict[str, Any]
+
+
+class PredictionFolder:
+    """PNG files beside `generations-<rank>.jsonl` and `settings.json`.
+
+    A picture is finished once its line stands, and the line is written after the picture: a run that stops in
+    between does the picture again.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock = Lock()
+
+    def open(self, settings: dict[str, Any]) -> set[str]:
+        """Make the folder ready for `settings`, and return the names of the pictures that are finished in it.
+
+        Raises:
+            ValueError: if the pictures in it were made with other settings.
+            OSError: if it cannot be written.
+        """
+        known = self.path / "settings.json"
+        if known.exists():
+            self._check(json.loads(known.read_text()), json.loads(json.dumps(settings)))
+        write_text(known, json.dumps(settings, indent=2) + "\n")
+        for unfinished in self.path.glob(".*.tmp"):
+            unfinished.unlink()
+        return {
+            line["file"]
+            for file in sorted(self.path.glob("generations-*.jsonl"))
+            for line in self._clean(file)
+        }
+
+    def write(self, picture: Picture, rank: int) -> None:
+        """Write a picture and then its line; safe to call from several threads."""
+        write_png(self.path / picture.name, picture.image)
+        lines = self.path / f"generations-{rank}.jsonl"
+        try:
+            with self._lock, open(lines, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"file": picture.name, **picture.line}) + "\n")
+        except OSError as error:
+            raise cannot_write(lines, error) from error
+
+    def _check(self, there: dict[str, Any], now: dict[str, Any]) -> None:
+        old, new = dict(_flat(there)), dict(_flat(now))
+        differences = [
+            f"`{key}` is {new.get(key, _MISSING)!r} and was {old.get(key, _MISSING)!r}"
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key, _MISSING) != new.get(key, _MISSING)
+        ]
+        if differences:
+            raise ValueError(
+                f"`folder`: the pictures in `{self.path}` were made with other settings: "
+                f"{'; '.join(differences)}. Nothing was changed there. Give another `folder` to the "
+                "prediction writer, or remove this one."
+            )
+
+    def _clean(self, file: Path) -> list[dict[str, Any]]:
+        """The lines of finished pictures; the others (cut off, or their picture removed) leave the file."""
+        texts = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = [line for text in texts if (line := _parsed(text)) and self._holds(line["file"])]
+        if len(lines) < len(texts):
+            write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
+        return lines
+
+    def _holds(self, name: str) -> bool:
+        picture = self.path / name
+        return picture.is_file() and picture.stat().st_size > 0
+
+
+def picture_name(job: Job, method: str) -> str:
+    """File name of a job's picture: readable, safe on every file system, and different for different jobs.
+
+    Words are shortened to what file systems take; the last part, a fingerprint of the whole job, keeps apart
+    what looks the same after that.
+    """
+    reference = job.reference
+    exact = json.dumps([reference.key, reference.index, job.prompt, job.sample, job.seed, method])
+    words = [
+        reference.content,
+        reference.style,
+        f"{reference.index:05d}",
+        job.prompt,
+        method,
+        f"seed{job.seed}",
+    ]
+    return "__".join([*map(slug, words), digest(exact.encode(), size=4)]) + ".png"
+
+
+def job_line(job: Job) -> dict[str, Any]:
+    """A job as JSON."""
+    return {
+        "reference": job.reference._asdict(),
+        "prompt": job.prompt,
+        "sample": job.sample,
+        "seed": job.seed,
+    }
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return line if isinstance(line, dict) and "file" in line else None
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted key."""
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

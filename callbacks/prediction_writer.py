@@ -1,0 +1,145 @@
+"""Writes predictions as they come, and lets a second run generate only what is missing."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
+from typing_extensions import override
+
+from callbacks.files import slug, to_pil
+from callbacks.prediction_folder import Picture, PredictionFolder, job_line, picture_name
+from lightning_modules.outputs import GenerationModule, Generations, Job
+
+
+class PredictionWriter(Callback):
+    """Writes each generated picture as PNG with a line of JSON, and skips those that lie there already.
+
+    Args:
+        folder: where to; default `outputs/predict/<method>`. One folder holds one method with one setting.
+        threads: PNG files written at a time, while the next batch is being generated.
+    """
+
+    def __init__(self, folder: str | None = None, threads: int = 4) -> None:
+        super().__init__()
+        if threads < 1:
+            raise ValueError(
+                f"`threads` must be at least 1, got {threads}: give 1 to write one file at a time."
+            )
+        self.folder, self.threads = folder, threads
+        self._finished: set[str] | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._pending: list[Future[None]] = []
+        self._skipped: set[str] = set()
+        self._written = 0
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ask the datamodule for missing pictures only.
+
+        The folder is looked at when the first job is asked for: by then the trained weights, which belong to
+        its settings, are loaded.
+        """
+        if stage != "predict":
+            return
+        self._module = cast(GenerationModule, pl_module)
+        self._finished, self._pending, self._skipped, self._written = None, [], set(), 0
+        self._folder = PredictionFolder(self.folder or Path("outputs", "predict", slug(self._module.name)))
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]
+        if hasattr(datamodule, "keep_jobs"):
+            datamodule.keep_jobs(lambda job: not self._is_finished(trainer, job))
+
+    @override
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the threads."""
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="png")
+
+    @override
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Hand a batch to the threads, once the batch before is on disk; an error there stops the run."""
+        assert self._pool is not None
+        self._wait()
+        for picture in self._pictures(trainer, outputs):
+            self._pending.append(self._pool.submit(self._folder.write, picture, trainer.global_rank))
+
+    @override
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait for the last pictures."""
+        self._wait()
+        self._stop()
+
+    @override
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Finish what is being written; the next run goes on from there."""
+        self._stop()
+
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Say how many pictures were written and skipped, and where they are."""
+        if stage == "predict":
+            own = torch.tensor(self._written, device=trainer.strategy.root_device)
+            written = int(trainer.strategy.reduce(own, reduce_op="sum"))
+            path, skipped = self._folder.path, len(self._skipped)
+            rank_zero_info(f"{written} pictures were written to `{path}`; {skipped} lay there already.")
+
+    def _is_finished(self, trainer: Trainer, job: Job) -> bool:
+        if self._finished is None:
+            self._finished = self._open(trainer)
+        name = picture_name(job, self._module.name)
+        if name in self._finished:
+            self._skipped.add(name)
+        return name in self._finished
+
+    def _open(self, trainer: Trainer) -> set[str]:
+        """Rank 0 looks into the folder and tells the others, its error too: none waits for ever."""
+        # Asked for once: a module may have to read its weights to say what they are.
+        self._settings = {"name": self._module.name, **self._module.settings}
+        finished: set[str] = set()
+        error: ValueError | OSError | None = None
+        if trainer.is_global_zero:
+            try:
+                finished = self._folder.open(self._settings)
+            except (ValueError, OSError) as caught:
+                error = caught
+        finished, error = trainer.strategy.broadcast((finished, error))
+        if error is not None:
+            raise error
+        rank_zero_info(
+            f"`{self._folder.path}` holds {len(finished)} finished pictures; only missing ones are generated."
+        )
+        return finished
+
+    def _pictures(self, trainer: Trainer, generations: Generations) -> list[Picture]:
+        jobs, masked = generations.jobs, generations.share_masked
+        shares = [None] * len(jobs) if masked is None else masked.tolist()
+        # Without a datamodule that drops finished jobs they come along, and are not written twice.
+        missing = [place for place, job in enumerate(jobs) if not self._is_finished(trainer, job)]
+        images = to_pil(generations.images)
+        return [self._picture(jobs[place], images[place], shares[place]) for place in missing]
+
+    def _picture(self, job: Job, image: Image.Image, share_masked: float | None) -> Picture:
+        method = self._module.name
+        line = {**job_line(job), "share_masked": share_masked, "method": method, "settings": self._settings}
+        return Picture(picture_name(job, method), image, line)
+
+    def _wait(self) -> None:
+        for future in self._pending:
+            future.result()
+        self._written += len(self._pending)
+        self._pending = []
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+            self._pool = None

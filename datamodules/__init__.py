@@ -1,0 +1,1 @@
+"""What is fed to the models: file names, data sets, batches."""

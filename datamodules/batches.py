@@ -1,0 +1,51 @@
+"""What leaves the datamodules: one style reference, one picture to generate, and batches of both."""
+
+from typing import NamedTuple, NotRequired, TypedDict
+
+from PIL import Image
+
+from datamodules.vocabulary import content_prompt
+
+
+class Reference(NamedTuple):
+    """One style-reference image, named but not opened."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    """Position in its sorted set, 0 .. n-1."""
+    key: str
+    """Path below the root, with `/` and without suffix: "frog/frog/a-frog-in-lego toy_0"."""
+    content: str
+    """The class that the image shows: "frog"."""
+    style: str
+    """The style that the image is drawn in: "lego toy"."""
+
+    @property
+    def content_prompt(self) -> str:
+        """The prompt that asks for the content alone: "A frog", "An airplane"."""
+        return content_prompt(self.content)
+
+
+class ReferenceBatch(TypedDict):
+    """Style references; `images` is absent where the loader was asked for names only."""
+
+    references: list[Reference]
+    images: NotRequired[list[Image.Image]]
+    """RGB, each in its own size."""
+
+
+class Job(NamedTuple):
+    """One picture to generate."""
+
+    reference: Reference
+    prompt: str
+    sample: int
+    """0 .. samples_per_prompt - 1."""
+    seed: int
+    """Seed of this picture's initial noise: the base seed + `sample`."""
+
+
+class JobBatch(TypedDict):
+    """Pictures to generate, and the reference image of each (RGB, each in its own size)."""
+
+    jobs: list[Job]
+    images: list[Image.Image]

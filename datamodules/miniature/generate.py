@@ -1,0 +1,55 @@
+"""Draws icons and writes them to disk in the layout of the published style references."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from datamodules.miniature.shapes import shape
+from datamodules.miniature.styles import stylise
+from datamodules.vocabulary import reference_name
+
+
+def draw(content: str, style: str, seed: int | Sequence[int], size: int = 64) -> Image.Image:
+    """An RGB icon of `size` x `size` pixels that depends on the arguments alone; seeds are not negative.
+
+    Raises ValueError on an unknown content or style.
+    """
+    seeds = [seed] if isinstance(seed, int) else seed
+    rng = np.random.default_rng([zlib.crc32(content.encode()), zlib.crc32(style.encode()), *seeds])
+    picture = stylise(shape(content, rng), style, rng, size)
+    return Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def write_dataset(
+    root: str | Path, contents: Sequence[str], styles: Sequence[str], per_style: int, seed: int
+) -> list[Path]:
+    """The paths `<root>/<class>/<class>/<article>-<class>-in-<style>_<i>.png`; draws those that do not exist.
+
+    Raises ValueError when `per_style` is below 1 or a content or style is unknown.
+    """
+    if per_style < 1:
+        raise ValueError(f"`per_style` must be at least 1 image of each content and style; got {per_style}.")
+    paths = []
+    jobs = list(product(contents, styles, range(per_style)))
+    for content, style, index in track(jobs, description=f"drawing into {root}"):
+        path = Path(root) / content / content / f"{reference_name(content, style, index)}.png"
+        if not path.exists():
+            _save(draw(content, style, [seed, index]), path)
+        paths.append(path)
+    return paths
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Writes beside the target and renames, so that no reader sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    image.save(partial, format="PNG")
+    partial.replace(path)

@@ -1,0 +1,73 @@
+"""The datamodule of the miniature: the same references and jobs, over a small set that it draws itself."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from datamodules.style_references import StyleReferences
+from datamodules.vocabulary import CONTENTS, TEST_STYLES, TRAIN_STYLES
+
+RECIPE = "recipe.json"
+
+
+class MiniatureReferences(StyleReferences):
+    """Style references drawn by code, in seconds and without a download, in the layout of the real ones.
+
+    Args:
+        root: Folder of the set, drawn if it is not there: `object` holds the train styles and `object_test`
+            the test styles.
+        train_per_style: Train images of each content in each train style.
+        test_per_style: Test images of each content in each test style.
+        drawing_seed: Seed of the drawings.
+        kwargs: Arguments of `StyleReferences`, but for `train` and `test`.
+
+    Raises:
+        ValueError: If a number is too small, or `root` holds a miniature that was drawn with other settings.
+    """
+
+    def __init__(
+        self,
+        root: str = "data/miniature",
+        train_per_style: int = 8,
+        test_per_style: int = 2,
+        drawing_seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(train=f"{root}/object", test=f"{root}/object_test", **kwargs)
+        for name, value in {"train_per_style": train_per_style, "test_per_style": test_per_style}.items():
+            if value < 1:
+                raise ValueError(f"`{name}` is a number from 1 up and was {value}.")
+        self.root = root
+        self.recipe = {"train_per_style": train_per_style, "test_per_style": test_per_style}
+        self.recipe["seed"] = drawing_seed
+
+    def prepare_data(self) -> None:
+        """Draws the set if it is not there; one process does it while the others wait."""
+        if not Path(self.root).exists():
+            self._draw()
+        recipe_file = Path(self.root) / RECIPE
+        drawn = json.loads(recipe_file.read_text(encoding="utf-8")) if recipe_file.is_file() else None
+        if drawn != self.recipe:
+            raise ValueError(
+                f"`{self.root}` was drawn with {drawn}, but {self.recipe} is asked for. "
+                "Remove that folder to have it drawn again, or choose another `root`."
+            )
+
+    def _draw(self) -> None:
+        from datamodules.miniature.generate import write_dataset
+
+        root = Path(self.root).resolve()
+        staging = root.with_name(f".{root.name}.partial-{os.getpid()}")
+        n_train, n_test, seed = self.recipe.values()
+        try:
+            write_dataset(staging / "object", CONTENTS, TRAIN_STYLES, n_train, seed)
+            write_dataset(staging / "object_test", CONTENTS, TEST_STYLES, n_test, seed)
+            (staging / RECIPE).write_text(json.dumps(self.recipe) + "\n", encoding="utf-8")
+            staging.rename(root)  # so that an interrupted drawing never looks like a whole one
+        except OSError:
+            if not root.exists():  # else another run has drawn it meanwhile
+                raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)

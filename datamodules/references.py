@@ -1,0 +1,214 @@
+"""Sets of style references: what is there, what it shows, and its pixels, the same for folders and shards."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from lightning.pytorch.utilities import rank_zero_warn
+from PIL import Image
+
+from datamodules.batches import Reference
+from datamodules.images import SUFFIXES, damage, read_image
+from datamodules.vocabulary import CONTENTS, MISSPELT, parse_reference_name
+
+SHARD_INDEX = "shards.json"
+"""The file that makes a folder a folder of shards."""
+
+LAYOUT = (
+    "`<root>/<class>/<class>/<article>-<class>-...-<style>_<number>.jpg` "
+    f"(or one class folder deep; {', '.join(SUFFIXES)}), for example `frog/frog/a-frog-in-lego toy_0.jpg`"
+)
+WAY_OUT = (
+    "Point `train` and `test` of the datamodule to such folders, or take the datamodule "
+    "`datamodules.miniature_references.MiniatureReferences`, which draws a small set of its own."
+)
+NAMES_IN_WARNING = 20
+
+
+class ImageSource(Protocol):
+    """Where the encoded bytes of one image lie."""
+
+    @property
+    def name(self) -> str:
+        """The place, for messages."""
+
+    @property
+    def suffix(self) -> str:
+        """File suffix with its dot."""
+
+    def read(self) -> bytes:
+        """The encoded image, untouched."""
+
+
+class Entry(NamedTuple):
+    """One image of a set before it is known whether it can be read."""
+
+    key: str
+    content: str
+    style: str
+    source: ImageSource
+
+
+class ReferenceSet:
+    """The readable style references of a root, in the order of their keys.
+
+    Each image is decoded once here, so that a damaged one is reported and left out now, on all ranks alike,
+    and does not end a run hours later.
+
+    Attributes:
+        references: The references; `references[i].index == i`.
+        skipped: Place of each unreadable image -> what is wrong with it.
+
+    Args:
+        root: Folder of the set, for messages.
+        entries: The images, in any order.
+
+    Raises:
+        ValueError: If two images have the same key, or none can be read.
+    """
+
+    def __init__(self, root: Path, entries: Iterable[Entry]) -> None:
+        ordered = sorted(entries)
+        _check_keys(ordered)
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            damages = list(pool.map(lambda entry: damage(entry.source.read()), ordered))
+        checked = list(zip(ordered, damages, strict=True))
+        readable = [entry for entry, what in checked if what is None]
+        self.skipped = {entry.source.name: what for entry, what in checked if what is not None}
+        self.references = [Reference(i, e.key, e.content, e.style) for i, e in enumerate(readable)]
+        self._sources = [entry.source for entry in readable]
+        _report(root, self.skipped, len(readable))
+
+    def __len__(self) -> int:
+        """Number of readable references."""
+        return len(self.references)
+
+    def source(self, index: int) -> ImageSource:
+        """The encoded file of a reference."""
+        return self._sources[index]
+
+    def image(self, index: int) -> Image.Image:
+        """The image of a reference: RGB, upright, in its own size."""
+        return read_image(self._sources[index].read())
+
+
+class ImageFile(NamedTuple):
+    """An image that is a file of its own."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def suffix(self) -> str:
+        """File suffix with its dot."""
+        return self.path.suffix
+
+    def read(self) -> bytes:
+        """The encoded image, untouched."""
+        return self.path.read_bytes()
+
+
+class ReferenceFolder(ReferenceSet):
+    """The style references below `<root>/<class>/<class>/` or `<root>/<class>/`.
+
+    Args:
+        root: Folder with a folder for each class.
+
+    Raises:
+        FileNotFoundError: If the root, its class folders or the images in one of them are missing.
+        ValueError: If a file name does not say what the image shows.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        root = Path(root)
+        class_folders = _class_folders(root)
+        names = {spelling for folder in class_folders for spelling in (folder.name, folder.name.lower())}
+        contents = sorted({*CONTENTS, *names} - set(MISSPELT))
+        paths = [path for folder in class_folders for path in _images_in(folder)]
+        super().__init__(root, [_entry(root, path, contents) for path in paths])
+
+
+def open_references(root: str | Path) -> ReferenceSet:
+    """The style references of a folder of images, or of the shards that `scripts.pack_shards` wrote."""
+    if (Path(root) / SHARD_INDEX).is_file():
+        from datamodules.shards import ReferenceShards
+
+        return ReferenceShards(root)
+    return ReferenceFolder(root)
+
+
+def _class_folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder `{root}`. Expected style references as {LAYOUT}. {WAY_OUT}"
+        )
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    if not folders and any(root.glob("*.tar")):
+        raise FileNotFoundError(
+            f"`{root}` holds tar files without their index `{SHARD_INDEX}`. Write both with "
+            "`python -m scripts.pack_shards SOURCE TARGET`."
+        )
+    if not folders:
+        raise FileNotFoundError(
+            f"`{root}` has no class folder. Expected style references as {LAYOUT}. {WAY_OUT}"
+        )
+    return folders
+
+
+def _images_in(folder: Path) -> list[Path]:
+    paths = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if _is_image(path, folder)]
+    if not paths:
+        raise FileNotFoundError(
+            f"The class folder `{folder}` holds no image. Expected {LAYOUT}. "
+            "Put images there or remove the folder."
+        )
+    return paths
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _entry(root: Path, path: Path, contents: list[str]) -> Entry:
+    try:
+        content, style = parse_reference_name(path.stem, contents=contents)
+    except ValueError as error:
+        raise ValueError(
+            f"The file name of `{path}` does not say what the image shows. {error} "
+            "The name of a class folder is a known class."
+        ) from None
+    return Entry(path.relative_to(root).with_suffix("").as_posix(), content, style, ImageFile(path))
+
+
+def _check_keys(entries: list[Entry]) -> None:
+    for one, other in pairwise(entries):
+        if one.key == other.key:
+            raise ValueError(
+                f"`{one.source.name}` and `{other.source.name}` have the same name but for the suffix. "
+                "Names without suffix tell references apart: rename or remove one of the two."
+            )
+
+
+def _report(root: Path, skipped: dict[str, str], n_readable: int) -> None:
+    if not skipped:
+        return
+    named = [f"{name} ({what})" for name, what in list(skipped.items())[:NAMES_IN_WARNING]]
+    if len(skipped) > NAMES_IN_WARNING:
+        named.append(f"and {len(skipped) - NAMES_IN_WARNING} more")
+    names = "\n  ".join(named)
+    if not n_readable:
+        raise ValueError(
+            f"None of the {len(skipped)} images of `{root}` can be read; copy them again:\n  {names}"
+        )
+    n_images = len(skipped) + n_readable
+    rank_zero_warn(
+        f"{len(skipped)} of {n_images} images of `{root}` cannot be read and are skipped:\n  {names}"
+    )

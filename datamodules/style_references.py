@@ -1,0 +1,150 @@
+"""The datamodule of style references: a train set to learn from and a test set to transfer styles from."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from lightning import LightningDataModule
+
+from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
+from datamodules.jobs import list_jobs, spread
+from datamodules.loaders import BatchLoader, JobBatches, ReferenceBatches, ResumableLoader
+from datamodules.references import ReferenceSet, open_references
+from datamodules.sampling import EpochBatchSampler, batches_of, share_of_rank
+from datamodules.vocabulary import PROMPT_CONTENTS, content_prompt
+
+PROMPTS = tuple(content_prompt(content) for content in PROMPT_CONTENTS)
+
+
+class StyleReferences(LightningDataModule):
+    """Style-reference images in folders or shards, and the prompts that are drawn in their styles.
+
+    Args:
+        train: Folder (or shards) of the references that adapters are trained on.
+        test: Folder (or shards) of the references whose styles are transferred, in all stages but training.
+        batch_size: References a training step and process.
+        generation_batch_size: Pictures generated at a time by each process.
+        prompts: What is drawn in the style of each reference.
+        samples_per_prompt: Pictures for each reference and prompt; they differ in their initial noise.
+        evaluation_references: Number of test references in validation and test: a fixed choice that covers
+            all contents and styles about evenly.
+        predict_references: Number of test references in prediction, chosen in the same way; null takes all.
+        seed: Seed of the training order and of the initial noise of sample 0; sample i has seed + i.
+        num_workers: Processes that open images; 0 opens them in the main process.
+
+    Raises:
+        ValueError: If a number is too small, or `prompts` is empty or has a blank or repeated prompt.
+    """
+
+    keys_only: bool = False
+    """Set by a module that has cached what it needs of the images: train batches then come without them."""
+
+    def __init__(
+        self,
+        train: str = "data/object",
+        test: str = "data/object_test",
+        *,
+        batch_size: int = 8,
+        generation_batch_size: int = 30,
+        prompts: Sequence[str] = PROMPTS,
+        samples_per_prompt: int = 1,
+        evaluation_references: int = 24,
+        predict_references: int | None = None,
+        seed: int = 42,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_prompts(prompts)
+        _check_at_least(1, batch_size=batch_size, generation_batch_size=generation_batch_size)
+        _check_at_least(1, samples_per_prompt=samples_per_prompt, evaluation_references=evaluation_references)
+        _check_at_least(1, predict_references=1 if predict_references is None else predict_references)
+        _check_at_least(0, seed=seed, num_workers=num_workers)
+        self.train, self.test = train, test
+        self.batch_size, self.generation_batch_size = batch_size, generation_batch_size
+        self.prompts, self.samples_per_prompt = list(prompts), samples_per_prompt
+        self.evaluation_references, self.predict_references = evaluation_references, predict_references
+        self.seed, self.num_workers = seed, num_workers
+        # With fewer jobs than processes some process has nothing to generate, which is no error.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        self._keep_job: Callable[[Job], bool] | None = None
+
+    @cached_property
+    def train_set(self) -> ReferenceSet:
+        """The references of `train`, read and checked once."""
+        return open_references(self.train)
+
+    @cached_property
+    def test_set(self) -> ReferenceSet:
+        """The references of `test`, read and checked once."""
+        return open_references(self.test)
+
+    @property
+    def content_prompts(self) -> list[str]:
+        """The prompts of all contents that the test references show, which may leak into a picture."""
+        return sorted({reference.content_prompt for reference in self.test_set.references})
+
+    def setup(self, stage: str) -> None:
+        """Reads the set that the stage needs, so that a fault in it is named before a model is loaded."""
+        _ = self.train_set if stage == "fit" else self.test_set
+
+    def keep_jobs(self, predicate: Callable[[Job], bool]) -> None:
+        """Lets prediction generate only the jobs for which the predicate is true, the same on all ranks."""
+        self._keep_job = predicate
+
+    def train_dataloader(self) -> ResumableLoader[ReferenceBatch]:
+        """Shuffled train references, each once an epoch; without images if `keys_only`."""
+        sampler = EpochBatchSampler(len(self.train_set), self.batch_size, *self._rank, seed=self.seed)
+        num_workers = 0 if self.keys_only else self.num_workers
+        return ResumableLoader(ReferenceBatches(self.train_set, self.keys_only), sampler, num_workers)
+
+    def encoding_dataloader(self) -> BatchLoader[ReferenceBatch]:
+        """Each train reference once with its image, in order, the same on all ranks."""
+        batches = batches_of(range(len(self.train_set)), self.batch_size)
+        return BatchLoader(ReferenceBatches(self.train_set), batches, self.num_workers)
+
+    def val_dataloader(self) -> BatchLoader[JobBatch]:
+        """The evaluation references x prompts x samples."""
+        return self._job_loader(self._list_jobs(self.evaluation_references))
+
+    def test_dataloader(self) -> BatchLoader[JobBatch]:
+        """The same pictures as in validation."""
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> BatchLoader[JobBatch]:
+        """The test references x prompts x samples, without the jobs that `keep_jobs` drops."""
+        jobs = self._list_jobs(self.predict_references)
+        return self._job_loader([job for job in jobs if self._keep_job is None or self._keep_job(job)])
+
+    def _list_jobs(self, n_references: int | None) -> list[Job]:
+        references: list[Reference] = spread(self.test_set.references, n_references)
+        return list_jobs(references, self.prompts, self.samples_per_prompt, self.seed)
+
+    def _job_loader(self, jobs: list[Job]) -> BatchLoader[JobBatch]:
+        share = share_of_rank(len(jobs), *self._rank)
+        return BatchLoader(
+            JobBatches(self.test_set, jobs), batches_of(share, self.generation_batch_size), self.num_workers
+        )
+
+    @property
+    def _rank(self) -> tuple[int, int]:
+        """Rank of this process and number of processes."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def _check_prompts(prompts: Sequence[str]) -> None:
+    example = f"Give one or more, for example {list(PROMPTS[:2])}."
+    if isinstance(prompts, str) or not prompts:
+        raise ValueError(f"`prompts` is a list of at least one prompt and was {prompts!r}. {example}")
+    for position, prompt in enumerate(prompts):
+        if not prompt.strip():
+            raise ValueError(f"Prompt {position} of `prompts` is blank: {list(prompts)}. {example}")
+    if len(set(prompts)) < len(prompts):
+        raise ValueError(
+            f"`prompts` has a prompt twice: {list(prompts)}. "
+            "Name it once; `samples_per_prompt` gives more pictures of it."
+        )
+
+
+def _check_at_least(least: int, **arguments: int) -> None:
+    for name, value in arguments.items():
+        if value < least:
+            raise ValueError(f"`{name}` is a number from {least} up and was {value}.")

@@ -1,0 +1,91 @@
+"""The names of contents and styles, and the captions and file names made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+CONTENTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+PROMPT_CONTENTS = ("bench", "human", "laptop", "rocket", "flower")
+TRAIN_STYLES = (
+    "natural environment",
+    "rainy day",
+    "snowy day",
+    "3D model",
+    "abstract",
+    "cyberpunk",
+    "oil painting",
+    "realism",
+    "watercolor",
+    "beautiful landscape",
+)
+TEST_STYLES = (
+    "lego toy",
+    "statue",
+    "steampunk",
+    "stick figure",
+    "tattoo",
+    "line art",
+    "wool toy",
+    "surround with colored smoke",
+    "pop art",
+    "surround with white smoke",
+)
+MISSPELT = {"forg": "frog"}
+"""Class fields of published files that are spelt wrongly, and what they mean."""
+
+_SOUNDS_LIKE_CONSONANT = re.compile(r"(uni(?!n|m)|use|usu|ut[io]|uk|eu|ewe|one\b|once\b)", re.IGNORECASE)
+_SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
+_LEAD = re.compile(r"^(in the style of|in)\s+(?=\S)", re.IGNORECASE)
+_TAIL = re.compile(r"\s+style$", re.IGNORECASE)
+
+
+def article(word: str) -> str:
+    """The indefinite article "a" or "an" that `word` takes by its first sound."""
+    if _SOUNDS_LIKE_CONSONANT.match(word):
+        return "a"
+    return "an" if _SILENT_H.match(word) or word.lower().startswith(tuple("aeiou")) else "a"
+
+
+def content_prompt(content: str) -> str:
+    """The prompt that names a content alone: "A rocket"."""
+    return f"{article(content).capitalize()} {content}"
+
+
+def caption(content: str, style: str) -> str:
+    """The caption of a style reference: "an airplane in lego toy style"."""
+    return f"{article(content)} {content} in {style} style"
+
+
+def reference_name(content: str, style: str, index: int) -> str:
+    """The file stem of a style reference: "an-airplane-in-lego-toy_3"."""
+    return f"{article(content)}-{content}-in-{style.replace(' ', '-')}_{index}"
+
+
+def parse_reference_name(
+    stem: str, contents: Iterable[str] = (*CONTENTS, *PROMPT_CONTENTS)
+) -> tuple[str, str]:
+    """The content and style of a file stem `<article>-<class>-...-<style words>_<i>`.
+
+    The style is the longest known one that ends the words, or else the words after the class without a
+    leading "in" or "in the style of" and a trailing "style". Raises ValueError when the class is not among
+    `contents`.
+    """
+    known = tuple(contents)
+    fields = re.sub(r"_\d+$", "", stem).split("-")
+    name = fields[1] if len(fields) > 1 else ""
+    content = name if name in known else MISSPELT.get(name, name)
+    if content not in known:
+        raise ValueError(
+            f"`stem` must read <article>-<class>-...-<style words>_<i> with a class among "
+            f"{', '.join(known)}; got {stem!r}, whose class field is {name!r}. "
+            "Rename the file or pass your classes as `contents`."
+        )
+    return content, _style(" ".join(fields[2:]))
+
+
+def _style(words: str) -> str:
+    bare = _TAIL.sub("", words.strip())
+    styles = (*TRAIN_STYLES, *TEST_STYLES)
+    known = [style for style in styles if f" {bare}".lower().endswith(f" {style}".lower())]
+    return max(known, key=len) if known else _LEAD.sub("", bare)

@@ -1,0 +1,231 @@
+"""LightningModule of `fit`: trains an adapter by reconstructing style references (Zhu et al., arXiv 2502.07466)."""
+
+import warnings
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from datamodules.batches import ReferenceBatch
+from lightning_modules.adapters import Adapter, ImageAdapter, load_adapter_weights
+from lightning_modules.conditions import Adapted, IPAdapter, subtract_content
+from lightning_modules.conditions.trained import CHECKPOINT_RECORD, checkpoint_weights
+from lightning_modules.diffusion.config import Backbone, SamplingSettings
+from lightning_modules.draws import Draws, DropRates, draw
+from lightning_modules.feature_cache import FrozenFeatures, encode_images, encode_references
+from lightning_modules.objectives import BoundedContrast, Losses, Objective, weighted_mean
+from lightning_modules.outputs import Reconstruction
+from lightning_modules.style_transfer import StyleTransfer
+
+if TYPE_CHECKING:
+    from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+
+
+class AdapterReconstruction(StyleTransfer):
+    """Trains the content feature f of an adapter; validates by generating with the adapter as it is.
+
+    Args:
+        adapter: class of the adapter, ImageAdapter or TextAdapter; it is built in the sizes of the backbone.
+        objective: loss of the two predictions, BoundedContrast or PublishedObjective.
+        backbone: names of the frozen weights.
+        sampling: how pictures are sampled in validation.
+        optimizer: optimizer of the adapter's parameters.
+        lr_scheduler: schedule of the learning rate, advanced every step.
+        strength: lambda, the weight of the subtracted f, in training and inference.
+        rescale: rescale f to the norm of e, in inference and, unless `rescale_in_training` says no, in training.
+        rescale_in_training: False trains on e - strength * f as published, although `rescale` changes it later.
+        dropped_image: "zero" trains a dropped image as P(0), which is what guidance uses; "negated" drops it before
+            the subtraction, which without rescaling gives P(-strength * f), as published.
+        drop: how often the image, the content word or both are dropped; a dropped word is the empty prompt.
+        quality_prompt: the text beside which p is predicted.
+        cache_features: encode the train references once, before the first step, and open no image afterwards.
+        gradient_checkpointing: recompute the UNet's activations in the backward pass, to save memory.
+        seed: seed of the adapter's first weights and of all that is drawn in training, at least 0.
+    """
+
+    def __init__(
+        self,
+        adapter: type[Adapter] = ImageAdapter,
+        objective: Objective = BoundedContrast(),
+        backbone: Backbone = Backbone(),
+        sampling: SamplingSettings = SamplingSettings(),
+        optimizer: OptimizerCallable = lambda params: torch.optim.AdamW(params, lr=1e-5, weight_decay=1e-2),
+        lr_scheduler: LRSchedulerCallable | None = None,
+        strength: float = 1.0,
+        rescale: bool = True,
+        rescale_in_training: bool = True,
+        dropped_image: Literal["zero", "negated"] = "zero",
+        drop: DropRates = DropRates(),
+        quality_prompt: str = "best quality, high quality",
+        cache_features: bool = True,
+        gradient_checkpointing: bool = False,
+        seed: int = 42,
+    ) -> None:
+        # The adapter's sizes are the backbone's, which is not loaded yet: until then nothing is subtracted.
+        super().__init__(IPAdapter(), backbone, sampling)
+        if seed < 0:
+            raise ValueError(f"`seed` must be at least 0, got {seed}.")
+        self.adapter_class, self.objective = adapter, objective
+        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.strength, self.rescale, self.rescale_in_training = strength, rescale, rescale and rescale_in_training
+        self.dropped_image, self.drop = dropped_image, drop
+        self.quality_prompt, self.seed = quality_prompt, seed
+        self.cache_features, self.gradient_checkpointing = cache_features, gradient_checkpointing
+        self._cache: FrozenFeatures | None = None
+
+    @property
+    def name(self) -> str:
+        """Short name of the method: "image_adapter" or "text_adapter"."""
+        return self.adapter_class.name
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter in training.
+
+        Raises:
+            RuntimeError: the sizes of the backbone are not known yet.
+        """
+        if not isinstance(self.condition, Adapted):
+            raise RuntimeError(
+                "`adapter` is not built yet, because its sizes are the backbone's. Run the module by a Trainer, or "
+                "call `configure_model()` first."
+            )
+        return self.condition.adapter
+
+    def configure_model(self) -> None:
+        """Load the frozen networks and build the adapter in their sizes, once."""
+        super().configure_model()
+        if isinstance(self.condition, Adapted):
+            return
+        adapter = _build_adapter(self.adapter_class, self.model, self.seed)
+        self.condition = Adapted(adapter, self.strength, self.rescale)
+        if self.gradient_checkpointing:
+            self.model.unet.enable_gradient_checkpointing()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer of the adapter's parameters, and the schedule by steps."""
+        parameters = list(self.adapter.parameters())
+        if any(parameter.dtype != torch.float32 for parameter in parameters):
+            raise ValueError(
+                f"`precision` of the Trainer made the adapter {parameters[0].dtype}, whose rounding swallows the steps "
+                'of the optimizer; expected float32. Use "32-true", or "bf16-mixed" or "16-mixed", with the '
+                "backbone's `dtype` for half-precision frozen weights."
+            )
+        optimizer = self.optimizer(parameters)
+        if self.lr_scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"},
+        }
+
+    def on_fit_start(self) -> None:
+        """Encode the train references and the texts, before the training loader is asked for."""
+        # Lightning takes it for a mistake that the frozen networks are in evaluation mode.
+        warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+        self._cache = None
+        if self.cache_features:
+            self._fill_cache()
+
+    def _fill_cache(self) -> None:
+        datamodule: Any = self.trainer.datamodule
+        if not hasattr(datamodule, "encoding_dataloader"):
+            raise ValueError(
+                f"`cache_features` needs the `encoding_dataloader` of a datamodule such as StyleReferences, got "
+                f"{type(datamodule).__name__}. Pass one to `fit`, or set `cache_features` to false to encode the images "
+                "of every batch."
+            )
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        show_progress = self.trainer.is_global_zero and self.trainer.progress_bar_callback is not None
+        encoded = encode_references(self.model, datamodule.encoding_dataloader(), rank, world_size, show_progress)
+        self._cache = encoded.features
+        self._prompts(["", self.quality_prompt, *sorted({reference.content for reference in encoded.references})])
+        datamodule.keys_only = True
+
+    def training_step(self, batch: ReferenceBatch, batch_idx: int) -> Reconstruction:
+        """The losses of a batch, as means over the batches of all processes."""
+        references, device = batch["references"], self.device
+        indices = [reference.index for reference in references]
+        features = self._frozen_features(batch, indices).to(device)
+        draws = draw(self.seed, self.current_epoch, indices, self.model.latent_shape, self._n_timesteps)
+        dropped = self.drop(draws.u)
+        words = zip(references, dropped.content.tolist(), strict=True)
+        content_states = self._prompts(["" if is_dropped else word.content for word, is_dropped in words])
+        feature = self._edited(features.image_feature, content_states, dropped.image.to(device)[:, None])
+        losses = self._losses(features, feature, content_states, draws.to(device))
+        return self._reduced(losses)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Record which adapter the weights belong to."""
+        checkpoint[CHECKPOINT_RECORD] = {"kind": self.adapter.kind, **self.adapter.settings}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the weights of another adapter.
+
+        Raises:
+            ValueError: the class, keys or sizes of the adapter in the checkpoint do not fit.
+        """
+        load_adapter_weights(self.adapter, *checkpoint_weights(checkpoint))
+
+    @property
+    def _n_timesteps(self) -> int:
+        return int(self.model.training_scheduler.config.num_train_timesteps)
+
+    def _frozen_features(self, batch: ReferenceBatch, indices: list[int]) -> FrozenFeatures:
+        if self._cache is not None:
+            return self._cache.rows(indices)
+        return encode_images(self.model, batch["images"])
+
+    def _edited(self, e: Tensor, content_states: Tensor, dropped: Tensor) -> Tensor:
+        """v (batch, dim) in float32, where `dropped` (batch, 1) images count as zero before or after subtraction."""
+        with torch.autocast(e.device.type, enabled=False):
+            if self.dropped_image == "negated":
+                e = e.masked_fill(dropped, 0)
+            f = self.adapter(e, content_states)
+            v = subtract_content(e, f, self.strength, norm_matched=self.rescale_in_training)
+            return v.masked_fill(dropped, 0) if self.dropped_image == "zero" else v
+
+    def _losses(self, features: FrozenFeatures, v: Tensor, content_states: Tensor, draws: Draws) -> Losses:
+        """The losses of each sample; both predictions are one UNet call of 2 * batch rows."""
+        model, rows = self.model, len(v)
+        latents = features.sample_latents(draws.latent_noise)
+        noisy = model.add_noise(latents, draws.noise, draws.timesteps)
+        quality_states = self._prompts([self.quality_prompt]).expand(rows, -1, -1)
+        p, pc = model.predict_noise(
+            torch.cat([noisy, noisy]),
+            draws.timesteps.repeat(2),
+            torch.cat([quality_states, content_states]),
+            model.project(v).repeat(2, 1, 1),
+        ).chunk(2)
+        return self.objective(p, pc, draws.noise)
+
+    def _reduced(self, losses: Losses) -> Reconstruction:
+        """Means over all processes, weighted so that the gradients that they average are those of the joint batch.
+
+        The last batch of an epoch may be larger on some processes than on others.
+        """
+        rows, world_size = len(losses.total), self.trainer.world_size
+        part = torch.stack(weighted_mean(losses, losses.total.new_full((rows,), 1 / rows)))
+        if world_size == 1:
+            means = part.detach()
+        else:
+            gathered = self.all_gather(torch.cat([rows * part.detach(), part.new_tensor([rows])]))
+            total_rows = gathered[:, 3].sum()
+            means = gathered[:, :3].sum(0) / total_rows
+            part = part * rows * world_size / total_rows
+        names = ("total", "reconstruction", "contrast")
+        logged = {f"loss/{name}": mean for name, mean in zip(names, means, strict=True)}
+        self.log_dict(logged, prog_bar=True, batch_size=rows)
+        return {"loss": part[0], "reconstruction": means[1], "contrast": means[2]}
+
+
+def _build_adapter(adapter: type[Adapter], model: "StableDiffusion", seed: int) -> Adapter:
+    """A new adapter in the backbone's sizes, whose weights depend on `seed` alone, whatever the device."""
+    sizes = {"dim": model.image_projection.proj.in_features, "text_dim": model.unet.config.cross_attention_dim}
+    named = {name: size for name, size in sizes.items() if name in signature(adapter).parameters}
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.random.default_generator.manual_seed(seed)
+        return adapter(**named)

@@ -1,0 +1,130 @@
+"""Trained adapters on disk: Lightning checkpoints, `.safetensors` and PyTorch files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter, load_adapter_weights
+from lightning_modules.conditions.adapted import Adapted
+
+CHECKPOINT_PREFIX = "condition.adapter."
+"""Prefix of the adapter's keys in a Lightning checkpoint."""
+CHECKPOINT_RECORD = "adapter"
+"""Key of a Lightning checkpoint under which `{"kind": class name, ...}` is kept."""
+_PROJ_WEIGHT = "proj.weight"
+
+
+class TrainedAdapter(Adapted):
+    """v = e - strength * (|e| / |f|) * f with the content feature f of an adapter that was trained before.
+
+    Args:
+        checkpoint: Lightning checkpoint (`.ckpt`) of `AdapterReconstruction`, or a file with nothing but the adapter's
+            tensors (`.safetensors`, or `.bin`, `.pt` and `.pth` by `torch.save`).
+        strength: lambda; 0 is IP-Adapter.
+        rescale: rescale f to the norm of e.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not readable, or holds no adapter or more than one.
+    """
+
+    def __init__(self, checkpoint: str, strength: float = 1.0, rescale: bool = True) -> None:
+        super().__init__(read_adapter(checkpoint), strength, rescale)
+        self.requires_grad_(False)
+
+
+class AdapterWeights(NamedTuple):
+    """The tensors of an adapter without prefix, and the name of its class where the file tells it."""
+
+    state: dict[str, Tensor]
+    kind: str | None
+
+
+def read_adapter(path: str | Path) -> Adapter:
+    """The adapter in a file of any of the formats, on the CPU, in float32.
+
+    Where the file does not name the adapter's class, a square `proj.weight` means an ImageAdapter.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`checkpoint` names no file: {str(path)!r}. Expected a checkpoint that `fit` of AdapterReconstruction "
+            "wrote (`.ckpt`), or the tensors of an adapter (`.safetensors`, `.bin`)."
+        )
+    weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    adapter = _build(weights, path)
+    load_adapter_weights(adapter, weights.state, weights.kind)
+    return adapter
+
+
+def write_adapter(adapter: Adapter, path: str | Path) -> None:
+    """Write the tensors of an adapter, and the name of its class as metadata, to a `.safetensors` file."""
+    from safetensors.torch import save_file
+
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in adapter.state_dict().items()}
+    save_file(state, path, metadata={"kind": adapter.kind})
+
+
+def checkpoint_weights(checkpoint: Mapping[str, Any]) -> AdapterWeights:
+    """The adapter's part of a Lightning checkpoint that is already in memory; no keys where it has none."""
+    state = {
+        key.removeprefix(CHECKPOINT_PREFIX): tensor
+        for key, tensor in checkpoint["state_dict"].items()
+        if key.startswith(CHECKPOINT_PREFIX)
+    }
+    return AdapterWeights(state, checkpoint.get(CHECKPOINT_RECORD, {}).get("kind"))
+
+
+def _read_safetensors(path: Path) -> AdapterWeights:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}
+            return AdapterWeights(_without_prefix(state), (file.metadata() or {}).get("kind"))
+    except SafetensorError as error:
+        raise _unreadable(path) from error
+
+
+def _read_torch(path: Path) -> AdapterWeights:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise _unreadable(path) from error
+    if not isinstance(content, dict):
+        raise _unreadable(path)
+    return checkpoint_weights(content) if "state_dict" in content else AdapterWeights(_without_prefix(content), None)
+
+
+def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what stands before `proj.weight`, where every key has it; otherwise leave the keys as they are."""
+    prefix = next((key.removesuffix(_PROJ_WEIGHT) for key in state if key.endswith(_PROJ_WEIGHT)), "")
+    if not all(key.startswith(prefix) for key in state):
+        prefix = ""
+    return {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+
+
+def _build(weights: AdapterWeights, path: Path) -> Adapter:
+    """An adapter of the stored class and sizes, not yet filled."""
+    weight = weights.state.get(_PROJ_WEIGHT)
+    if weight is None or weight.ndim != 2 or weights.kind not in (None, "ImageAdapter", "TextAdapter"):
+        raise ValueError(
+            f"`checkpoint` holds no adapter: {str(path)!r} has {sorted(weights.state)[:4]} and names the class "
+            f"{weights.kind}. Expected proj.weight, proj.bias, norm.weight and norm.bias of one ImageAdapter or "
+            "TextAdapter, in a checkpoint of AdapterReconstruction or a file of their own."
+        )
+    dim, in_dim = weight.shape
+    is_image = weights.kind == "ImageAdapter" if weights.kind else dim == in_dim
+    return ImageAdapter(dim) if is_image else TextAdapter(dim, in_dim)
+
+
+def _unreadable(path: Path) -> ValueError:
+    return ValueError(
+        f"`checkpoint` cannot be read as tensors alone: {str(path)!r} is damaged, or holds other Python objects. "
+        "Expected a checkpoint of AdapterReconstruction (`.ckpt`), `.safetensors`, or a dictionary of tensors "
+        "written by `torch.save`."
+    )

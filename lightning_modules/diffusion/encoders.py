@@ -1,0 +1,99 @@
+"""The frozen encoders of text and images, each with the preprocessing that belongs to it."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+P = ParamSpec("P")
+R = TypeVar("R")
+M = TypeVar("M", bound=nn.Module)
+
+
+def frozen(method: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], R]:
+    """Runs a method without gradients, yielding ordinary tensors even inside `torch.inference_mode`.
+
+    Features encoded during validation are kept and serve training too, where autograd refuses inference tensors.
+    """
+
+    @wraps(method)
+    def wrapper(self: M, *args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.inference_mode(False), torch.no_grad():
+            return method(self, *args, **kwargs)
+
+    return wrapper
+
+
+class Tokens(nn.Module):
+    """Base of the text encoders: prompts to token ids of fixed length on the model's device.
+
+    Args:
+        model: a CLIP text model of transformers.
+        tokenizer: the CLIP tokenizer that belongs to it.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        config: Any = model.config
+        self.max_length = min(int(tokenizer.model_max_length), int(config.max_position_embeddings))
+
+    def token_ids(self, texts: Sequence[str]) -> Tensor:
+        """Token ids `(len(texts), max_length)`, padded; warns of each text that had to be cut."""
+        lengths = map(len, self.tokenizer(list(texts), verbose=False)["input_ids"])
+        for text, length in zip(texts, lengths, strict=True):
+            if length > self.max_length:
+                warnings.warn(
+                    f"The prompt {text!r} has {length} tokens and was cut to the {self.max_length} "
+                    "that the text encoder reads.",
+                    stacklevel=2,
+                )
+        ids: Tensor = self.tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
+        )["input_ids"]
+        return ids.to(next(self.parameters()).device)
+
+
+class PromptEncoder(Tokens):
+    """Stable Diffusion's own text encoder."""
+
+    @frozen
+    def forward(self, prompts: Sequence[str]) -> Tensor:
+        """Last hidden states `(len(prompts), max_length, text_dim)`."""
+        states: Tensor = self.model(self.token_ids(prompts)).last_hidden_state
+        return states
+
+
+class ContentEncoder(Tokens):
+    """The CLIP text tower that shares its feature space with the image encoder."""
+
+    @frozen
+    def forward(self, contents: Sequence[str]) -> Tensor:
+        """Text features `(len(contents), dim)` in float32, not normalised."""
+        return self.model(self.token_ids(contents)).text_embeds.float()  # type: ignore[no-any-return]
+
+
+class ImageEncoder(nn.Module):
+    """A CLIP image encoder and its processor.
+
+    Args:
+        model: a CLIPVisionModelWithProjection.
+        processor: callable that resizes, crops and normalises PIL images.
+    """
+
+    def __init__(self, model: nn.Module, processor: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.processor = processor
+
+    @frozen
+    def forward(self, images: Sequence[Image.Image]) -> Tensor:
+        """Image features `(len(images), dim)` in float32, not normalised."""
+        weight = next(self.parameters())
+        pixels = self.processor(list(images), return_tensors="pt")["pixel_values"].to(weight)
+        return self.model(pixels).image_embeds.float()  # type: ignore[no-any-return]

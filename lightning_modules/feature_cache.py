@@ -1,0 +1,90 @@
+"""What the frozen encoders say of the train references, computed once for all steps and processes."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from datamodules.batches import Reference, ReferenceBatch
+
+if TYPE_CHECKING:
+    from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+
+
+class FrozenFeatures(NamedTuple):
+    """The encodings of some references, float32."""
+
+    latent_mean: Tensor  # (n, channels, height, width), scaled latents
+    latent_std: Tensor  # (n, channels, height, width)
+    image_feature: Tensor  # (n, dim), e
+
+    def rows(self, indices: Sequence[int]) -> Self:
+        """The encodings of the references `indices` (batch,)."""
+        places = torch.tensor(indices, device=self.image_feature.device)
+        return type(self)(*(part[places] for part in self))
+
+    def to(self, device: torch.device) -> Self:
+        """The same encodings on `device`."""
+        return type(self)(*(part.to(device, non_blocking=True) for part in self))
+
+    def sample_latents(self, noise: Tensor) -> Tensor:
+        """Latents x0 = mean + std * noise, noise of the latents' shape."""
+        return self.latent_mean + self.latent_std * noise
+
+
+class EncodingLoader(Protocol):
+    """Batches of references with their images; `sampler` lists the indices of each batch."""
+
+    sampler: Sequence[list[int]]
+
+    def __iter__(self) -> Iterable[ReferenceBatch]: ...
+
+
+def encode_images(model: "StableDiffusion", images: Sequence[Image.Image]) -> FrozenFeatures:
+    """Encode images by the VAE and the image encoder, (len(images), ...)."""
+    return FrozenFeatures(*model.encode_latents(images), model.encode_images(images))
+
+
+class EncodedReferences(NamedTuple):
+    """All train references, in the order of their indices, and their encodings on the CPU."""
+
+    references: list[Reference]
+    features: FrozenFeatures
+
+
+def encode_references(
+    model: "StableDiffusion", loader: "EncodingLoader", rank: int = 0, world_size: int = 1, show_progress: bool = True
+) -> EncodedReferences:
+    """Encode each batch of `loader` on one process, and give the whole to every process."""
+    loader.sampler = loader.sampler[rank::world_size]  # the other batches' images are not even opened here
+    references: list[Reference] = []
+    encoded = []
+    for batch in tqdm(loader, "Encoding references", len(loader.sampler), unit="batch", disable=not show_progress):
+        references += batch["references"]
+        encoded.append(encode_images(model, batch["images"]).to(torch.device("cpu")))
+    return _joined(_gather((references, encoded), world_size))
+
+
+Share = tuple[list[Reference], list[FrozenFeatures]]
+
+
+def _gather(share: Share, world_size: int) -> list[Share]:
+    """The shares of all processes, whose sizes may differ."""
+    if world_size == 1:
+        return [share]
+    shares: list[Share] = [([], [])] * world_size
+    torch.distributed.all_gather_object(shares, share)
+    return shares
+
+
+def _joined(shares: Sequence[Share]) -> EncodedReferences:
+    references = [reference for share, _ in shares for reference in share]
+    encoded = [batch for _, share in shares for batch in share]
+    features = FrozenFeatures(*(torch.cat(parts) for parts in zip(*encoded, strict=True)))
+    order = sorted(range(len(references)), key=lambda row: references[row].index)
+    ordered = [references[row] for row in order]
+    assert [reference.index for reference in ordered] == list(range(len(ordered)))
+    return EncodedReferences(ordered, features.rows(order))

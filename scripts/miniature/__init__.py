@@ -1,0 +1,1 @@
+"""The scripts that train and measure the shipped miniature, one command per stage."""

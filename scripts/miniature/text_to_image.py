@@ -1,0 +1,159 @@
+"""Train the miniature's UNet and text encoder from captions, in the VAE's latents."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from datamodules.vocabulary import caption, content_prompt
+from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, TRAINING_SEED, Drawn, drawn_images, to_unit_range
+from scripts.miniature.tokenizer import MAX_TOKENS, QUALITY, make_tokenizer
+from scripts.miniature.training import Stage, options, train
+
+TEXT_WIDTH = 128
+
+
+def new_scheduler() -> DDPMScheduler:
+    """Stable Diffusion's noise schedule."""
+    return DDPMScheduler(
+        num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+    )
+
+
+def new_unet() -> UNet2DConditionModel:
+    """Two levels, at 8 x 8 and 4 x 4, with cross-attention everywhere."""
+    widths = (128, 192)
+    return UNet2DConditionModel(
+        sample_size=8,
+        in_channels=16,
+        out_channels=16,
+        block_out_channels=widths,
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=tuple(width // 32 for width in widths),
+        norm_num_groups=16,
+    )
+
+
+def new_text_encoder() -> CLIPTextModel:
+    """Two layers of 128, trained together with the UNet."""
+    tokenizer = make_tokenizer()
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=4 * TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            projection_dim=TEXT_WIDTH,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def describe(content: str, style: str, chance: float, quality: bool) -> str:
+    """One of the captions that an image may carry: nothing, its style, its content, or both.
+
+    Args:
+        content: what the image shows.
+        style: how it is drawn.
+        chance: uniform number in [0, 1) that picks the kind of caption.
+        quality: append the words that people append to their prompts.
+    """
+    if chance < 0.08:
+        return QUALITY if quality else ""
+    if chance < 0.16:
+        text = f"{style} style"
+    elif chance < 0.46:
+        text = content_prompt(content) if chance < 0.42 else content
+    else:
+        text = caption(content, style)
+    return f"{text}, {QUALITY}" if quality else text
+
+
+@torch.no_grad()
+def encode_latents(vae: AutoencoderKL, drawn: Drawn, path: Path) -> Tensor:
+    """Scaled latents of all drawn images, ``(n, 16, 8, 8)``, computed once and kept in a file."""
+    if not path.exists():
+        rows = range(0, len(drawn.images), 250)
+        parts = [vae.encode(to_unit_range(drawn.images[i : i + 250])).latent_dist.mean for i in tqdm(rows, desc="encoding")]
+        torch.save(torch.cat(parts) * vae.config.scaling_factor, path)
+    return torch.load(path, weights_only=True)
+
+
+def noise_loss(prediction: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
+    """Mean squared error of the noise with min-SNR weights (gamma 5; Hang et al. 2023, eq. 5).
+
+    Args:
+        prediction: ``(n, c, h, w)``.
+        noise: ``(n, c, h, w)``.
+        alphas: cumulative alphas ``(n,)`` of the rows' time steps.
+    """
+    snr = alphas / (1 - alphas)
+    error = F.mse_loss(prediction.float(), noise, reduction="none").mean(dim=(1, 2, 3))
+    return (error * (5 / snr).clamp(max=1)).mean()
+
+
+class TextToImageStage(Stage):
+    """Denoising of latents under captions that name content, style, both or nothing."""
+
+    def __init__(self, lr: float, steps: int, seed: int, drawn: Drawn, latents: Tensor) -> None:
+        super().__init__(lr, steps, seed)
+        self.unet, self.text_encoder = new_unet(), new_text_encoder()
+        self.drawn, self.latents = drawn, latents
+        self.scheduler, self.tokenizer = new_scheduler(), make_tokenizer()
+
+    def text_states(self, texts: list[str]) -> Tensor:
+        """Hidden states ``(n, 32, 128)``."""
+        tokens = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+        return self.text_encoder(tokens.input_ids).last_hidden_state
+
+    def training_step(self, rows: Tensor) -> Tensor:
+        chance = self.noise_source()
+        names = zip(self.drawn.contents[rows], self.drawn.styles[rows], strict=True)
+        draws, quality = torch.rand(2, len(rows), generator=chance)
+        texts = [
+            describe(ALL_CONTENTS[c], ALL_STYLES[s], float(u), bool(q < 0.15))
+            for (c, s), u, q in zip(names, draws, quality, strict=True)
+        ]
+        latents = self.latents[rows]
+        noise = torch.randn(latents.shape, generator=chance)
+        steps = torch.randint(1000, (len(rows),), generator=chance)
+        noisy = self.scheduler.add_noise(latents, noise, steps)
+        prediction = self.unet(noisy, steps, self.text_states(texts)).sample
+        loss = noise_loss(prediction, noise, self.scheduler.alphas_cumprod[steps])
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+
+def save(stage: TextToImageStage, folder: Path) -> None:
+    """Write the diffusers folder's parts; the VAE is there already."""
+    stage.unet.half().save_pretrained(folder / "unet")
+    stage.text_encoder.half().save_pretrained(folder / "text_encoder")
+    stage.scheduler.save_pretrained(folder / "scheduler")
+    stage.tokenizer.save_pretrained(folder / "tokenizer")
+
+
+def main() -> None:
+    parser = options(__doc__ or "", steps=6000, batch_size=48, lr=1e-3)
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)
+    vae = AutoencoderKL.from_pretrained(arguments.weights / "vae", torch_dtype=torch.float32).eval()
+    latents = encode_latents(vae, drawn, arguments.work / f"latents-{len(drawn.images)}.pt")
+    stage = TextToImageStage(arguments.lr, arguments.steps, arguments.seed, drawn, latents)
+    train(stage, arguments, len(latents), "text-to-image", decay=0.999)
+    save(stage, arguments.weights)
+
+
+if __name__ == "__main__":
+    main()

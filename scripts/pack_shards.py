@@ -1,0 +1,56 @@
+"""Packs a folder of style references into a few large tar files, which slow disks and networks read faster.
+
+The image files go into the shards as they are, so training and prediction give the same results with either
+form: point `train` or `test` of the datamodule to the new folder.
+
+    python -m scripts.pack_shards data/object data/object_shards
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from datamodules.references import open_references
+from datamodules.shards import write_shards
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line of this script."""
+    parser = argparse.ArgumentParser(
+        "python -m scripts.pack_shards",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="folder with <class>/<class>/<image>")
+    parser.add_argument(
+        "target", metavar="TARGET", type=Path, help="folder to write; complete or not there at all"
+    )
+    parser.add_argument(
+        "--shard-size", metavar="N", type=int, default=1000, help="images in a shard (default: 1000)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace shards that TARGET holds already")
+    return parser
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Packs what the command line names, and says what it packed and what it had to skip."""
+    parser = make_parser()
+    options = parser.parse_args(args)
+    try:
+        references = open_references(options.source)
+        shards = write_shards(references, options.target, options.shard_size, options.overwrite, _bar)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    skipped = f", {len(references.skipped)} unreadable ones skipped" if references.skipped else ""
+    tqdm.write(f"{len(references)} images in {len(shards)} shards in {options.target}{skipped}")
+
+
+def _bar(indices: Iterable[int]) -> Iterable[int]:
+    bar: Iterable[int] = tqdm(indices, "packing", unit="image")
+    return bar
+
+
+if __name__ == "__main__":
+    main()

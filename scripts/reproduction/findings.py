@@ -1,0 +1,137 @@
+"""What the numbers say in words, whichever way they fall, beside what was published."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from scripts.reproduction.differences import Difference, at_equal_text, paired_difference
+from scripts.reproduction.results import ADAPTERS, IMAGE, LEAKED, TEXT, TITLES, Evaluation, Results
+
+NAMES = {TEXT: "text alignment", IMAGE: "image alignment", LEAKED: "leak rate"}
+Direction = Literal["higher", "lower"]
+
+
+class Finding(NamedTuple):
+    """One comparison: a sentence, the paired difference behind it, and which way the published one fell."""
+
+    sentence: str
+    difference: Difference
+    published: Direction | None  # None: nothing was published about it
+
+    @property
+    def agreement(self) -> str:
+        """How the published result stands here: "seen", "the opposite", "not shown", or "" without one."""
+        if self.published is None:
+            return ""
+        if self.difference.verdict == self.published:
+            return "seen"
+        return "the opposite" if self.difference.verdict in ("higher", "lower") else "not shown"
+
+
+class Findings(NamedTuple):
+    """All comparisons, in the order in which the report tells them."""
+
+    tuning_free: list[Finding]
+    curves: list[Finding]
+    courses: list[str]  # how each adapter's curve runs, in words
+    tuned: list[Finding]  # masking against the adapters at their best step
+
+
+def find(results: Results) -> Findings:
+    """Compare everything that the report speaks of."""
+    return Findings(
+        tuning_free=_tuning_free(results),
+        curves=_curves(results),
+        courses=[course(results.curves[method]) for method in ADAPTERS],
+        tuned=_tuned(results),
+    )
+
+
+def compare(a: Evaluation, b: Evaluation, tag: str, published: Direction | None = None) -> Finding:
+    """`a` against `b` in the score `tag`."""
+    difference = paired_difference(a, b, tag)
+    values = f"{number(a.scores[tag].mean, tag)} against {number(b.scores[tag].mean, tag)}"
+    return Finding(_sentence(label(a), label(b), NAMES[tag], difference, values, tag), difference, published)
+
+
+def course(curve: Sequence[Evaluation]) -> str:
+    """How one adapter's alignments run along the steps."""
+    start, best, end = curve[0], best_step(curve), curve[-1]
+    title = TITLES[start.method]
+    if best is start:
+        text = f"{title}: text alignment is highest untrained, at {number(start.scores[TEXT].mean, TEXT)}"
+    else:
+        text = (
+            f"{title}: text alignment goes from {number(start.scores[TEXT].mean, TEXT)} untrained to "
+            f"{number(best.scores[TEXT].mean, TEXT)} at step {best.step}, its highest"
+        )
+    if best is not end:
+        text += f", and is {number(end.scores[TEXT].mean, TEXT)} at step {end.step}"
+        text += f" ({_change(end, best, TEXT)})"
+    change = _change(end, start, IMAGE)
+    first, last = (number(each.scores[IMAGE].mean, IMAGE) for each in (start, end))
+    return f"{text}. Image alignment goes from {first} to {last} ({change})."
+
+
+def best_step(curve: Sequence[Evaluation]) -> Evaluation:
+    """The evaluation of the highest text alignment, the first of them on a tie."""
+    return max(curve, key=lambda each: each.scores[TEXT].mean)
+
+
+def label(evaluation: Evaluation) -> str:
+    """How a sentence calls a method, with the step where there are several."""
+    title = TITLES[evaluation.method]
+    return f"{title} at step {evaluation.step}" if evaluation.method in ADAPTERS else title
+
+
+def number(value: float, tag: str, signed: bool = False) -> str:
+    """A score as text: rates in per cent (differences of rates in points), cosines with three decimals."""
+    sign = "+" if signed else ""
+    if tag != LEAKED:
+        return f"{value:{sign}.3f}"
+    return f"{100 * value:{sign}.1f} {'points' if signed else '%'}"
+
+
+def interval(difference: Difference, tag: str) -> str:
+    """A difference as text: "+0.022, 95 % interval +0.010 to +0.034"."""
+    mean, low, high = (number(value, tag, signed=True) for value in difference[:3])
+    return f"{mean}, 95 % interval {low} to {high}"
+
+
+def _tuning_free(results: Results) -> list[Finding]:
+    ip_adapter, instantstyle, masking = results.tuning_free.values()
+    pairs = [(masking, instantstyle), (masking, ip_adapter), (instantstyle, ip_adapter)]
+    published: dict[str, Direction | None] = {TEXT: "higher", IMAGE: None, LEAKED: "lower"}
+    return [compare(a, b, tag, published[tag]) for tag in NAMES for a, b in pairs]
+
+
+def _curves(results: Results) -> list[Finding]:
+    image_adapter, text_adapter = (results.curves[method] for method in ADAPTERS)
+    levels, at_highest, averaged = at_equal_text(image_adapter, text_adapter)
+    names = [TITLES[method] for method in ADAPTERS]
+    low, high = (number(level, TEXT) for level in levels)
+    where = f"at equal text alignment, where both curves first reach {high}, the highest that both reach"
+    over = f"at equal text alignment, averaged over all levels that both curves pass, {low} to {high}"
+    equal = [
+        Finding(_sentence(*names, NAMES[IMAGE], difference, words, IMAGE), difference, published)
+        for difference, words, published in ((at_highest, where, "higher"), (averaged, over, None))
+    ]
+    return [*equal, *(compare(image_adapter[-1], text_adapter[-1], tag) for tag in NAMES)]
+
+
+def _tuned(results: Results) -> list[Finding]:
+    masking = results.tuning_free["masking"]
+    bests = [best_step(results.curves[method]) for method in ADAPTERS]
+    return [compare(masking, best, tag) for best in bests for tag in NAMES]
+
+
+def _sentence(a: str, b: str, score: str, difference: Difference, values: str, tag: str) -> str:
+    tail = f"{values} ({interval(difference, tag)})."
+    if difference.verdict in ("higher", "lower"):
+        return f"{a} has a {difference.verdict} {score} than {b}: {tail}"
+    return f"{a} and {b}: {difference.verdict} in {score}: {tail}"
+
+
+def _change(a: Evaluation, b: Evaluation, tag: str) -> str:
+    difference = paired_difference(a, b, tag)
+    words = f"{difference.verdict} than at step {b.step}" if difference.verdict in ("higher", "lower") else ""
+    return f"{words or difference.verdict}: {interval(difference, tag)}"

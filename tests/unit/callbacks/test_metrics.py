@@ -1,0 +1,114 @@
+"""Metrics: the same value for any split, synced over ranks, and nothing of CLIP inside."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from callbacks import metrics, scores
+from callbacks.metrics import Estimate, FeatureScore, LeakRateAmong, MeanOverReferences
+from callbacks.scores import UnitFeatures
+
+SIMPLE = [
+    (metrics.TextAlignment, scores.text_alignment),
+    (metrics.ImageAlignment, scores.image_alignment),
+    (metrics.ContentAlignment, scores.content_alignment),
+    (metrics.StyleDifference, scores.difference_to_content),
+    (metrics.LeakRate, scores.leaked),
+    (metrics.Fidelity, lambda features: ~scores.leaked(features)),
+    (metrics.StyleScore, scores.style_score),
+    (metrics.LeakageScore, scores.leakage_score),
+]
+
+
+def samples(rows: int = 40) -> tuple[UnitFeatures, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    parts = (normalize(torch.randn(rows, 6, generator=generator), dim=-1) for _ in range(4))
+    return UnitFeatures(*parts), torch.randint(0, 8, (rows,), generator=generator)
+
+
+def add(metric: FeatureScore, rows: Tensor) -> FeatureScore:
+    features, references = samples()
+    for part in rows.split(7):
+        metric.update(UnitFeatures(*(x[part] for x in features)), references[part])
+    return metric
+
+
+def feed(metric: FeatureScore, rows: Tensor) -> Estimate:
+    return add(metric, rows).compute()
+
+
+@pytest.mark.parametrize(("kind", "function"), SIMPLE)
+def test_each_metric_is_the_mean_of_its_score(kind: type[FeatureScore], function: object) -> None:
+    features, references = samples()
+    estimate = feed(kind(), torch.arange(40))
+    values = function(features).float()  # type: ignore[operator]
+    assert estimate.mean == pytest.approx(values.mean().item(), abs=1e-6)
+    means = scores.reference_means(values, references)
+    assert (estimate.low, estimate.high) == scores.bootstrap_interval(means)
+    assert estimate.references == means.references.tolist()
+    assert estimate.means == means.means.tolist()
+    assert sum(estimate.counts) == 40
+
+
+def test_order_and_batches_do_not_matter_to_the_last_bit() -> None:
+    shuffled = torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    one, other = MeanOverReferences(), MeanOverReferences()
+    features, references = samples()
+    values = scores.leakage_score(features)
+    one.update(values, references)
+    for row in shuffled:
+        other.update(values[row : row + 1], references[row : row + 1])
+    assert one.compute() == other.compute()
+
+
+def test_leak_among_contents() -> None:
+    features, _ = samples()
+    estimate = feed(LeakRateAmong(features.content[:5]), torch.arange(40))
+    assert estimate.mean == pytest.approx(scores.leaked_among(features, features.content[:5]).float().mean().item())
+
+
+def test_two_halves_merge_into_the_whole() -> None:
+    one = add(metrics.TextAlignment(), torch.arange(0, 40, 2))
+    other = add(metrics.TextAlignment(), torch.arange(1, 40, 2))
+    one.merge_state(other)
+    assert one.compute() == feed(metrics.TextAlignment(), torch.arange(40))
+
+
+def test_one_reference_stays_a_list() -> None:
+    metric = MeanOverReferences()
+    metric.update(torch.tensor([0.25]), torch.tensor([3]))
+    assert metric.compute() == Estimate(0.25, 0.25, 0.25, [3], [0.25], [1])
+
+
+def test_update_refuses_values_without_references() -> None:
+    with pytest.raises(ValueError, match=r"`values` and `references` must both have shape \(batch,\), got \(2,\)"):
+        MeanOverReferences().update(torch.ones(2), torch.ones(3))
+
+
+def test_metrics_save_nothing() -> None:
+    assert LeakRateAmong(torch.eye(3)).state_dict() == {}
+
+
+def _rank(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=3)
+    rows = [torch.arange(25), torch.arange(25, 40), torch.arange(0)][rank]
+    estimate = feed(metrics.ImageAlignment(), rows) if len(rows) else metrics.ImageAlignment().compute()
+    Path(folder, f"{rank}.json").write_text(json.dumps(estimate))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_three_ranks_one_without_pictures_agree_with_one_process(tmp_path: Path) -> None:
+    mp.start_processes(_rank, args=(str(tmp_path),), nprocs=3, start_method="fork")  # spawning imports torch anew
+    expected = json.loads(json.dumps(feed(metrics.ImageAlignment(), torch.arange(40))))
+    for rank in range(3):
+        mean, low, high, *rest = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert [mean, low, high] == pytest.approx(expected[:3], abs=1e-12)
+        assert rest[0] == expected[3]
+        assert rest[2] == expected[5]

@@ -1,0 +1,72 @@
+"""Texts and images to features, against transformers used by hand."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+
+from lightning_modules.diffusion.config import Backbone
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+
+TEXTS = ["A rocket", "frog", ""]
+
+
+@torch.no_grad()
+def test_prompts_are_last_hidden_states(model: StableDiffusion, tiny_backbone: Backbone) -> None:
+    folder = Path(tiny_backbone.model)
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder").eval()
+    ids = tokenizer(TEXTS, padding="max_length", max_length=32, return_tensors="pt").input_ids
+    states = model.encode_prompts(TEXTS)
+    assert states.shape == (3, 32, 24)
+    torch.testing.assert_close(states, encoder(ids)[0])
+
+
+@torch.no_grad()
+def test_contents_are_text_embeds(model: StableDiffusion, tiny_backbone: Backbone) -> None:
+    folder = Path(tiny_backbone.model, "text_tower")
+    tower = CLIPTextModelWithProjection.from_pretrained(folder).eval()
+    ids = CLIPTokenizer.from_pretrained(folder)(["frog"], return_tensors="pt").input_ids
+    assert ids.shape == (1, 3), "a known word is one token between start and end"
+    features = model.encode_contents(["a dog", "frog"])
+    torch.testing.assert_close(features[1:], tower(ids).text_embeds)
+
+
+@torch.no_grad()
+def test_images_are_image_embeds(model: StableDiffusion, tiny_backbone: Backbone) -> None:
+    encoder = CLIPVisionModelWithProjection.from_pretrained(Path(tiny_backbone.model, "image_encoder")).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    mean = np.array([0.48145466, 0.4578275, 0.40821073])
+    std = np.array([0.26862954, 0.26130258, 0.27577711])
+    normalised = torch.tensor((pixels / 255 - mean) / std, dtype=torch.float32).permute(2, 0, 1)[None]
+    features = model.encode_images([Image.fromarray(pixels)])
+    torch.testing.assert_close(features, encoder(normalised).image_embeds, atol=1e-5, rtol=1e-5)
+
+
+def test_rows_do_not_depend_on_their_batch(model: StableDiffusion, images: list[Image.Image]) -> None:
+    torch.testing.assert_close(model.encode_images(images)[2:3], model.encode_images(images[2:3]), atol=1e-5, rtol=0)
+    long = "a rocket in oil painting style"
+    torch.testing.assert_close(model.encode_contents(["a", long])[:1], model.encode_contents(["a"]), atol=1e-5, rtol=0)
+
+
+def test_a_cut_prompt_is_named_once(model: StableDiffusion) -> None:
+    prompt = "a rocket " * 20
+    with pytest.warns(UserWarning, match=rf"The prompt '{prompt}' has 42 tokens and was cut to the 32") as caught:
+        cut = model.encode_prompts(["a dog", prompt])
+    assert len(caught) == 1
+    kept = " ".join(prompt.split()[:30])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.testing.assert_close(cut[1:], model.encode_prompts([kept]), atol=1e-5, rtol=0)
+
+
+def test_features_serve_training_after_inference_mode(model: StableDiffusion, images: list[Image.Image]) -> None:
+    with torch.inference_mode():
+        feature = model.encode_images(images[:1])
+    layer = torch.nn.Linear(20, 1)
+    layer(feature).sum().backward()
+    torch.testing.assert_close(layer.weight.grad, feature)

@@ -1,0 +1,117 @@
+"""The denoising loop against itself (batches) and its settings; test_pipeline_parity has diffusers' own loop."""
+
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler
+from torch import Tensor
+
+from lightning_modules.diffusion.config import SamplingSettings
+from lightning_modules.diffusion.sampling import build_scheduler, initial_noise, sample
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+
+SETTINGS = SamplingSettings(steps=4, negative_prompt="low quality")
+PROMPTS = ["A rocket", "A bench", "A human", "A laptop", "A flower", "", "a dog", "oil painting"]
+
+
+def _features(rows: int = 8) -> Tensor:
+    return torch.randn(rows, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("scheduler", ["UniPCMultistepScheduler", "EulerAncestralDiscreteScheduler", "DDIMScheduler"])
+def test_a_row_does_not_depend_on_its_batch(model: StableDiffusion, scheduler: str) -> None:
+    settings = dataclasses.replace(SETTINGS, scheduler=scheduler)
+    states, features, seeds = model.encode_prompts(PROMPTS), _features(), list(range(40, 48))
+    together = sample(model, settings, states, features, seeds)
+    for row, seed in enumerate(seeds):
+        alone = sample(model, settings, states[row : row + 1], features[row : row + 1], [seed])
+        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-4, rtol=0)
+    pairs = itertools.combinations(together, 2)
+    assert min(float((a - b).abs().max()) for a, b in pairs) > 1e-2, "rows must differ, or nothing was compared"
+
+
+def test_each_input_reaches_the_picture(model: StableDiffusion) -> None:
+    states, features = model.encode_prompts(["A rocket", "A bench"]), _features(2)
+    base = sample(model, SETTINGS, states[:1], features[:1], [42])
+    changed = {
+        "prompt": sample(model, SETTINGS, states[1:], features[:1], [42]),
+        "feature": sample(model, SETTINGS, states[:1], features[1:], [42]),
+        "seed": sample(model, SETTINGS, states[:1], features[:1], [43]),
+        "negative": sample(model, SETTINGS, states[:1], features[:1], [42], model.encode_prompts(["A frog"])),
+        "scale": sample(model, dataclasses.replace(SETTINGS, scale=0.3), states[:1], features[:1], [42]),
+    }
+    for name, images in changed.items():
+        assert float((images - base).abs().max()) > 1e-3, name
+
+
+def test_scale_zero_ignores_the_reference(model: StableDiffusion) -> None:
+    states, features = model.encode_prompts(["A rocket"] * 2), _features(2)
+    first, second = sample(model, dataclasses.replace(SETTINGS, scale=0.0), states, features, [42, 42])
+    torch.testing.assert_close(first, second, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("guidance_scale, rows", [(1.0, 2), (0.5, 2), (7.5, 4)])
+def test_the_unconditional_half_runs_only_under_guidance(
+    model: StableDiffusion, monkeypatch: pytest.MonkeyPatch, guidance_scale: float, rows: int
+) -> None:
+    seen = []
+    predict = model.predict_noise
+
+    def spy(latents: Tensor, *rest: Any) -> Tensor:
+        seen.append(latents.shape[0])
+        return predict(latents, *rest)
+
+    monkeypatch.setattr(model, "predict_noise", spy)
+    settings = dataclasses.replace(SETTINGS, guidance_scale=guidance_scale)
+    sample(model, settings, model.encode_prompts(["A rocket"] * 2), _features(2), [1, 2])
+    assert seen == [rows] * 4
+
+
+def test_the_projection_runs_outside_the_loop(model: StableDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    project = model.project
+    monkeypatch.setattr(model, "project", lambda feature: calls.append(feature) or project(feature))
+    sample(model, SETTINGS, model.encode_prompts(["A rocket"]), _features(1), [1])
+    assert len(calls) == 2, "the reference, and zero for the unconditional half"
+    torch.testing.assert_close(calls[1], torch.zeros(1, 20))
+
+
+def test_sampling_restores_scales_and_default_type(model: StableDiffusion) -> None:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        settings = dataclasses.replace(SETTINGS, scale={"mid_block": 0.2})
+        images = sample(model, settings, model.encode_prompts(["A rocket"]), _features(1), [1])
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(before)
+    torch.testing.assert_close(images, sample(model, settings, model.encode_prompts(["A rocket"]), _features(1), [1]))
+    scales = [p.scale for name, p in model.unet.attn_processors.items() if "attn2" in name]
+    assert scales == [[1.0]] * 7
+
+
+def test_noise_is_the_generators_own() -> None:
+    generators = [torch.Generator().manual_seed(seed) for seed in (42, 7)]
+    noise = initial_noise(generators, (4, 8, 8))
+    expected = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(7))
+    torch.testing.assert_close(noise[1:], expected, atol=0, rtol=0)
+
+
+def test_scheduler_takes_the_models_parameters(model: StableDiffusion) -> None:
+    scheduler = build_scheduler("EulerDiscreteScheduler", model.scheduler_config)
+    assert isinstance(scheduler, EulerDiscreteScheduler)
+    assert scheduler.config.beta_end == 0.012 and scheduler.config.steps_offset == 1
+
+
+@pytest.mark.parametrize("name", ["Euler", "UNet2DConditionModel", "not a name"])
+def test_unknown_scheduler(model: StableDiffusion, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"`scheduler` must be .*UniPCMultistepScheduler; got '{name}'"):
+        build_scheduler(name, model.scheduler_config)
+
+
+def test_unequal_rows(model: StableDiffusion) -> None:
+    with pytest.raises(ValueError, match="must have one row for each picture .* got 1, 2 and 1 rows"):
+        sample(model, SETTINGS, model.encode_prompts(["A rocket"]), _features(2), [1])

@@ -1,0 +1,53 @@
+"""Scales of the image tokens, layer by layer."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from lightning_modules.diffusion.scales import block_names, cross_attention_layers, scaled, set_scales
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+
+
+def _scales(model: StableDiffusion) -> list[float]:
+    """down 0, down 1, up 0 (two), up 1 (two), mid."""
+    layers = cross_attention_layers(model.unet)
+    return [model.unet.get_submodule(layer).processor.scale[0] for layer in layers]
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        (0.5, [0.5] * 7),
+        ({}, [0] * 7),
+        ({"down_blocks.1": 0.3}, [0, 0.3, 0, 0, 0, 0, 0]),
+        ({"up_blocks.0.attentions.1": 1.0}, [0, 0, 0, 1.0, 0, 0, 0]),
+        ({"up_blocks.1": 0.2, "mid_block": 2.0}, [0, 0, 0, 0, 0.2, 0.2, 2.0]),
+        ({"up_blocks.1.attentions.0": 0.9, "up_blocks.1": 0.2}, [0, 0, 0, 0, 0.9, 0.2, 0]),
+    ],
+)
+def test_named_blocks_and_nothing_else(
+    model: StableDiffusion, scale: float | Mapping[str, float], expected: list[float]
+) -> None:
+    with scaled(model.unet, scale):
+        assert _scales(model) == expected
+    assert _scales(model) == [1.0] * 7
+
+
+def test_scales_come_back_after_an_error(model: StableDiffusion) -> None:
+    with pytest.raises(RuntimeError, match="stopped"), scaled(model.unet, 0.1):
+        raise RuntimeError("stopped")
+    assert _scales(model) == [1.0] * 7
+
+
+@pytest.mark.parametrize("name", ["up_blocks.9", "up_blocks.0.attentions.7", "up", "down_blocks.1."])
+def test_unknown_block(model: StableDiffusion, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"`scale` names '{name}'.*It has: down_blocks.0, down_blocks.0.attentions.0"):
+        set_scales(model.unet, {name: 1.0})
+    assert _scales(model) == [1.0] * 7
+
+
+def test_a_block_is_not_the_beginning_of_another_number() -> None:
+    layers = [f"down_blocks.{k}.attentions.0.transformer_blocks.0.attn2" for k in (1, 10)]
+    assert block_names(layers) == [
+        "down_blocks.1", "down_blocks.1.attentions.0", "down_blocks.10", "down_blocks.10.attentions.0"
+    ]  # fmt: skip

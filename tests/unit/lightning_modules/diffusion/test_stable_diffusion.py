@@ -1,0 +1,79 @@
+"""The frozen networks behind their door, against diffusers used by hand."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from PIL import Image
+
+from lightning_modules.diffusion import stable_diffusion
+from lightning_modules.diffusion.stable_diffusion import LatentMoments, StableDiffusion
+
+
+def _square_images(model: StableDiffusion, rows: int) -> tuple[list[Image.Image], torch.Tensor]:
+    pixels = np.random.default_rng(0).integers(0, 256, (rows, 16, 16, 3), dtype=np.uint8)
+    return [Image.fromarray(row) for row in pixels], torch.tensor(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def test_sizes(model: StableDiffusion) -> None:
+    assert model.latent_shape == (4, 8, 8) and model.image_size == 16
+    assert model.device == torch.device("cpu")
+
+
+@torch.no_grad()
+def test_latents_are_scaled_moments(model: StableDiffusion) -> None:
+    images, pixels = _square_images(model, 3)
+    distribution = model.vae.encode(pixels).latent_dist
+    moments = model.encode_latents(images)
+    torch.testing.assert_close(moments.mean, distribution.mean * 0.18215, atol=1e-5, rtol=0)
+    torch.testing.assert_close(moments.std, distribution.std * 0.18215, atol=1e-5, rtol=0)
+
+
+def test_images_are_fitted_by_their_centre(model: StableDiffusion) -> None:
+    images, _ = _square_images(model, 1)
+    framed = Image.new("RGB", (36, 16))
+    framed.paste(images[0], (10, 0))
+    torch.testing.assert_close(model.encode_latents([framed]).mean, model.encode_latents(images).mean)
+
+
+def test_moments_sample_mean_plus_std_times_noise() -> None:
+    moments = LatentMoments(torch.full((2, 1, 2, 2), 3.0), torch.full((2, 1, 2, 2), 0.5))
+    noise = torch.randn(2, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(moments.sample(torch.Generator().manual_seed(1)), 3 + 0.5 * noise)
+
+
+@torch.no_grad()
+def test_decode_is_the_vae_in_unit_range(model: StableDiffusion) -> None:
+    latents = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = (model.vae.decode(latents / 0.18215).sample / 2 + 0.5).clamp(0, 1)
+    torch.testing.assert_close(model.decode(latents), expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_vae_in_chunks_is_the_same(model: StableDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, _ = _square_images(model, 3)
+    latents, moments = model.decode(torch.ones(3, 4, 8, 8)), model.encode_latents(images)
+    monkeypatch.setattr(stable_diffusion, "_VAE_PIXELS", 2 * 16 * 16)
+    torch.testing.assert_close(model.decode(torch.ones(3, 4, 8, 8)), latents, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.encode_latents(images).mean, moments.mean, atol=1e-5, rtol=0)
+
+
+def test_add_noise_is_the_forward_process(model: StableDiffusion) -> None:
+    x0, eps, steps = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8), torch.tensor([0, 999])
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    kept = (1 - betas).cumprod(0)[steps].view(2, 1, 1, 1)
+    torch.testing.assert_close(model.add_noise(x0, eps, steps), kept.sqrt() * x0 + (1 - kept).sqrt() * eps)
+    assert isinstance(model.training_scheduler, DDPMScheduler)
+
+
+def test_all_is_frozen_and_gradients_pass_through(model: StableDiffusion) -> None:
+    model.train()
+    assert not any(module.training for module in model.modules())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    feature = torch.randn(2, 20, requires_grad=True)
+    noise = model.predict_noise(
+        torch.randn(2, 4, 8, 8), torch.tensor([3, 500]), model.encode_prompts(["a", "dog"]), model.project(feature)
+    )
+    noise.square().mean().backward()
+    assert feature.grad is not None and float(feature.grad.abs().min(dim=1).values.max()) > 0
+    assert all(parameter.grad is None for parameter in model.parameters())

@@ -1,0 +1,201 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter
+from lightning_modules.diffusion.config import Backbone
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.draws import DropRates, draw
+from lightning_modules.objectives import PublishedObjective
+from tests.fitting import Recorded, module, references, trainer
+
+KEEP_ALL, DROP_IMAGES, DROP_CONTENTS = DropRates(0, 0, 0), DropRates(image=1, content=0, both=0), DropRates(0, 1, 0)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("references") / "object"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[Tensor]]:
+    """The arguments of each UNet call."""
+    recorded: list[list[Tensor]] = []
+    original = StableDiffusion.predict_noise
+
+    def spy(model: StableDiffusion, *arguments: Tensor) -> Tensor:
+        recorded.append([argument.detach().clone() for argument in arguments])
+        return original(model, *arguments)
+
+    monkeypatch.setattr(StableDiffusion, "predict_noise", spy)
+    return recorded
+
+
+def one_step(backbone: Backbone, root: Path, **arguments: Any) -> tuple[AdapterReconstruction, Recorded]:
+    """A module after one step that changed nothing."""
+    recorded = Recorded()
+    made = module(backbone, **({"optimizer": lambda p: torch.optim.SGD(p, lr=0.0)} | arguments))
+    trainer(recorded).fit(made, references(root))
+    return made, recorded
+
+
+def by_hand(made: AdapterReconstruction, root: Path, indices: list[int]) -> dict[str, Tensor]:
+    """The parts of the formulas in the paper, for kept conditions, one sample at a time."""
+    train_set, model, rows = references(root).train_set, made.model, []
+    for index in indices:
+        image, content = [train_set.image(index)], [train_set.references[index].content]
+        draws = draw(42, 0, [index], model.latent_shape, 1000)
+        e, (mean, std) = model.encode_images(image), model.encode_latents(image)
+        latents = mean + std * draws.latent_noise
+        alpha = model.training_scheduler.alphas_cumprod[draws.timesteps]
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * draws.noise
+        states = model.encode_prompts(content)
+        f = made.adapter(e, states)
+        tokens = model.project(e - e.norm() / f.norm() * f)
+        p = model.predict_noise(noisy, draws.timesteps, model.encode_prompts(["best quality, high quality"]), tokens)
+        pc = model.predict_noise(noisy, draws.timesteps, states, tokens)
+        rows.append({"e": e, "f": f, "p": p, "pc": pc, "eps": draws.noise, "t": draws.timesteps, "x": noisy})
+    return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+
+
+@pytest.mark.parametrize("adapter", [ImageAdapter, TextAdapter])
+def test_step_computes_the_papers_formulas(tiny_backbone: Backbone, root: Path, adapter: type[Adapter]) -> None:
+    made, recorded = one_step(tiny_backbone, root, adapter=adapter, objective=PublishedObjective(), drop=KEEP_ALL)
+    parts = by_hand(made, root, recorded.indices[0])
+    mse = torch.nn.functional.mse_loss
+    reconstruction, contrast = mse(parts["p"], parts["eps"]).item(), mse(parts["p"], parts["pc"]).item()
+    expected = [reconstruction - 10 * contrast, reconstruction, contrast]
+    assert recorded.losses[0] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_both_predictions_are_one_unet_call(tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]]) -> None:
+    made, recorded = one_step(tiny_backbone, root, drop=KEEP_ALL)
+    [(latents, timesteps, text_states, tokens)] = calls
+    assert len(latents) == len(timesteps) == len(text_states) == len(tokens) == 8
+    parts = by_hand(made, root, recorded.indices[0])
+    torch.testing.assert_close(latents, parts["x"].repeat(2, 1, 1, 1), atol=1e-5, rtol=1e-4)
+    assert timesteps.tolist() == parts["t"].tolist() * 2
+    quality = made.model.encode_prompts(["best quality, high quality"])
+    torch.testing.assert_close(text_states[:4], quality.expand(4, -1, -1))
+
+
+@pytest.mark.parametrize("rescale_in_training", [True, False])
+@pytest.mark.parametrize("dropped_image", ["zero", "negated"])
+def test_tokens_of_dropped_images(
+    tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]], rescale_in_training: bool, dropped_image: Any
+) -> None:
+    arguments = {"rescale_in_training": rescale_in_training, "dropped_image": dropped_image, "strength": 0.7}
+    made, _ = one_step(tiny_backbone, root, drop=DROP_IMAGES, **arguments)
+    nothing = torch.zeros(8, made.adapter.proj.out_features)
+    published = dropped_image == "negated" and not rescale_in_training
+    expected = -0.7 * made.adapter(nothing, None) if published else nothing
+    torch.testing.assert_close(calls[0][3], made.model.project(expected))
+
+
+def test_without_rescaling_in_training_the_raw_f_is_subtracted(
+    tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]]
+) -> None:
+    made, recorded = one_step(tiny_backbone, root, drop=KEEP_ALL, strength=0.7, rescale_in_training=False)
+    parts = by_hand(made, root, recorded.indices[0])
+    torch.testing.assert_close(calls[0][3][:4], made.model.project(parts["e"] - 0.7 * parts["f"]), atol=1e-4, rtol=1e-4)
+    assert made.condition.settings["rescale"] is True
+
+
+def test_dropped_content_is_the_empty_prompt(
+    tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]]
+) -> None:
+    made, _ = one_step(tiny_backbone, root, adapter=TextAdapter, drop=DROP_CONTENTS)
+    torch.testing.assert_close(calls[0][2][4:], made.model.encode_prompts([""]).expand(4, -1, -1))
+
+
+def test_only_the_adapter_trains(tiny_backbone: Backbone, root: Path) -> None:
+    made, _ = one_step(tiny_backbone, root)
+    names = [f"condition.adapter.{name}" for name in ("proj.weight", "proj.bias", "norm.weight", "norm.bias")]
+    assert [name for name, parameter in made.named_parameters() if parameter.requires_grad] == names
+    assert [name for name, parameter in made.named_parameters() if parameter.grad is not None] == []
+    optimizer = made.optimizers()
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in made.adapter.parameters()]
+    assert not any(part.training for part in made.model.modules())
+
+
+def test_default_optimizer_is_the_papers(tiny_backbone: Backbone) -> None:
+    made = AdapterReconstruction(backbone=tiny_backbone)
+    made.configure_model()
+    optimizer: Any = made.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.AdamW)
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"], group["betas"]) == (1e-5, 1e-2, (0.9, 0.999))
+
+
+def test_schedule_advances_every_step(tiny_backbone: Backbone, root: Path) -> None:
+    made = module(tiny_backbone, lr_scheduler=lambda o: torch.optim.lr_scheduler.StepLR(o, 1, gamma=0.5))
+    trainer(max_steps=2).fit(made, references(root))
+    optimizer: Any = made.optimizers()
+    assert optimizer.param_groups[0]["lr"] == 1e-2 / 4
+
+
+def test_names_are_those_of_the_adapters(tiny_backbone: Backbone) -> None:
+    assert [AdapterReconstruction(a, backbone=tiny_backbone).name for a in (ImageAdapter, TextAdapter)] == [
+        "image_adapter",
+        "text_adapter",
+    ]
+
+
+@pytest.mark.parametrize("adapter", [ImageAdapter, TextAdapter])
+def test_adapter_has_the_backbones_sizes_and_weights_by_seed(tiny_backbone: Backbone, adapter: type[Adapter]) -> None:
+    state = torch.random.get_rng_state()
+    weights = []
+    for seed, noise in ((1, 5), (1, 6), (2, 5)):
+        torch.manual_seed(noise)
+        made = AdapterReconstruction(adapter, backbone=tiny_backbone, seed=seed)
+        made.configure_model()
+        weights.append(made.adapter.proj.weight)
+    torch.random.set_rng_state(state)
+    assert weights[0].shape == ((20, 20) if adapter is ImageAdapter else (20, 24))
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_configure_model_builds_once(tiny_backbone: Backbone) -> None:
+    made = AdapterReconstruction(backbone=tiny_backbone)
+    made.configure_model()
+    adapter, diffusion = made.adapter, made.diffusion
+    made.configure_model()
+    assert made.adapter is adapter and made.diffusion is diffusion
+
+
+def test_gradient_checkpointing_gives_the_same_weights(tiny_backbone: Backbone, root: Path) -> None:
+    weights = []
+    for checkpointing in (False, True):
+        made = module(tiny_backbone, gradient_checkpointing=checkpointing)
+        trainer(max_steps=2).fit(made, references(root))
+        assert made.model.unet.is_gradient_checkpointing == checkpointing
+        weights.append(made.adapter.proj.weight)
+    torch.testing.assert_close(weights[0], weights[1], atol=1e-5, rtol=1e-5)
+
+
+def test_adapter_stays_float32_under_mixed_precision(tiny_backbone: Backbone, root: Path) -> None:
+    made = module(tiny_backbone, optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
+    mixed, full = Recorded(), Recorded()
+    trainer(mixed, precision="bf16-mixed").fit(made, references(root))
+    assert {parameter.dtype for parameter in made.adapter.parameters()} == {torch.float32}
+    trainer(full).fit(module(tiny_backbone), references(root))
+    assert mixed.losses[0] == pytest.approx(full.losses[0], rel=0.05)
+
+
+def test_half_precision_throughout_is_refused(tiny_backbone: Backbone, root: Path) -> None:
+    with pytest.raises(ValueError, match=r"`precision` .* torch.bfloat16.* expected float32.* \"bf16-mixed\""):
+        trainer(precision="bf16-true").fit(module(tiny_backbone), references(root))
+
+
+def test_adapter_before_it_is_built(tiny_backbone: Backbone) -> None:
+    with pytest.raises(RuntimeError, match=r"`adapter` is not built yet.* `configure_model\(\)`"):
+        _ = AdapterReconstruction(backbone=tiny_backbone).adapter
+
+
+def test_negative_seed_is_refused(tiny_backbone: Backbone) -> None:
+    with pytest.raises(ValueError, match="`seed` must be at least 0, got -1"):
+        AdapterReconstruction(backbone=tiny_backbone, seed=-1)

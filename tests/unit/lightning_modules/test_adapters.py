@@ -1,0 +1,132 @@
+"""The adapters against their formulas, their keys, and the loading of weights."""
+
+import numpy
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter, load_adapter_weights
+
+KEYS = ["proj.weight", "proj.bias", "norm.weight", "norm.bias"]
+
+
+def features(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def randomise(adapter: Adapter) -> Adapter:
+    generator = torch.Generator().manual_seed(1)
+    for parameter in adapter.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    return adapter
+
+
+def by_hand(adapter: Adapter, x: Tensor) -> numpy.ndarray:
+    """LayerNorm(W x + b) in numpy."""
+    weight, bias, scale, shift = (adapter.state_dict()[key].double().numpy() for key in KEYS)
+    h = x.double().numpy() @ weight.T + bias
+    normalised = (h - h.mean(-1, keepdims=True)) / numpy.sqrt(h.var(-1, keepdims=True) + 1e-5)
+    return normalised * scale + shift
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (3, 2, 6)])
+def test_image_adapter(shape: tuple[int, ...]) -> None:
+    adapter, e = randomise(ImageAdapter(6)), features(*shape)
+    f = adapter(e, None)
+    assert f.shape == shape
+    numpy.testing.assert_allclose(f.detach().numpy(), by_hand(adapter, e), rtol=1e-4, atol=1e-5)
+
+
+def test_text_adapter_takes_the_mean_over_the_tokens() -> None:
+    adapter, states = randomise(TextAdapter(6, 4)), features(3, 5, 4)
+    f = adapter(features(3, 6), states)
+    assert f.shape == (3, 6)
+    numpy.testing.assert_allclose(
+        f.detach().numpy(), by_hand(adapter, states.mean(dim=1)), rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(adapter(features(3, 6) + 1, states.flip(1)), f)
+
+
+@pytest.mark.parametrize("adapter", [ImageAdapter(6), TextAdapter(6, 4)])
+def test_keys_and_sizes(adapter: Adapter) -> None:
+    sizes = {key: tuple(value.shape) for key, value in adapter.state_dict().items()}
+    in_dim = 6 if isinstance(adapter, ImageAdapter) else 4
+    assert sizes == {"proj.weight": (6, in_dim), "proj.bias": (6,), "norm.weight": (6,), "norm.bias": (6,)}
+    assert [name for name, _ in adapter.named_parameters()] == KEYS
+
+
+def test_settings_build_the_same_adapter() -> None:
+    assert ImageAdapter(6).settings == {"dim": 6}
+    assert TextAdapter(6, 4).settings == {"dim": 6, "text_dim": 4}
+    assert (ImageAdapter(6).kind, TextAdapter(6, 4).kind) == ("ImageAdapter", "TextAdapter")
+
+
+@pytest.mark.parametrize("make", [lambda: ImageAdapter(6), lambda: TextAdapter(6, 4)])
+def test_weights_are_copied(make: type[Adapter]) -> None:
+    source, target = randomise(make()), make()
+    load_adapter_weights(target, source.state_dict(), kind=source.kind)
+    assert all(torch.equal(target.state_dict()[key], source.state_dict()[key]) for key in KEYS)
+
+
+def test_image_feature_of_another_size() -> None:
+    with pytest.raises(ValueError, match=r"`image_feature` must have the last size 6, got .*\(2, 8\).*dim=8"):
+        ImageAdapter(6)(features(2, 8))
+
+
+def test_missing_states() -> None:
+    with pytest.raises(
+        ValueError, match=r"`text_states` is missing: .*\(batch, tokens, 4\), got None.*ImageAdapter"
+    ):
+        TextAdapter(6, 4)(features(2, 6))
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 5, 3)])
+def test_states_of_another_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(
+        ValueError, match=r"`text_states` must have .*\(batch, tokens, 4\), got .*Pass the hidden"
+    ):
+        TextAdapter(6, 4)(features(2, 6), features(*shape))
+
+
+def test_weights_of_the_other_adapter_by_their_sizes() -> None:
+    expected = r"`state` must fit ImageAdapter\(dim=6\), got weights of TextAdapter\(dim=6, text_dim=4\); "
+    with pytest.raises(
+        ValueError,
+        match=expected + r"sizes that differ: proj.weight \(6, 4\). Configure the adapter that was",
+    ):
+        load_adapter_weights(ImageAdapter(6), TextAdapter(6, 4).state_dict())
+    expected = r"`state` must fit TextAdapter\(dim=6, text_dim=4\), got weights of ImageAdapter\(dim=6\)"
+    with pytest.raises(ValueError, match=expected):
+        load_adapter_weights(TextAdapter(6, 4), ImageAdapter(6).state_dict())
+
+
+def test_weights_of_the_same_adapter_in_another_size() -> None:
+    expected = r"must fit TextAdapter\(dim=6, text_dim=4\), got weights of TextAdapter\(dim=8, text_dim=8\)"
+    with pytest.raises(ValueError, match=expected):
+        load_adapter_weights(TextAdapter(6, 4), TextAdapter(8, 8).state_dict(), kind="TextAdapter")
+
+
+def test_weights_of_the_other_adapter_by_their_kind() -> None:
+    """At dim equal to text_dim the sizes coincide; the kind from the metadata tells."""
+    state = TextAdapter(6, 6).state_dict()
+    load_adapter_weights(ImageAdapter(6), state)
+    with pytest.raises(
+        ValueError, match=r"`kind` of the weights must be ImageAdapter, got TextAdapter. Configure"
+    ):
+        load_adapter_weights(ImageAdapter(6), state, kind="TextAdapter")
+
+
+def test_missing_and_unknown_keys_leave_the_adapter_alone() -> None:
+    adapter = ImageAdapter(6)
+    before = {key: value.clone() for key, value in adapter.state_dict().items()}
+    state = {f"adapter.{key}" if key == "proj.bias" else key: value + 1 for key, value in before.items()}
+    expected = r"`state` must have exactly .*missing \['proj.bias'\], unknown \['adapter.proj.bias'\]. Strip"
+    with pytest.raises(ValueError, match=expected):
+        load_adapter_weights(adapter, state)
+    assert all(torch.equal(adapter.state_dict()[key], before[key]) for key in KEYS)
+
+
+def test_weights_that_are_no_matrix() -> None:
+    state = {**ImageAdapter(6).state_dict(), "proj.weight": torch.zeros(6)}
+    with pytest.raises(ValueError, match=r"got weights of no adapter \(proj.weight \(6,\)\)"):
+        load_adapter_weights(ImageAdapter(6), state)
