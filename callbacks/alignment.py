@@ -41,7 +41,8 @@ class AlignmentScores(EvaluationCallback):
             score `leakage/leaked_among_all`; default those of the datamodule's references. Without any that
             score is left out.
         constant_steps: training steps at which the scores of a tuning-free method are logged too, all the
-            same: a constant line over the curves of the trained ones. None logs at the evaluated step only.
+            same: a constant line over the curves of the trained ones. None logs at the evaluated step only, as
+            do modules that have parameters to train.
         suffix: appended to each tag, such as "_vit_h14" for a second judge beside the first.
     """
 
@@ -97,19 +98,21 @@ class AlignmentScores(EvaluationCallback):
         # Together: a rank without pictures must not stay out of what the others gather.
         if trainer.strategy.reduce_boolean_decision(self._masked.update_called, all=False):
             estimates[_MASKED] = self._masked.compute()
-        for step in sorted({self.step(trainer), *(self.constant_steps or [])}):
+        for step in sorted({self.step(trainer), *(self._constant_steps(pl_module) or [])}):
             for logger in trainer.loggers:
                 logger.log_metrics(_curves(estimates, self.suffix), step=step)
         # The trainer's own log feeds monitors and the table; the loggers have the values at the right steps.
         means = {f"{tag}{self.suffix}": estimate.mean for tag, estimate in estimates.items()}
-        pl_module.log_dict(
-            means, logger=False, on_step=False, on_epoch=True, sync_dist=trainer.world_size > 1
-        )
+        pl_module.log_dict(means, logger=False, on_step=False, on_epoch=True, sync_dist=trainer.world_size > 1)
         log_dir = trainer.log_dir  # a broadcast: on every rank
         if trainer.is_global_zero and log_dir is not None:
             replace_line(Path(log_dir) / "alignment.jsonl", self._line(trainer, pl_module, estimates))
         for logger in trainer.loggers:
             logger.save()
+
+    def _constant_steps(self, pl_module: LightningModule) -> list[int] | None:
+        is_trained = any(parameter.requires_grad for parameter in pl_module.parameters())
+        return None if is_trained else self.constant_steps
 
     def _features(self, generations: Generations) -> UnitFeatures:
         jobs = generations.jobs
@@ -120,16 +123,14 @@ class AlignmentScores(EvaluationCallback):
             prompt=self.judge.text_features([job.prompt for job in jobs]),
         )
 
-    def _line(
-        self, trainer: Trainer, pl_module: LightningModule, estimates: dict[str, Estimate]
-    ) -> dict[str, Any]:
+    def _line(self, trainer: Trainer, pl_module: LightningModule, estimates: dict[str, Estimate]) -> dict[str, Any]:
         first = next(iter(estimates.values()))
         return {
             "method": pl_module.name,
             "judge": self.judge.name,
             "stage": "test" if trainer.testing else "validate",
             "step": self.step(trainer),
-            "constant_steps": self.constant_steps,
+            "constant_steps": self._constant_steps(pl_module),
             "scores": {tag: estimate.mean for tag, estimate in estimates.items()},
             "intervals": {tag: [estimate.low, estimate.high] for tag, estimate in estimates.items()},
             "images": sum(first.counts),

@@ -30,9 +30,7 @@ class EvaluationCallback(Callback):
         return trainer.global_step if in_training else max(trainer.global_step, self._loaded_step)
 
     @override
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Remember the checkpoint's step: Lightning restores its own counter in `fit` only."""
         self._loaded_step = int(checkpoint.get("global_step", 0))
 

@@ -97,9 +97,7 @@ def merge_rows(parts: Sequence[dict[int, Row]], count: int) -> list[Row]:
     for part in parts:
         for index, row in part.items():
             known = merged.get(index, row)
-            merged[index] = row._replace(
-                order=min(known.order, row.order), results={**row.results, **known.results}
-            )
+            merged[index] = row._replace(order=min(known.order, row.order), results={**row.results, **known.results})
     return sorted(merged.values(), key=lambda row: row.order)[:count]
 
 

@@ -52,7 +52,7 @@ class ClipJudge:
         """Move the judge, now or when it is loaded, to `device`; features come out there."""
         self.device = torch.device(device)
         if self._clip is not None:
-            self._clip.to(self.device)  # type: ignore[arg-type]
+            self._clip.to(self.device)
         return self
 
     @torch.no_grad()
@@ -69,14 +69,10 @@ class ClipJudge:
 
     def reference_features(self, images: Sequence[Image.Image]) -> Tensor:
         """As `image_features`, but a picture seen before is not encoded again (it is known by its pixels)."""
-        keys = [
-            digest(repr((image.mode, image.size)).encode() + image.tobytes(), size=16) for image in images
-        ]
+        keys = [digest(repr((image.mode, image.size)).encode() + image.tobytes(), size=16) for image in images]
         unseen = {key: image for key, image in zip(keys, images, strict=True) if key not in self._references}
         if unseen:
-            self._references.update(
-                zip(unseen, self.image_features(list(unseen.values())).cpu(), strict=True)
-            )
+            self._references.update(zip(unseen, self.image_features(list(unseen.values())).cpu(), strict=True))
         return torch.stack([self._references[key] for key in keys]).to(self.device)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
@@ -90,17 +86,15 @@ class ClipJudge:
     def _encode_texts(self, texts: list[str]) -> Tensor:
         clip = self._load()
         assert self._tokenizer is not None
-        longest = clip.text_model.embeddings.position_embedding.num_embeddings
-        tokens = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"
-        )
+        longest = clip.config.text_config.max_position_embeddings
+        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
         return normalize(clip.get_text_features(**tokens.to(self.device)).pooler_output.float(), dim=-1)
 
     def _load(self) -> CLIPModel:
         if self._clip is None:
             source: dict[str, Any] = self._source()
             self._processor, self._tokenizer = _load_preprocessing(source, self.name)
-            self._clip = _load_frozen(source, self.name).to(self.device)  # type: ignore[arg-type]
+            self._clip = _load_frozen(source, self.name).to(self.device)
             _log.info("The judge `%s` was loaded to %s.", self.name, self.device)
         return self._clip
 
@@ -141,15 +135,12 @@ def _load_preprocessing(source: dict[str, Any], name: str) -> tuple[CLIPImagePro
 def _load_frozen(source: dict[str, Any], name: str) -> CLIPModel:
     from transformers import CLIPModel
 
-    loader: Any = CLIPModel  # its annotation leaves `output_loading_info` out
     try:
-        clip, report = loader.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
+        clip, report = CLIPModel.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
     except OSError as error:
         raise _not_found(name, error) from error
     if report["missing_keys"] or report["mismatched_keys"]:
-        lacking = (
-            sorted(report["missing_keys"])[:3] + sorted(str(key) for key in report["mismatched_keys"])[:3]
-        )
+        lacking = sorted(report["missing_keys"])[:3] + sorted(str(key) for key in report["mismatched_keys"])[:3]
         raise ValueError(
             f"`model`: the weights of the judge `{name}` do not fit CLIP; missing or of another shape: "
             f"{', '.join(lacking)}. Give a complete CLIP (image and text tower) in transformers' format."

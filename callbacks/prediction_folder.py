@@ -46,11 +46,7 @@ class PredictionFolder:
         write_text(known, json.dumps(settings, indent=2) + "\n")
         for unfinished in self.path.glob(".*.tmp"):
             unfinished.unlink()
-        return {
-            line["file"]
-            for file in sorted(self.path.glob("generations-*.jsonl"))
-            for line in self._clean(file)
-        }
+        return {line["file"] for file in sorted(self.path.glob("generations-*.jsonl")) for line in self._clean(file)}
 
     def write(self, picture: Picture, rank: int) -> None:
         """Write a picture and then its line; safe to call from several threads."""

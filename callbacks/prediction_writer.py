@@ -26,9 +26,7 @@ class PredictionWriter(Callback):
     def __init__(self, folder: str | None = None, threads: int = 4) -> None:
         super().__init__()
         if threads < 1:
-            raise ValueError(
-                f"`threads` must be at least 1, got {threads}: give 1 to write one file at a time."
-            )
+            raise ValueError(f"`threads` must be at least 1, got {threads}: give 1 to write one file at a time.")
         self.folder, self.threads = folder, threads
         self._finished: set[str] | None = None
         self._pool: ThreadPoolExecutor | None = None

@@ -33,9 +33,7 @@ def layout() -> dict[str, dict[str, list[Any]]]:
 
 def _any_judge(tag: str) -> str:
     """Regular expression (matched from the start) of a tag with any judge's suffix, without intervals."""
-    others = "".join(
-        f"(?!{other})" for tags in _CHARTS.values() for other in tags if other.startswith(f"{tag}_")
-    )
+    others = "".join(f"(?!{other})" for tags in _CHARTS.values() for other in tags if other.startswith(f"{tag}_"))
     return rf"{others}{tag}(?!.*_(low|high)$)(_.*)?$"
 
 

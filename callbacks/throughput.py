@@ -32,9 +32,7 @@ class Throughput(Callback):
         self._begun = None
 
     @override
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Begin a window with its first batch."""
         if self._begun is None:
             self._begin(trainer.global_step)

@@ -135,8 +135,8 @@ class AdapterReconstruction(StyleTransfer):
         if not hasattr(datamodule, "encoding_dataloader"):
             raise ValueError(
                 f"`cache_features` needs the `encoding_dataloader` of a datamodule such as StyleReferences, got "
-                f"{type(datamodule).__name__}. Pass one to `fit`, or set `cache_features` to false to encode the images "
-                "of every batch."
+                f"{type(datamodule).__name__}. Pass one to `fit`, or set `cache_features` to false to encode the "
+                "images of every batch."
             )
         rank, world_size = self.trainer.global_rank, self.trainer.world_size
         show_progress = self.trainer.is_global_zero and self.trainer.progress_bar_callback is not None

@@ -36,9 +36,9 @@ class FrozenFeatures(NamedTuple):
 
 
 class EncodingLoader(Protocol):
-    """Batches of references with their images; `sampler` lists the indices of each batch."""
+    """Batches of references with their images; `batches` lists the indices of each batch."""
 
-    sampler: Sequence[list[int]]
+    batches: Sequence[list[int]]
 
     def __iter__(self) -> Iterable[ReferenceBatch]: ...
 
@@ -59,10 +59,10 @@ def encode_references(
     model: "StableDiffusion", loader: "EncodingLoader", rank: int = 0, world_size: int = 1, show_progress: bool = True
 ) -> EncodedReferences:
     """Encode each batch of `loader` on one process, and give the whole to every process."""
-    loader.sampler = loader.sampler[rank::world_size]  # the other batches' images are not even opened here
+    loader.batches = loader.batches[rank::world_size]  # the other batches' images are not even opened here
     references: list[Reference] = []
     encoded = []
-    for batch in tqdm(loader, "Encoding references", len(loader.sampler), unit="batch", disable=not show_progress):
+    for batch in tqdm(loader, "Encoding references", len(loader.batches), unit="batch", disable=not show_progress):
         references += batch["references"]
         encoded.append(encode_images(model, batch["images"]).to(torch.device("cpu")))
     return _joined(_gather((references, encoded), world_size))

@@ -68,9 +68,9 @@ class BoundedContrast(Objective):
 
     The two predictions differ by the content word alone. For ideal denoisers the law of total variance splits the
     error without the word into the error with it and what the word explains:
-    E mse(p, eps) = E mse(pc, eps) + E mse(p, pc). So mse(p, pc) / mse(p, eps), the share of the remaining error that the
-    word explains, lies in 0..1 whatever the backbone, the latents and the noise level; a larger contrast is damage.
-    `margin` is the share that is asked for. The published loss asks for more without end.
+    E mse(p, eps) = E mse(pc, eps) + E mse(p, pc). So mse(p, pc) / mse(p, eps), the share of the remaining error that
+    the word explains, lies in 0..1 whatever the backbone, the latents and the noise level; a larger contrast is
+    damage. `margin` is the share that is asked for. The published loss asks for more without end.
 
     Args:
         weight: w, the weight of the contrast, >= 0.

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from lightning import LightningModule
-from PIL import Image
 from torch import Tensor, nn
 
-from datamodules.batches import JobBatch, Reference
+from datamodules.batches import JobBatch
 from lightning_modules.conditions import Condition, Conditioned
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.outputs import JSON, Generations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _FROZEN = "diffusion."
-_PLAIN = (bool, int, float, str, list, dict, Backbone, SamplingSettings, type(None))
+_PLAIN = (bool, int, float, str, list, dict, type(None))
 
 
 class StyleTransfer(LightningModule):
@@ -74,7 +73,7 @@ class StyleTransfer(LightningModule):
 
             self.diffusion = StableDiffusion.load(self.backbone)
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str) -> None:  # noqa: ARG002
         """Forgets what was encoded in an earlier run, perhaps of other data or on another device."""
         self._memory = EncodedOnce()
 
@@ -95,50 +94,51 @@ class StyleTransfer(LightningModule):
         """Generates the picture of each job: `(batch, 3, height, width)`, float32 in 0 .. 1."""
         from lightning_modules.diffusion.sampling import sample
 
-        jobs, model = batch["jobs"], self.model
-        distinct = {job.reference.key: (job.reference, image) for job, image in zip(jobs, batch["images"], strict=True)}
-        conditioned = self._conditioned(*zip(*distinct.values(), strict=True))
-        place = {key: row for row, key in enumerate(distinct)}
-        rows = torch.tensor([place[job.reference.key] for job in jobs], device=conditioned.feature.device)
+        jobs, conditioned = batch["jobs"], self._conditioned(batch)
         images = sample(
-            model,
+            self.model,
             self.sampling,
             text_states=self._prompts([f"{job.prompt}{self.sampling.prompt_suffix}" for job in jobs]),
-            features=conditioned.feature[rows],
+            features=conditioned.feature,
             seeds=[job.seed for job in jobs],
             negative_states=self._prompts([self.sampling.negative_prompt]),
         )
-        share, keep = conditioned.share_masked, conditioned.keep_mask
+        share = conditioned.share_masked
         return Generations(
             images=images,
             jobs=jobs,
             references=batch["images"],
-            share_masked=None if share is None else share[rows].flatten(1).mean(1) if share.ndim > 1 else share[rows],
-            keep_mask=None if keep is None else keep[rows],
+            share_masked=None if share is None else share.reshape(len(jobs), -1).mean(1),
+            keep_mask=conditioned.keep_mask,
         )
 
-    def validation_step(self, batch: JobBatch, batch_idx: int) -> Generations:
+    def validation_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # type: ignore[override]  # noqa: ARG002
         """Generates a batch of the evaluation set."""
         return self.generate(batch)
 
-    def test_step(self, batch: JobBatch, batch_idx: int) -> Generations:
+    def test_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # type: ignore[override]  # noqa: ARG002
         """Generates a batch of the evaluation set."""
         return self.generate(batch)
 
-    def predict_step(self, batch: JobBatch, batch_idx: int) -> Generations:
+    def predict_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # noqa: ARG002
         """Generates a batch of the whole test set."""
         return self.generate(batch)
 
     @torch.no_grad()
-    def _conditioned(self, references: Sequence[Reference], images: Sequence[Image.Image]) -> Conditioned:
-        """The edited features of some references."""
-        remember, contents = self._memory, [reference.content for reference in references]
-        conditioned: Conditioned = self.condition(
-            remember("image", [reference.key for reference in references], images, self.model.encode_images),
-            remember("content", contents, contents, self.model.encode_contents),
-            self._prompts(contents),
-        )
-        return conditioned
+    def _conditioned(self, batch: JobBatch) -> Conditioned:
+        """The edited feature of each job; a reference that several jobs share is edited once."""
+        references = {job.reference.key: job.reference for job in batch["jobs"]}
+        images = {job.reference.key: image for job, image in zip(batch["jobs"], batch["images"], strict=True)}
+        contents = [reference.content for reference in references.values()]
+        image_feature = self._memory("image", list(images), list(images.values()), self.model.encode_images)
+        text_feature = self._memory("content", contents, contents, self.model.encode_contents)
+        text_states = self._prompts(contents)
+        # Mixed precision is for the large networks: a mask or an adapter costs nothing and shall not be rounded.
+        with torch.autocast(image_feature.device.type, enabled=False):
+            edited: Conditioned = self.condition(image_feature, text_feature, text_states)
+        place = {key: row for row, key in enumerate(references)}
+        rows = torch.tensor([place[job.reference.key] for job in batch["jobs"]], device=edited.feature.device)
+        return Conditioned(*(None if part is None else part[rows] for part in edited))
 
     def _prompts(self, prompts: list[str]) -> Tensor:
         return self._memory("prompt", prompts, prompts, self.model.encode_prompts)
@@ -148,7 +148,9 @@ class StyleTransfer(LightningModule):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Attribute .* is an instance of `nn.Module`")
             self.save_hyperparameters()
-        self.remove_ignored_hparams([key for key, value in self.hparams.items() if not isinstance(value, _PLAIN)])
+        loadable = torch.serialization.get_safe_globals()
+        plain = {k for k, value in self.hparams.items() if isinstance(value, _PLAIN) or type(value) in loadable}
+        self.remove_ignored_hparams([key for key in self.hparams if key not in plain])
 
 
 class EncodedOnce:
@@ -180,12 +182,12 @@ def _fingerprint(condition: nn.Module) -> dict[str, JSON]:
     return {"weights_sha256": digest.hexdigest()}
 
 
-def _drop_frozen(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+def _drop_frozen(_module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:
     """Frozen weights come from the backbone, never from a checkpoint."""
     for key in [key for key in state if key.startswith(f"{prefix}{_FROZEN}")]:
         del state[key]
 
 
-def _forgive_frozen(module: nn.Module, incompatible: Any) -> None:
+def _forgive_frozen(_module: nn.Module, incompatible: Any) -> None:
     """Only frozen weights may be missing; strict loading stays strict about all others."""
     incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if not key.startswith(_FROZEN)]

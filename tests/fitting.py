@@ -1,5 +1,6 @@
 """What the tests of training share: a folder of references, a Trainer that does nothing else, recorded losses."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from datamodules.style_references import StyleReferences
 from lightning_modules.adapter_reconstruction import AdapterReconstruction
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from tests.unit.datamodules.folders import write_folder
 
 SAMPLING = SamplingSettings(steps=2)
@@ -51,6 +53,13 @@ def trainer(*callbacks: Callback, **arguments: Any) -> Trainer:
 
 
 def module(backbone: Backbone, **arguments: Any) -> AdapterReconstruction:
-    """A module that samples in two steps and learns fast enough to see."""
+    """A module that samples in two steps and learns fast enough to see; its frozen networks are shared."""
     optimizer = {"optimizer": lambda parameters: torch.optim.AdamW(parameters, lr=1e-2)}
-    return AdapterReconstruction(**({"backbone": backbone, "sampling": SAMPLING} | optimizer | arguments))
+    made = AdapterReconstruction(**({"backbone": backbone, "sampling": SAMPLING} | optimizer | arguments))
+    made.diffusion = _load_once(backbone)
+    return made
+
+
+@cache
+def _load_once(backbone: Backbone) -> StableDiffusion:
+    return StableDiffusion.load(backbone)

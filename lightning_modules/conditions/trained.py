@@ -84,7 +84,8 @@ def _read_safetensors(path: Path) -> AdapterWeights:
 
     try:
         with safe_open(path, framework="pt") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}
+            names = file.keys()
+            state = {name: file.get_tensor(name) for name in names}
             return AdapterWeights(_without_prefix(state), (file.metadata() or {}).get("kind"))
     except SafetensorError as error:
         raise _unreadable(path) from error

@@ -75,7 +75,7 @@ class ContentEncoder(Tokens):
     @frozen
     def forward(self, contents: Sequence[str]) -> Tensor:
         """Text features `(len(contents), dim)` in float32, not normalised."""
-        return self.model(self.token_ids(contents)).text_embeds.float()  # type: ignore[no-any-return]
+        return self.model(self.token_ids(contents)).text_embeds.float()
 
 
 class ImageEncoder(nn.Module):
@@ -96,4 +96,4 @@ class ImageEncoder(nn.Module):
         """Image features `(len(images), dim)` in float32, not normalised."""
         weight = next(self.parameters())
         pixels = self.processor(list(images), return_tensors="pt")["pixel_values"].to(weight)
-        return self.model(pixels).image_embeds.float()  # type: ignore[no-any-return]
+        return self.model(pixels).image_embeds.float()

@@ -45,7 +45,7 @@ class ImageProjection(nn.Module):
                 "Use the CLIP image encoder that the IP-Adapter was trained with."
             )
         tokens = self.proj(feature.to(self.proj.weight.dtype))
-        return self.norm(tokens.unflatten(1, (self.num_tokens, -1)))  # type: ignore[no-any-return]
+        return self.norm(tokens.unflatten(1, (self.num_tokens, -1)))
 
 
 def read_ip_adapter(path: Path) -> IPAdapterWeights:

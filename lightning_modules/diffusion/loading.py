@@ -29,6 +29,8 @@ def load_parts(backbone: Backbone) -> dict[str, Any]:
         ValueError: the parts do not fit together.
     """
     model = find_source(backbone.model, "model", backbone.revision)
+    # Small, and therefore first: a wrong `model` is found out before anything large is loaded.
+    scheduler_config = load_pretrained(DDPMScheduler.load_config, model.within("scheduler"), "model")
     image_encoder = _load_image_encoder(_part(model, backbone.image_encoder, "image_encoder"), backbone)
     content_encoder = _load_content_encoder(_part(model, backbone.text_tower, "text_tower"), backbone)
     unet = _load_network(UNet2DConditionModel, model.within("unet"), "model", backbone, backbone.variant)
@@ -42,7 +44,7 @@ def load_parts(backbone: Backbone) -> dict[str, Any]:
         "content_encoder": content_encoder,
         "image_encoder": image_encoder,
         "image_projection": projection,
-        "scheduler_config": load_pretrained(DDPMScheduler, model.within("scheduler"), "model").config,
+        "scheduler_config": scheduler_config,
     }
 
 
@@ -70,23 +72,19 @@ def _load_content_encoder(source: Source, backbone: Backbone) -> ContentEncoder:
 def _load_image_encoder(source: Source, backbone: Backbone) -> ImageEncoder:
     network = _load_network(CLIPVisionModelWithProjection, source, "image_encoder", backbone)
     try:
-        processor = load_pretrained(CLIPImageProcessorPil, source, "image_encoder")
+        processor = load_pretrained(CLIPImageProcessorPil.from_pretrained, source, "image_encoder")
     except FileNotFoundError:
         # The published IP-Adapter encoders come without one: they use CLIP's own preprocessing.
         size = network.config.image_size
-        processor = CLIPImageProcessorPil(
-            size={"shortest_edge": size}, crop_size={"height": size, "width": size}
-        )
+        processor = CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
     return ImageEncoder(network, processor)
 
 
-def _load_network(
-    network: Any, source: Source, argument: str, backbone: Backbone, variant: str | None = None
-) -> Any:
+def _load_network(network: Any, source: Source, argument: str, backbone: Backbone, variant: str | None = None) -> Any:
     """A diffusers or transformers model in the backbone's precision; refuses weights with gaps."""
     precision = "torch_dtype" if network.__module__.startswith("diffusers") else "dtype"
     options: dict[str, Any] = {precision: backbone.torch_dtype, "variant": variant}
-    loaded, report = load_pretrained(network, source, argument, output_loading_info=True, **options)
+    loaded, report = load_pretrained(network.from_pretrained, source, argument, output_loading_info=True, **options)
     missing = sorted(map(str, report["missing_keys"]))
     if missing:
         raise ValueError(
@@ -97,7 +95,7 @@ def _load_network(
 
 
 def _load_tokenizer(source: Source, argument: str) -> Any:
-    tokenizer = load_pretrained(CLIPTokenizer, source, argument)
+    tokenizer = load_pretrained(CLIPTokenizer.from_pretrained, source, argument)
     if len(tokenizer) < _SMALLEST_VOCABULARY:
         raise FileNotFoundError(
             f"`{argument}`: no vocabulary in {source.repository!r}. A CLIP tokenizer needs tokenizer.json, "

@@ -104,7 +104,7 @@ def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: diffusers has no scheduler of that name.
     """
-    scheduler = getattr(diffusers, name, None) if name.isidentifier() else None
+    scheduler: Any = getattr(diffusers, name, None) if name.isidentifier() else None
     if not (inspect.isclass(scheduler) and issubclass(scheduler, diffusers.SchedulerMixin)):
         raise ValueError(
             f"`scheduler` must be the class name of a diffusers scheduler, such as {', '.join(_COMMON_SCHEDULERS)}; "

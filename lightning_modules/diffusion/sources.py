@@ -1,6 +1,7 @@
 """Where weights come from: a local path, or a name on the Hugging Face hub."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,8 +50,8 @@ def find_source(name: str, argument: str, revision: str | None = None) -> Source
     return Source(False, match["repository"], match["revision"] or revision, match["inside"] or "")
 
 
-def load_pretrained(loader: Any, source: Source, argument: str, **options: Any) -> Any:
-    """Calls `loader.from_pretrained` (a model, tokenizer or processor class) on a source.
+def load_pretrained(load: Callable[..., Any], source: Source, argument: str, **options: Any) -> Any:
+    """Calls `load` (the `from_pretrained` of a model, tokenizer or processor) on a source.
 
     A local folder is read without touching the network.
 
@@ -59,10 +60,8 @@ def load_pretrained(loader: Any, source: Source, argument: str, **options: Any) 
     """
     try:
         if source.local:
-            return loader.from_pretrained(source.repository, local_files_only=True, **options)
-        return loader.from_pretrained(
-            source.repository, revision=source.revision, subfolder=source.inside, **options
-        )
+            return load(source.repository, local_files_only=True, **options)
+        return load(source.repository, revision=source.revision, subfolder=source.inside, **options)
     except OSError as error:
         raise _not_found(source, argument, error) from error
 

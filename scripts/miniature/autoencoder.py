@@ -1,9 +1,14 @@
 """Train the miniature's VAE: 64 x 64 images to latents of 16 channels at 8 x 8."""
 
+import argparse
+from pathlib import Path
+
 import torch
 from diffusers import AutoencoderKL
+from lightning import seed_everything
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from scripts.miniature.images import TRAINING_SEED, Drawn, drawn_images, to_unit_range
 from scripts.miniature.training import Stage, options, train
@@ -27,23 +32,45 @@ def gradient_difference(a: Tensor, b: Tensor) -> Tensor:
     return F.l1_loss(a.diff(dim=-1), b.diff(dim=-1)) + F.l1_loss(a.diff(dim=-2), b.diff(dim=-2))
 
 
+def reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
+    """Mean absolute difference of pixels and of edges."""
+    return F.l1_loss(decoded, images) + gradient_difference(decoded, images)
+
+
 class AutoencoderStage(Stage):
     """Reconstruction of pixels and edges, with latents kept near a unit Gaussian."""
 
-    def __init__(self, lr: float, steps: int, seed: int, drawn: Drawn, kl_weight: float) -> None:
-        super().__init__(lr, steps, seed)
-        self.vae = new_autoencoder()
-        self.drawn, self.kl_weight = drawn, kl_weight
+    def __init__(self, arguments: argparse.Namespace, drawn: Drawn) -> None:
+        super().__init__(arguments)
+        self.vae, self.drawn, self.kl_weight = new_autoencoder(), drawn, arguments.kl_weight
 
     def training_step(self, rows: Tensor) -> Tensor:
         images = to_unit_range(self.drawn.images[rows.numpy()])
         posterior = self.vae.encode(images).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=self.noise_source())
-        decoded = self.vae.decode(posterior.mean + posterior.std * noise).sample
-        reconstruction = F.l1_loss(decoded, images) + gradient_difference(decoded, images)
+        reconstruction = reconstruction_loss(self.vae.decode(posterior.mean + posterior.std * noise).sample, images)
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
         self.log_dict({"reconstruction": reconstruction, "kl": kl}, prog_bar=True)
         return reconstruction + self.kl_weight * kl
+
+
+class DecoderStage(Stage):
+    """The decoder alone, on latents with some noise: what the UNet samples is never quite what the encoder gives."""
+
+    def __init__(self, arguments: argparse.Namespace, drawn: Drawn, vae: AutoencoderKL, latents: Tensor) -> None:
+        super().__init__(arguments)
+        self.vae, self.drawn, self.latents = vae.requires_grad_(False), drawn, latents
+        vae.decoder.requires_grad_(True)
+        vae.post_quant_conv.requires_grad_(True)
+
+    def training_step(self, rows: Tensor) -> Tensor:
+        images = to_unit_range(self.drawn.images[rows.numpy()])
+        latents, chance = self.latents[rows], self.noise_source()
+        amount = 0.25 * torch.rand(len(rows), 1, 1, 1, generator=chance)
+        noisy = latents + amount * torch.randn(latents.shape, generator=chance)
+        loss = reconstruction_loss(self.vae.decode(noisy / self.vae.config.scaling_factor).sample, images)
+        self.log("reconstruction", loss, prog_bar=True)
+        return loss
 
 
 @torch.no_grad()
@@ -53,16 +80,50 @@ def latent_scale(vae: AutoencoderKL, drawn: Drawn) -> float:
     return 1.0 / float(vae.encode(images).latent_dist.sample(torch.Generator().manual_seed(0)).std())
 
 
+@torch.no_grad()
+def encode_latents(vae: AutoencoderKL, drawn: Drawn, path: Path) -> Tensor:
+    """Scaled latents of all drawn images, ``(n, 16, 8, 8)``, computed once and kept in a file."""
+    if not path.exists():
+        rows = range(0, len(drawn.images), 250)
+        with torch.autocast("cpu", torch.bfloat16):
+            parts = [
+                vae.encode(to_unit_range(drawn.images[i : i + 250])).latent_dist.mean.float()
+                for i in tqdm(rows, desc="encoding")
+            ]
+        torch.save(torch.cat(parts) * vae.config.scaling_factor, path)
+    latents: Tensor = torch.load(path, weights_only=True)
+    return latents
+
+
+def load_autoencoder(weights: Path) -> AutoencoderKL:
+    """The trained VAE in single precision."""
+    return AutoencoderKL.from_pretrained(weights / "vae", torch_dtype=torch.float32).eval()
+
+
+def latents_of(arguments: argparse.Namespace, drawn: Drawn) -> Tensor:
+    """Latents of the training images by the trained VAE."""
+    return encode_latents(
+        load_autoencoder(arguments.weights), drawn, arguments.work / f"latents-{len(drawn.images)}.pt"
+    )
+
+
 def main() -> None:
-    parser = options(__doc__ or "", steps=3000, batch_size=32, lr=2e-3)
+    parser = options(__doc__ or "", steps=1800, batch_size=32, lr=2e-3)
     parser.add_argument("--kl-weight", type=float, default=3e-3, help="weight of the mean KL of a latent")
+    parser.add_argument("--decoder-only", action="store_true", help="go on with the decoder, latents as they are")
     arguments = parser.parse_args()
-    torch.manual_seed(arguments.seed)
+    seed_everything(arguments.seed)
     drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)
-    stage = AutoencoderStage(arguments.lr, arguments.steps, arguments.seed, drawn, arguments.kl_weight)
-    train(stage, arguments, len(drawn.images), "autoencoder")
-    vae = stage.vae.eval()
-    vae.register_to_config(scaling_factor=latent_scale(vae, drawn))
+    if arguments.decoder_only:
+        vae = load_autoencoder(arguments.weights)
+        train(
+            DecoderStage(arguments, drawn, vae, latents_of(arguments, drawn)), arguments, len(drawn.images), "decoder"
+        )
+    else:
+        stage = AutoencoderStage(arguments, drawn)
+        train(stage, arguments, len(drawn.images), "autoencoder", decay=0.98)
+        vae = stage.vae.eval()
+        vae.register_to_config(scaling_factor=latent_scale(vae, drawn))
     vae.half().save_pretrained(arguments.weights / "vae")
 
 

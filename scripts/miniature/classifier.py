@@ -1,10 +1,12 @@
 """Train the small classifier of contents and styles: a second judge that is no CLIP."""
 
+import argparse
 import json
 import logging
 from pathlib import Path
 
 import torch
+from lightning import seed_everything
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -62,8 +64,8 @@ def load_classifier(folder: Path) -> Classifier:
 class ClassifierStage(Stage):
     """Cross-entropy of content and style."""
 
-    def __init__(self, lr: float, steps: int, seed: int, drawn: Drawn) -> None:
-        super().__init__(lr, steps, seed)
+    def __init__(self, arguments: argparse.Namespace, drawn: Drawn) -> None:
+        super().__init__(arguments)
         self.classifier, self.drawn = Classifier(len(ALL_CONTENTS), len(ALL_STYLES)), drawn
 
     def training_step(self, rows: Tensor) -> Tensor:
@@ -91,9 +93,9 @@ def accuracy(classifier: Classifier, drawn: Drawn) -> tuple[float, float]:
 def main() -> None:
     parser = options(__doc__ or "", steps=1500, batch_size=128, lr=2e-3)
     arguments = parser.parse_args()
-    torch.manual_seed(arguments.seed)
+    seed_everything(arguments.seed)
     drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)
-    stage = ClassifierStage(arguments.lr, arguments.steps, arguments.seed, drawn)
+    stage = ClassifierStage(arguments, drawn)
     train(stage, arguments, len(drawn.images), "classifier", decay=0.99)
     content, style = accuracy(stage.classifier.eval(), drawn_images(arguments.work, 10, FRESH_SEED))
     logging.getLogger(__name__).info("fresh images: content %.3f, style %.3f", content, style)

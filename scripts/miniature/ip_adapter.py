@@ -1,16 +1,19 @@
 """Train the miniature's IP-Adapter on the frozen UNet, mostly without captions, as the real ones were."""
 
+import argparse
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor2_0, IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import ImageProjection
+from lightning import seed_everything
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection
 
+from scripts.miniature.autoencoder import latents_of
 from scripts.miniature.images import (
     ALL_CONTENTS,
     ALL_STYLES,
@@ -19,7 +22,7 @@ from scripts.miniature.images import (
     drawn_images,
     to_unit_range,
 )
-from scripts.miniature.text_to_image import describe, encode_latents, new_scheduler, noise_loss
+from scripts.miniature.text_to_image import describe, new_scheduler, noise_loss
 from scripts.miniature.tokenizer import make_tokenizer
 from scripts.miniature.training import Stage, options, train
 
@@ -60,17 +63,16 @@ def encode_images(encoder: CLIPVisionModelWithProjection, drawn: Drawn, path: Pa
 class IPAdapterStage(Stage):
     """Denoising of latents under the image's own CLIP feature; most captions are empty."""
 
-    def __init__(self, lr: float, steps: int, seed: int, drawn: Drawn, frozen: Path, work: Path, captions: float) -> None:
-        super().__init__(lr, steps, seed)
-        self.captions, self.drawn = captions, drawn
+    def __init__(self, arguments: argparse.Namespace, drawn: Drawn) -> None:
+        super().__init__(arguments)
+        frozen, self.captions, self.drawn = arguments.weights, arguments.captions, drawn
         self.unet = UNet2DConditionModel.from_pretrained(frozen / "unet", torch_dtype=torch.float32)
         self.unet.requires_grad_(False)
         self.image_attention = add_image_attention(self.unet)
         self.image_attention.requires_grad_(True)
         encoder = CLIPVisionModelWithProjection.from_pretrained(frozen / "image_encoder", dtype=torch.float32).eval()
-        vae = AutoencoderKL.from_pretrained(frozen / "vae", torch_dtype=torch.float32).eval()
-        self.features = encode_images(encoder, drawn, work / f"features-{len(drawn.images)}.pt")
-        self.latents = encode_latents(vae, drawn, work / f"latents-{len(drawn.images)}.pt")
+        self.features = encode_images(encoder, drawn, arguments.work / f"features-{len(drawn.images)}.pt")
+        self.latents = latents_of(arguments, drawn)
         self.text_encoder = CLIPTextModel.from_pretrained(frozen / "text_encoder", dtype=torch.float32)
         self.text_encoder.requires_grad_(False)
         width = self.unet.config.cross_attention_dim
@@ -112,8 +114,8 @@ def save(stage: IPAdapterStage, path: Path) -> None:
         "image_proj.norm.bias": stage.projection.norm.bias,
     }
     for i, processor in enumerate(stage.image_attention):
-        state[f"ip_adapter.{2 * i + 1}.to_k_ip.weight"] = processor.to_k_ip[0].weight
-        state[f"ip_adapter.{2 * i + 1}.to_v_ip.weight"] = processor.to_v_ip[0].weight
+        for part in ("to_k_ip", "to_v_ip"):
+            state[f"ip_adapter.{2 * i + 1}.{part}.weight"] = processor.state_dict()[f"{part}.0.weight"]
     save_file({key: value.detach().half().contiguous() for key, value in state.items()}, path)
 
 
@@ -121,10 +123,9 @@ def main() -> None:
     parser = options(__doc__ or "", steps=2500, batch_size=48, lr=1e-3)
     parser.add_argument("--captions", type=float, default=0.25, help="share of the images that keep a caption")
     arguments = parser.parse_args()
-    torch.manual_seed(arguments.seed)
+    seed_everything(arguments.seed)
     drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)
-    a = arguments
-    stage = IPAdapterStage(a.lr, a.steps, a.seed, drawn, a.weights, a.work, a.captions)
+    stage = IPAdapterStage(arguments, drawn)
     train(stage, arguments, len(drawn.images), "ip-adapter", decay=0.998)
     save(stage, arguments.weights / "ip_adapter.safetensors")
 

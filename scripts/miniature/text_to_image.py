@@ -1,16 +1,18 @@
 """Train the miniature's UNet and text encoder from captions, in the VAE's latents."""
 
+import argparse
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from lightning import seed_everything
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from datamodules.vocabulary import caption, content_prompt
-from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, TRAINING_SEED, Drawn, drawn_images, to_unit_range
+from scripts.miniature.autoencoder import latents_of
+from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, TRAINING_SEED, Drawn, drawn_images
 from scripts.miniature.tokenizer import MAX_TOKENS, QUALITY, make_tokenizer
 from scripts.miniature.training import Stage, options, train
 
@@ -80,16 +82,6 @@ def describe(content: str, style: str, chance: float, quality: bool) -> str:
     return f"{text}, {QUALITY}" if quality else text
 
 
-@torch.no_grad()
-def encode_latents(vae: AutoencoderKL, drawn: Drawn, path: Path) -> Tensor:
-    """Scaled latents of all drawn images, ``(n, 16, 8, 8)``, computed once and kept in a file."""
-    if not path.exists():
-        rows = range(0, len(drawn.images), 250)
-        parts = [vae.encode(to_unit_range(drawn.images[i : i + 250])).latent_dist.mean for i in tqdm(rows, desc="encoding")]
-        torch.save(torch.cat(parts) * vae.config.scaling_factor, path)
-    return torch.load(path, weights_only=True)
-
-
 def noise_loss(prediction: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
     """Mean squared error of the noise with min-SNR weights (gamma 5; Hang et al. 2023, eq. 5).
 
@@ -106,8 +98,8 @@ def noise_loss(prediction: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
 class TextToImageStage(Stage):
     """Denoising of latents under captions that name content, style, both or nothing."""
 
-    def __init__(self, lr: float, steps: int, seed: int, drawn: Drawn, latents: Tensor) -> None:
-        super().__init__(lr, steps, seed)
+    def __init__(self, arguments: argparse.Namespace, drawn: Drawn, latents: Tensor) -> None:
+        super().__init__(arguments)
         self.unet, self.text_encoder = new_unet(), new_text_encoder()
         self.drawn, self.latents = drawn, latents
         self.scheduler, self.tokenizer = new_scheduler(), make_tokenizer()
@@ -144,14 +136,12 @@ def save(stage: TextToImageStage, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = options(__doc__ or "", steps=6000, batch_size=48, lr=1e-3)
+    parser = options(__doc__ or "", steps=6000, batch_size=48, lr=8e-4)
     arguments = parser.parse_args()
-    torch.manual_seed(arguments.seed)
+    seed_everything(arguments.seed)
     drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)
-    vae = AutoencoderKL.from_pretrained(arguments.weights / "vae", torch_dtype=torch.float32).eval()
-    latents = encode_latents(vae, drawn, arguments.work / f"latents-{len(drawn.images)}.pt")
-    stage = TextToImageStage(arguments.lr, arguments.steps, arguments.seed, drawn, latents)
-    train(stage, arguments, len(latents), "text-to-image", decay=0.999)
+    stage = TextToImageStage(arguments, drawn, latents_of(arguments, drawn))
+    train(stage, arguments, len(drawn.images), "text-to-image", decay=0.999)
     save(stage, arguments.weights)
 
 

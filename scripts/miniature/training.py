@@ -16,12 +16,11 @@ WEIGHTS = Path(__file__).parents[2] / "weights" / "miniature"
 
 def options(description: str, steps: int, batch_size: int, lr: float) -> argparse.ArgumentParser:
     """The options that every stage has."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--steps", type=int, default=steps, help="training steps")
     parser.add_argument("--batch-size", type=int, default=batch_size, help="images a step")
     parser.add_argument("--lr", type=float, default=lr, help="peak learning rate of the one-cycle schedule")
+    parser.add_argument("--schedule-steps", type=int, help="length of the schedule, if not that of the training")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and noise")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
     parser.add_argument("--per-pair", type=int, default=200, help="drawn images for each content and style")
@@ -33,9 +32,10 @@ def options(description: str, steps: int, batch_size: int, lr: float) -> argpars
 class Stage(L.LightningModule):
     """One training stage: AdamW with a one-cycle schedule over the trainable parameters."""
 
-    def __init__(self, lr: float, steps: int, seed: int) -> None:
+    def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__()
-        self.lr, self.steps, self.seed = lr, steps, seed
+        self.lr, self.seed = arguments.lr, arguments.seed
+        self.steps: int = arguments.schedule_steps or arguments.steps
 
     def noise_source(self) -> torch.Generator:
         """The generator of this step's chance, from the seed and the step alone."""

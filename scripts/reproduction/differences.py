@@ -57,7 +57,7 @@ def at_equal_text(a: Sequence[Evaluation], b: Sequence[Evaluation], seed: int = 
     """
     weights = _weights(a[0], seed)
     (text_a, image_a), (text_b, image_b) = (
-        (weights @ np.array([_by_reference(each, tag) for each in curve]).T for tag in (TEXT, IMAGE))
+        [weights @ np.array([_by_reference(each, tag) for each in curve]).T for tag in (TEXT, IMAGE)]
         for curve in (a, b)
     )
     highest = np.minimum(text_a.max(axis=1), text_b.max(axis=1))

@@ -14,6 +14,8 @@ from scripts.reproduction.results import ADAPTERS, IMAGE, TEXT, TITLES, Evaluati
 _TEXT_COLOURS = {"text_adapter": "#2ca02c", "image_adapter": "#ff7f0e"}
 _IMAGE_COLOURS = {"text_adapter": "#1f77b4", "image_adapter": "#d62728"}
 _STAR_COLOURS = {"masking": "#d62762", "instantstyle": "#b04fc4", "ip_adapter": "#8c564b"}
+_DASHED = (0, (4, 1.5))
+_HEIGHT = 4.9  # inches
 
 
 class Strip(NamedTuple):
@@ -27,8 +29,8 @@ class Strip(NamedTuple):
 def draw_figure(results: Results, strip: Strip) -> Figure:
     """Panel (a): alignments along the training steps; panel (b): pictures along the training steps."""
     columns = max(len(row) for row in strip.results.values())
-    figure = Figure(figsize=(8.2 + 1.15 * (columns + 1.6), 5.2))
-    widths = [8.2, 1.15 * (columns + 1.6)]
+    widths = [8.2, 1.15 * (columns + 1.7)]
+    figure = Figure(figsize=(sum(widths), _HEIGHT))
     left, right = figure.subfigures(1, 2, width_ratios=widths, wspace=0)
     draw_curves(left, results)
     draw_strip(right, strip)
@@ -37,16 +39,21 @@ def draw_figure(results: Results, strip: Strip) -> Figure:
 
 def draw_curves(figure: SubFigure | Figure, results: Results) -> Axes:
     """Text alignment on the left axis (solid), image alignment on the right (dashed), bands of 95 % intervals."""
-    axis = figure.add_axes((0.1, 0.36, 0.8, 0.57))
+    axis = figure.add_axes((0.1, 0.355, 0.8, 0.565))
     twin = axis.twinx()
-    for method in reversed(ADAPTERS):
+    for method in ADAPTERS:
         _curve(axis, results.curves[method], TEXT, color=_TEXT_COLOURS[method], linestyle="-")
-        _curve(twin, results.curves[method], IMAGE, color=_IMAGE_COLOURS[method], linestyle=(0, (4, 1.5)))
+        _curve(twin, results.curves[method], IMAGE, color=_IMAGE_COLOURS[method], linestyle=_DASHED)
     steps = [each.step for each in results.curves[ADAPTERS[0]]]
-    for place, method in enumerate(_STAR_COLOURS):
-        x = steps[0] - (steps[-1] - steps[0] or 1) * (0.035 * (place + 1))
-        _stars(axis, twin, results.tuning_free[method], x)
-    axis.set_xticks(steps)
+    pitch = 0.028 * (steps[-1] - steps[0] or 1)
+    for place, method in enumerate(_STAR_COLOURS, start=1):
+        _star(axis, results.tuning_free[method], TEXT, steps[0] - (place + 0.5) * pitch)
+        _star(twin, results.tuning_free[method], IMAGE, steps[0] - (place + 4) * pitch)
+        mean = results.tuning_free[method].scores[TEXT].mean
+        axis.axhline(mean, color=_STAR_COLOURS[method], linestyle=":", linewidth=1.2)
+    axis.axvspan(steps[0] - 8 * pitch, steps[0] - 0.7 * pitch, color="grey", alpha=0.1, linewidth=0)
+    axis.set_xlim(steps[0] - 8 * pitch, steps[-1] + pitch)
+    axis.set_xticks([steps[0] - 4.35 * pitch, *steps], ["no training", *map(str, steps)])
     axis.set_xlabel("Number of training steps")
     axis.set_ylabel("Text alignment")
     twin.set_ylabel("Image alignment")
@@ -59,8 +66,9 @@ def draw_strip(figure: SubFigure | Figure, strip: Strip) -> None:
     """The reference at the left, then a row of results for each adapter."""
     columns = max(len(row) for row in strip.results.values())
     grid = figure.add_gridspec(
-        2, columns + 1, width_ratios=[1.35, *[1] * columns], left=0.01, right=0.995, top=0.80, bottom=0.24
+        2, columns + 2, width_ratios=[1.35, 0.2, *[1] * columns], left=0.005, right=0.99, top=0.85, bottom=0.32
     )
+    grid.update(hspace=0.06, wspace=0.06)
     figure.suptitle("(b) Results along the training steps", y=0.985, fontsize=12, weight="bold")
     axis = figure.add_subplot(grid[:, 0])
     _picture(axis, strip.reference)
@@ -68,7 +76,7 @@ def draw_strip(figure: SubFigure | Figure, strip: Strip) -> None:
     axis.set_xlabel(f"Text prompt\n“{strip.prompt}”", fontsize=10)
     for row, (method, results) in enumerate(strip.results.items()):
         for column, (step, picture) in enumerate(results):
-            axis = figure.add_subplot(grid[row, column + 1])
+            axis = figure.add_subplot(grid[row, column + 2])
             _picture(axis, picture)
             if row == 0:
                 axis.set_title(f"step {step}", fontsize=10)
@@ -83,33 +91,30 @@ def _curve(axis: Axes, curve: Sequence[Evaluation], tag: str, **style: Any) -> N
     axis.fill_between(steps, *band, color=style["color"], alpha=0.13, linewidth=0)
 
 
-def _stars(axis: Axes, twin: Axes, evaluation: Evaluation, x: float) -> None:
-    """A tuning-free method: beside step 0, where nothing is hidden, with a constant line for its text alignment."""
-    colour = _STAR_COLOURS[evaluation.method]
-    for where, tag, fill in ((axis, TEXT, colour), (twin, IMAGE, "white")):
-        score = evaluation.scores[tag]
-        spread = [[score.mean - score.low], [score.high - score.mean]]
-        where.errorbar([x], [score.mean], yerr=np.maximum(spread, 0), color=colour, capsize=2, linewidth=1, zorder=4)
-        where.plot([x], [score.mean], marker="*", markersize=12, color=colour, markerfacecolor=fill, zorder=5)
-    axis.axhline(evaluation.scores[TEXT].mean, color=colour, linestyle=":", linewidth=1.2)
+def _star(axis: Axes, evaluation: Evaluation, tag: str, x: float) -> None:
+    """A tuning-free method at the left of step 0, where it hides nothing: full for text, hollow for image."""
+    colour, score = _STAR_COLOURS[evaluation.method], evaluation.scores[tag]
+    spread = np.maximum([[score.mean - score.low], [score.high - score.mean]], 0)
+    axis.errorbar([x], [score.mean], yerr=spread, color=colour, capsize=2, linewidth=1, zorder=4)
+    fill = colour if tag == TEXT else "white"
+    axis.plot([x], [score.mean], marker="*", markersize=12, color=colour, markerfacecolor=fill, zorder=5)
 
 
 def _legend() -> list[Line2D]:
-    handles = []
-    for method in reversed(ADAPTERS):
-        name = TITLES[method]
-        handles += [
-            Line2D([], [], color=_TEXT_COLOURS[method], linewidth=2, marker="o", label=f"{name}, text alignment"),
-            Line2D([], [], color=_IMAGE_COLOURS[method], linewidth=2, marker="o", linestyle=(0, (4, 1.5))),
-        ]
-        handles[-1].set_label(f"{name}, image alignment")
-    for method, colour in _STAR_COLOURS.items():
-        label = f"{TITLES[method]} (no training)"
-        handles.append(Line2D([], [], color=colour, marker="*", markersize=11, linestyle=":", label=label))
-    handles.append(Line2D([], [], color="grey", marker="*", markersize=11, linestyle="none", label="full star: text"))
-    hollow = Line2D([], [], color="grey", marker="*", markersize=11, markerfacecolor="white", linestyle="none")
-    hollow.set_label("hollow star: image (right axis)")
-    return [*handles, hollow]
+    """Three columns: text alignment, image alignment, tuning-free methods."""
+    styles: list[dict[str, Any]] = [
+        *({"color": _TEXT_COLOURS[m], "marker": "o", "label": f"{TITLES[m]} (text alignment)"} for m in ADAPTERS),
+        {"color": "grey", "marker": "*", "linestyle": ":", "label": "no training, text alignment"},
+        *(
+            {"color": _IMAGE_COLOURS[m], "marker": "o", "linestyle": _DASHED, "label": f"{TITLES[m]} (image alignment)"}
+            for m in ADAPTERS
+        ),
+        {"color": "grey", "marker": "*", "markerfacecolor": "white", "linestyle": "none"},
+        *({"color": c, "marker": "*", "linestyle": ":", "label": TITLES[m]} for m, c in _STAR_COLOURS.items()),
+    ]
+    styles[5]["label"] = "no training, image alignment"
+    sizes = {"o": 4, "*": 11}
+    return [Line2D([], [], linewidth=2, markersize=sizes[style["marker"]], **style) for style in styles]
 
 
 def _picture(axis: Axes, picture: Image.Image) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from scripts.reproduction.differences import Difference, at_equal_text, paired_difference
-from scripts.reproduction.results import ADAPTERS, IMAGE, LEAKED, TEXT, TITLES, Evaluation, Results
+from scripts.reproduction.results import ADAPTERS, IMAGE, LEAKED, RATES, TEXT, TITLES, Evaluation, Results
 
 NAMES = {TEXT: "text alignment", IMAGE: "image alignment", LEAKED: "leak rate"}
 Direction = Literal["higher", "lower"]
@@ -86,7 +86,7 @@ def label(evaluation: Evaluation) -> str:
 def number(value: float, tag: str, signed: bool = False) -> str:
     """A score as text: rates in per cent (differences of rates in points), cosines with three decimals."""
     sign = "+" if signed else ""
-    if tag != LEAKED:
+    if tag not in RATES:
         return f"{value:{sign}.3f}"
     return f"{100 * value:{sign}.1f} {'points' if signed else '%'}"
 

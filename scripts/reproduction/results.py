@@ -15,6 +15,8 @@ TITLES = {
     "text_adapter": "Text-Adapter",
 }
 TEXT, IMAGE, LEAKED = "alignment/text", "alignment/image", "leakage/leaked"
+LEAKED_AMONG_ALL, MASKED = "leakage/leaked_among_all", "mask/share_masked"
+RATES = (LEAKED, LEAKED_AMONG_ALL, MASKED)  # shares of pictures or elements; all else are cosines
 
 
 class Score(NamedTuple):

@@ -49,9 +49,7 @@ def test_leak_among_all_contents_asks_for_the_nearest_content() -> None:
     axis = torch.eye(4)
     prompt, own, other = axis[0], axis[1], axis[2]
     pictures = torch.stack([own + 0.5 * other, other + 0.5 * own, prompt + 0.5 * own])
-    features = UnitFeatures(
-        normalize(pictures, dim=-1), axis[3].expand(3, 4), own.expand(3, 4), prompt.expand(3, 4)
-    )
+    features = UnitFeatures(normalize(pictures, dim=-1), axis[3].expand(3, 4), own.expand(3, 4), prompt.expand(3, 4))
     assert scores.leaked(features).tolist() == [True, True, False]
     assert scores.leaked_among(features, torch.stack([own, other])).tolist() == [True, False, False]
     assert scores.leaked_among(features, other[None]).tolist() == [True, False, False]
@@ -103,7 +101,9 @@ def test_interval_equals_a_plain_cluster_bootstrap() -> None:
     values, references = grouped()
     means = scores.reference_means(values, references)
     low, high = scores.bootstrap_interval(means, resamples=300, seed=5)
-    drawn = torch.randint(len(means.references), (300, len(means.references)), generator=torch.Generator().manual_seed(5))
+    drawn = torch.randint(
+        len(means.references), (300, len(means.references)), generator=torch.Generator().manual_seed(5)
+    )
     groups = [values.double().numpy()[references.numpy() == r] for r in means.references.tolist()]
     plain = [np.concatenate([groups[k] for k in row]).mean() for row in drawn.tolist()]
     assert (low, high) == pytest.approx(tuple(np.quantile(plain, [0.025, 0.975])), abs=1e-12)

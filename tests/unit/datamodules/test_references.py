@@ -116,9 +116,7 @@ def test_tar_files_without_an_index_say_how_to_write_both(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["IMG_1234", "photo", "a-lion-in-lego toy_0"])
-def test_a_file_name_without_a_known_class_is_an_error_that_names_file_and_classes(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_file_name_without_a_known_class_is_an_error_that_names_file_and_classes(tmp_path: Path, name: str) -> None:
     path = write_image(tmp_path / f"zebra/{name}.png")
     with pytest.raises(ValueError, match="does not say what the image shows") as error:
         open_references(tmp_path)

@@ -4,9 +4,7 @@ import pytest
 
 from datamodules.sampling import EpochBatchSampler, batches_of, share_of_rank
 
-SIZES = [
-    (size, batch, world) for size in (4, 7, 8, 17, 33) for batch in (1, 2, 5, 50) for world in (1, 2, 3, 4)
-]
+SIZES = [(size, batch, world) for size in (4, 7, 8, 17, 33) for batch in (1, 2, 5, 50) for world in (1, 2, 3, 4)]
 
 
 def ranks(size: int, batch: int, world: int, seed: int = 3, epoch: int = 0) -> list[list[list[int]]]:
@@ -17,9 +15,7 @@ def ranks(size: int, batch: int, world: int, seed: int = 3, epoch: int = 0) -> l
 
 
 @pytest.mark.parametrize(("size", "batch", "world"), SIZES)
-def test_each_sample_comes_once_an_epoch_in_as_many_batches_on_each_rank(
-    size: int, batch: int, world: int
-) -> None:
+def test_each_sample_comes_once_an_epoch_in_as_many_batches_on_each_rank(size: int, batch: int, world: int) -> None:
     of_ranks = ranks(size, batch, world)
     drawn = Counter(index for batches in of_ranks for indices in batches for index in indices)
     assert drawn == Counter(range(size))

@@ -116,7 +116,7 @@ def test_only_the_adapter_trains(tiny_backbone: Backbone, root: Path) -> None:
     made, _ = one_step(tiny_backbone, root)
     names = [f"condition.adapter.{name}" for name in ("proj.weight", "proj.bias", "norm.weight", "norm.bias")]
     assert [name for name, parameter in made.named_parameters() if parameter.requires_grad] == names
-    assert [name for name, parameter in made.named_parameters() if parameter.grad is not None] == []
+    assert [name for name, parameter in made.named_parameters() if parameter.grad is not None] == names
     optimizer = made.optimizers()
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in made.adapter.parameters()]
     assert not any(part.training for part in made.model.modules())
@@ -151,7 +151,7 @@ def test_adapter_has_the_backbones_sizes_and_weights_by_seed(tiny_backbone: Back
     weights = []
     for seed, noise in ((1, 5), (1, 6), (2, 5)):
         torch.manual_seed(noise)
-        made = AdapterReconstruction(adapter, backbone=tiny_backbone, seed=seed)
+        made = module(tiny_backbone, adapter=adapter, seed=seed)
         made.configure_model()
         weights.append(made.adapter.proj.weight)
     torch.random.set_rng_state(state)
@@ -174,6 +174,7 @@ def test_gradient_checkpointing_gives_the_same_weights(tiny_backbone: Backbone, 
         trainer(max_steps=2).fit(made, references(root))
         assert made.model.unet.is_gradient_checkpointing == checkpointing
         weights.append(made.adapter.proj.weight)
+    made.model.unet.disable_gradient_checkpointing()  # the networks are shared with the other tests
     torch.testing.assert_close(weights[0], weights[1], atol=1e-5, rtol=1e-5)
 
 
@@ -183,12 +184,13 @@ def test_adapter_stays_float32_under_mixed_precision(tiny_backbone: Backbone, ro
     trainer(mixed, precision="bf16-mixed").fit(made, references(root))
     assert {parameter.dtype for parameter in made.adapter.parameters()} == {torch.float32}
     trainer(full).fit(module(tiny_backbone), references(root))
-    assert mixed.losses[0] == pytest.approx(full.losses[0], rel=0.05)
+    assert mixed.losses[0] == pytest.approx(full.losses[0], rel=0.05, abs=5e-3)
 
 
 def test_half_precision_throughout_is_refused(tiny_backbone: Backbone, root: Path) -> None:
+    made = AdapterReconstruction(backbone=tiny_backbone)  # whose own networks become half-precision
     with pytest.raises(ValueError, match=r"`precision` .* torch.bfloat16.* expected float32.* \"bf16-mixed\""):
-        trainer(precision="bf16-true").fit(module(tiny_backbone), references(root))
+        trainer(precision="bf16-true").fit(made, references(root))
 
 
 def test_adapter_before_it_is_built(tiny_backbone: Backbone) -> None:

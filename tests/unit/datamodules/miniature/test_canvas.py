@@ -6,9 +6,7 @@ import pytest
 from datamodules.miniature import canvas
 from datamodules.miniature.geometry import box
 
-PALETTE = canvas.Palette(
-    body=(1.0, 0.0, 0.0), accent=(0.0, 1.0, 0.0), light=(0.0, 0.0, 1.0), dark=(0.2, 0.2, 0.2)
-)
+PALETTE = canvas.Palette(body=(1.0, 0.0, 0.0), accent=(0.0, 1.0, 0.0), light=(0.0, 0.0, 1.0), dark=(0.2, 0.2, 0.2))
 
 
 def test_paint_fills_parts_with_their_role_and_leaves_the_rest_clear():

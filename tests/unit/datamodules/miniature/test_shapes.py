@@ -39,18 +39,14 @@ def test_silhouettes_tell_all_contents_apart():
 
 def test_both_directions_occur():
     facing = {
-        float(
-            np.sign(silhouette("airplane", seed)[:, :16].sum() - silhouette("airplane", seed)[:, 16:].sum())
-        )
+        float(np.sign(silhouette("airplane", seed)[:, :16].sum() - silhouette("airplane", seed)[:, 16:].sum()))
         for seed in range(12)
     }
     assert facing == {-1.0, 1.0}
 
 
 def test_an_unknown_content_is_refused_with_the_known_ones():
-    with pytest.raises(
-        ValueError, match=r"`content` must be one of airplane, .*; got 'teapot'.*add it to `SHAPES`"
-    ):
+    with pytest.raises(ValueError, match=r"`content` must be one of airplane, .*; got 'teapot'.*add it to `SHAPES`"):
         shape("teapot", np.random.default_rng(0))
 
 

@@ -30,4 +30,3 @@ def test_settings_load_weights_only() -> None:
     torch.save(settings, file)
     file.seek(0)
     assert torch.load(file, weights_only=True) == settings
-

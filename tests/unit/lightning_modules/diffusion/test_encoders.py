@@ -31,7 +31,6 @@ def test_contents_are_text_embeds(model: StableDiffusion, tiny_backbone: Backbon
     folder = Path(tiny_backbone.model, "text_tower")
     tower = CLIPTextModelWithProjection.from_pretrained(folder).eval()
     ids = CLIPTokenizer.from_pretrained(folder)(["frog"], return_tensors="pt").input_ids
-    assert ids.shape == (1, 3), "a known word is one token between start and end"
     features = model.encode_contents(["a dog", "frog"])
     torch.testing.assert_close(features[1:], tower(ids).text_embeds)
 

@@ -70,7 +70,8 @@ def test_feature_of_another_shape(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("key", ["latents", "proj_in.weight", "proj.0.weight"])
 def test_plus_adapters_are_refused(tmp_path: Path, weights: Nested, key: str) -> None:
-    save_file({f"image_proj.{key}": torch.zeros(1), "ip_adapter.1.to_k_ip.weight": torch.zeros(1)}, tmp_path / "a.safetensors")
+    tensors = {f"image_proj.{key}": torch.zeros(1), "ip_adapter.1.to_k_ip.weight": torch.zeros(1)}
+    save_file(tensors, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="no text-aligned vector.*ip-adapter_sd15.safetensors"):
         read_ip_adapter(tmp_path / "a.safetensors")
 

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, UniPCMultistepScheduler
 from torch import Tensor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
-from lightning_modules.diffusion.sampling import build_scheduler, sample
+from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
 PROMPTS = ["A rocket", "A bench"]
@@ -59,7 +60,7 @@ def _one_picture(pipe: Any, prompt: str, feature: Tensor, seed: int, guidance_sc
 @pytest.mark.parametrize("scheduler", ["UniPCMultistepScheduler", "EulerDiscreteScheduler", "DDIMScheduler"])
 def test_equal_to_the_pipeline(model: StableDiffusion, pipeline: Any, scheduler: str, guidance_scale: float) -> None:
     features = torch.randn(2, 20, generator=torch.Generator().manual_seed(5))
-    pipeline.scheduler = build_scheduler(scheduler, model.scheduler_config)
+    pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
     pipeline.set_ip_adapter_scale(1.0)
     settings = SamplingSettings(scheduler, steps=5, guidance_scale=guidance_scale, negative_prompt=NEGATIVE)
     images = sample(model, settings, model.encode_prompts(PROMPTS), features, SEEDS)
@@ -71,7 +72,7 @@ def test_scales_equal_those_of_the_pipeline(
     model: StableDiffusion, pipeline: Any, scale: float | dict[str, float], in_diffusers: Any
 ) -> None:
     features = torch.randn(2, 20, generator=torch.Generator().manual_seed(5))
-    pipeline.scheduler = build_scheduler("UniPCMultistepScheduler", model.scheduler_config)
+    pipeline.scheduler = UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_ip_adapter_scale(in_diffusers)
     settings = SamplingSettings(steps=5, negative_prompt=NEGATIVE, scale=scale)
     images = sample(model, settings, model.encode_prompts(PROMPTS), features, SEEDS)

@@ -1,0 +1,99 @@
+"""The console script `maskst`: help at once, the Trainer's subcommands, and errors in one line."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
+_HELP = """\
+usage: maskst {fit,validate,test,predict} --config FILE [--config FILE ...] [--KEY VALUE ...]
+
+Style transfer by diffusion models whose image condition does not leak the content of its reference. Without
+further configs everything runs on the miniature, which is shipped: nothing is downloaded.
+
+  fit       train an adapter by reconstruction; evaluates at step 0 and on the way, writes checkpoints
+  validate  score a method or a checkpoint on the fixed evaluation set
+  test      the same pictures, scored as `test`
+  predict   write the pictures of a method for references x prompts x samples
+
+Examples:
+  maskst predict --config configs/predict/masking.yaml
+      Pictures and their settings in outputs/predict/masking. A second run makes only what is missing.
+  maskst predict --config configs/predict/masking.yaml --data.prompts '[A rocket]' --data.predict_references 4
+      Any key of the configs can be given here too.
+  maskst fit --config configs/fit/image_adapter.yaml
+      Curves, grids and checkpoints in outputs/fit/image_adapter; `--ckpt_path last` goes on after a stop.
+  maskst validate --config configs/predict/masking.yaml
+      Scores in outputs/evaluate/masking: a constant line beside the curves of `fit`.
+  maskst fit --config configs/fit/image_adapter.yaml --config configs/fit/published_objective.yaml
+      Configs stack, the later over the earlier; this pair writes to outputs/fit/image_adapter_published.
+  tensorboard --logdir outputs
+  maskst fit --help; maskst fit --model.help AdapterReconstruction; maskst predict --config FILE --print_config
+      All options of a subcommand, those of a class, and what a stack of configs comes to.
+
+MASKST_TRACEBACK=1 shows where an error comes from. A config that is not found from here is looked for in
+{root}:
+  {configs}
+"""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run `maskst` with `args`, or as a program with those of the command line.
+
+    Errors that this project raises reach a caller who gives `args`; a program ends with one line and code 2.
+    """
+    arguments = shipped_configs(sys.argv[1:] if args is None else args)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(help_text())
+        return
+    if args is not None:
+        _run(arguments)
+        return
+    sys.argv[1:] = arguments  # processes that Lightning starts on further devices read them again
+    try:
+        _run(None)
+    except (ValueError, OSError, RuntimeError) as error:
+        if not raised_here(error) or os.environ.get("MASKST_TRACEBACK"):
+            raise
+        sys.stderr.write(f"maskst: error: {error}\n")
+        sys.exit(2)
+
+
+def help_text() -> str:
+    """What `maskst --help` says."""
+    configs = sorted((ROOT / "configs").glob("[!d]*/*.yaml"))
+    names = "\n  ".join(path.relative_to(ROOT).as_posix() for path in configs)
+    return _HELP.replace("{root}", str(ROOT)).replace("{configs}", names)
+
+
+def shipped_configs(arguments: list[str]) -> list[str]:
+    """The arguments, where each `--config` that does not exist from here names the shipped file, if there is one."""
+    found = list(arguments)
+    for place, argument in enumerate(arguments):
+        option, _, path = argument.rpartition("=")
+        is_config = option in ("--config", "-c") or (place > 0 and arguments[place - 1] in ("--config", "-c"))
+        if is_config and not Path(path).is_file() and (ROOT / path).is_file():
+            found[place] = argument.removesuffix(path) + str(ROOT / path)
+    return found
+
+
+def raised_here(error: BaseException) -> bool:
+    """Whether this project's own code raised `error`, to teach its user, rather than a library in its depths."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return False
+    raiser = Path(traceback.tb_frame.f_code.co_filename)
+    return any((ROOT / room) in raiser.parents for room in _ROOMS)
+
+
+def _run(arguments: list[str] | None) -> None:
+    from scripts.commands import Commands  # PyTorch and Lightning, seconds: not for the help
+
+    Commands(arguments)
+
+
+if __name__ == "__main__":
+    main()

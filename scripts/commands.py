@@ -1,0 +1,98 @@
+"""`fit`, `validate`, `test` and `predict` as LightningCLI: models, data and callbacks meet by their YAML names."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+# A class can be named in a YAML without its module once it is imported: so are those that no annotation mentions.
+import callbacks.image_grid
+import callbacks.throughput
+import datamodules.miniature_references
+import lightning_modules.adapter_reconstruction
+import lightning_modules.conditions.trained  # noqa: F401
+from callbacks.alignment import AlignmentScores
+from callbacks.prediction_writer import PredictionWriter
+from datamodules.style_references import StyleReferences
+from lightning_modules.style_transfer import StyleTransfer
+
+_CONFIGS = Path(__file__).parents[1] / "configs"
+_DEFAULTS = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "predict"}
+_METHOD = "{method}"
+
+
+class Commands(LightningCLI):
+    """Runs a subcommand with what the configs and `args` say, `sys.argv` where `args` is None.
+
+    The first two layers of configs are always `configs/defaults/<subcommand>.yaml` and the miniature's backbone.
+
+    Raises:
+        ValueError: `fit` would write into the folder of another run.
+    """
+
+    def __init__(self, args: list[str] | None = None) -> None:
+        super().__init__(
+            StyleTransfer,
+            StyleReferences,
+            save_config_kwargs={"overwrite": True},
+            # The datamodules share their samples out among the processes by themselves.
+            trainer_defaults={"use_distributed_sampler": False},
+            seed_everything_default=42,
+            parser_kwargs={"prog": "maskst", **{command: _layers(name) for command, name in _DEFAULTS.items()}},
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            args=args,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Scores have a place of their own, so that a backbone's config can name its judge."""
+        parser.add_lightning_class_args(AlignmentScores, "scores")
+
+    def _parse_ckpt_path(self) -> None:
+        """Let the command line win: by default a checkpoint's hyper-parameters would replace what was asked for."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, whose one folder holds all that a run of a method writes."""
+        config = self._get(self.config_init, "trainer")
+        folder = (config.default_root_dir or "outputs").replace(_METHOD, self.model.name)
+        kwargs["default_root_dir"] = folder
+        kwargs["callbacks"] = _complete(config.callbacks or [], folder)
+        if config.logger in (None, True):
+            kwargs["logger"] = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
+        if self.subcommand == "predict":
+            # Every picture's settings are written with it; the config of a run that is refused must not be.
+            self.save_config_callback = None
+        return super().instantiate_trainer(**kwargs)
+
+    def before_fit(self) -> None:
+        """Protect a run that is there already; evaluate step 0 of a new one."""
+        resumed, folder = self._get(self.config_init, "ckpt_path"), Path(self.trainer.default_root_dir)
+        last = folder / "checkpoints" / "last.ckpt"
+        if resumed is None and last.exists():
+            raise ValueError(
+                f"`trainer.default_root_dir`: `{folder}` holds the checkpoints of a fit. Give `--ckpt_path last` to go "
+                "on with it (nothing is repeated), another folder for another run, or remove this one."
+            )
+        if resumed is None or (resumed == "last" and not last.exists()):
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+
+
+def _layers(name: str) -> dict[str, Any]:
+    files = _CONFIGS / "defaults" / f"{name}.yaml", _CONFIGS / "backbone" / "miniature.yaml"
+    return {"default_config_files": [str(file) for file in files]}
+
+
+def _complete(configured: list[Callback], folder: str) -> list[Callback]:
+    """The configured callbacks, with the run's folder and a progress bar for what the output is."""
+    for callback in configured:
+        if isinstance(callback, PredictionWriter) and callback.folder is None:
+            callback.folder = folder
+    has_bar = any(isinstance(callback, ProgressBar) for callback in configured)
+    if has_bar or sys.stdout.isatty():
+        return list(configured)
+    return [*configured, TQDMProgressBar(refresh_rate=10)]

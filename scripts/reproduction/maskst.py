@@ -1,0 +1,76 @@
+"""One `maskst` call as a process of its own: its memory is returned, and its crash leaves the others' work."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+Report = Callable[[float, str], None]  # fraction of the stage that is done, and what it does
+_POLL_SECONDS, _STOP_SECONDS = 0.25, 20.0
+
+
+class StageFailedError(RuntimeError):
+    """A stage's process ended with an error."""
+
+
+def run_maskst(arguments: Sequence[str], log: Path, lock: int, report: Report) -> None:
+    """Run `maskst` with `arguments` and report its progress; what it prints goes to the file `log`.
+
+    Raises:
+        StageFailedError: it ended with an error, whose last lines are in the message.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    progress = log.with_suffix(".progress")
+    progress.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "scripts.cli", *arguments, *progress_arguments(progress)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[lock]
+        )
+        try:
+            while process.poll() is None:
+                time.sleep(_POLL_SECONDS)
+                _report(progress, report)
+        finally:
+            _stop(process)
+    if process.returncode:
+        raise StageFailedError(_failure(process.returncode, log))
+    progress.unlink(missing_ok=True)
+
+
+def progress_arguments(progress: Path) -> list[str]:
+    """Arguments that add the callback which writes the file `progress`."""
+    return [
+        "--trainer.callbacks+=scripts.reproduction.watch.StageProgress",
+        f"--trainer.callbacks.path={progress}",
+        f"--trainer.callbacks.parent={os.getpid()}",
+    ]
+
+
+def _report(progress: Path, report: Report) -> None:
+    if progress.is_file():
+        state: dict[str, Any] = json.loads(progress.read_text())
+        report(state["fraction"], state["text"])
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process that still runs because this one was interrupted."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _failure(code: int, log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    tail = "\n".join(f"  {line}" for line in lines[-12:])
+    return f"it ended with exit code {code}. The last lines of `{log}`:\n{tail}"

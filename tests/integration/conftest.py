@@ -1,0 +1,60 @@
+"""Runs of `maskst` on the tiny backbone: a config that stacks as any backbone's does, and two finished fits."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_modules.diffusion.config import Backbone
+from scripts.cli import ROOT
+from scripts.commands import Commands
+
+CONFIGS = ROOT / "configs"
+Run = Callable[..., Commands]
+
+
+@pytest.fixture(autouse=True)
+def no_arguments_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LightningCLI warns of a command line beside given arguments."""
+    monkeypatch.setattr(sys, "argv", ["maskst"])
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_backbone: Backbone, tiny_judge: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backbone's config: tiny random weights, two denoising steps, two references x two prompts."""
+    folder = tmp_path_factory.mktemp("configs")
+    data = {"root": str(folder / "miniature"), "train_per_style": 1, "test_per_style": 1, "batch_size": 4}
+    jobs = {"prompts": ["A rocket", "A flower"], "evaluation_references": 2, "predict_references": 1}
+    config = {
+        "model": {"init_args": {"backbone": {"model": tiny_backbone.model}, "sampling": {"steps": 2}}},
+        "data": {"init_args": data | jobs},
+        "scores": {"judge": {"init_args": {"model": str(tiny_judge)}}},
+        "trainer": {"accelerator": "cpu", "devices": 1, "enable_model_summary": False},
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(tiny_config: Path) -> Run:
+    """Runs a subcommand with shipped configs ("fit/image_adapter"), then the tiny one, then more arguments."""
+
+    def run(command: str, configs: str, folder: Path, *more: str) -> Commands:
+        files = [*(CONFIGS / f"{config}.yaml" for config in configs.split()), tiny_config]
+        stack = [argument for file in files for argument in ("--config", str(file))]
+        return Commands([command, *stack, "--trainer.default_root_dir", str(folder), *more])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def fits(run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of both adapters' fits: two steps, each evaluated."""
+    root = tmp_path_factory.mktemp("fits")
+    for name in ("image_adapter", "text_adapter"):
+        steps = ("--trainer.max_steps", "2", "--trainer.val_check_interval", "1")
+        run("fit", f"fit/{name}", root / "{method}", *steps, "--trainer.log_every_n_steps", "1")
+    return {folder.name: folder for folder in root.iterdir()}

@@ -1,0 +1,130 @@
+"""The command line: its help, its messages, resuming, repeating, and who wins over a checkpoint."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from scripts.cli import ROOT, main, raised_here, shipped_configs
+from tests.integration.conftest import CONFIGS, Run
+from tests.integration.test_configs import SCORES, curves
+
+MASKING = str(CONFIGS / "predict" / "masking.yaml")
+STEPS = ("--trainer.val_check_interval", "1", "--trainer.max_steps")
+
+
+def message(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the program says on its error output before it ends with code 2."""
+    sys.argv[1:] = arguments
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_help_needs_neither_torch_nor_the_model_libraries() -> None:
+    code = (
+        "import sys; from scripts.cli import main; main([]); main(['--help'])\n"
+        "assert not {'torch', 'lightning', 'diffusers', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.count("maskst predict --config configs/predict/masking.yaml") == 4
+    assert done.stdout.count("configs/fit/text_adapter.yaml") == 2
+
+
+def test_a_config_that_is_not_here_is_the_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.yaml").touch()
+    name = "configs/predict/masking.yaml"
+    given = ["predict", "--config", name, f"--config={name}", "-c", "own.yaml", "--config", "none.yaml", name]
+    shipped = str(ROOT / name)
+    expected = ["predict", "--config", shipped, f"--config={shipped}", "-c", "own.yaml", "--config", "none.yaml", name]
+    assert shipped_configs(given) == expected
+
+
+def test_an_error_of_ours_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    quantile = str(CONFIGS / "predict" / "masking_quantile.yaml")
+    said = message(capsys, "predict", "--config", quantile, "--model.condition.theta", "2")
+    assert said.splitlines()[-1].startswith("maskst: error: `theta` must be in (0, 1)")
+    assert "Traceback" not in said
+    adapter = str(CONFIGS / "predict" / "image_adapter.yaml")
+    said = message(capsys, "predict", "--config", adapter, "--model.condition.checkpoint", str(tmp_path / "no.ckpt"))
+    assert "maskst: error: `checkpoint` names no file" in said
+
+
+def test_a_caller_from_python_gets_the_error_itself() -> None:
+    with pytest.raises(ValueError, match="`n_clusters` must be 2 or more, got 1"):
+        main(["predict", "--config", MASKING, "--model.condition.n_clusters", "1"])
+
+
+def test_an_error_from_the_depths_of_a_library_keeps_its_traceback() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.nn.functional.interpolate(torch.zeros(1), scale_factor=2)
+    assert not raised_here(caught.value)
+
+
+def test_unknown_names_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "clusters" in message(capsys, "predict", "--config", MASKING, "--model.condition.clusters", "3")
+    assert "Maskin" in message(capsys, "predict", "--config", MASKING, "--model.condition", "Maskin")
+    assert "none.yaml" in message(capsys, "predict", "--config", str(tmp_path / "none.yaml"))
+    (tmp_path / "wrong.yaml").write_text("modle: 3\n")
+    assert "modle" in message(capsys, "predict", "--config", str(tmp_path / "wrong.yaml"))
+
+
+def test_a_second_predict_makes_only_what_is_missing(run: Run, tmp_path: Path) -> None:
+    folder, more = tmp_path / "masking", ("--data.samples_per_prompt", "2")
+    run("predict", "predict/masking", folder, *more)
+    pictures = {path: path.read_bytes() for path in folder.glob("*.png")}
+    first, *kept = sorted(pictures)
+    first.unlink()
+    times = {path: path.stat().st_mtime_ns for path in kept}
+    commands = run("predict", "predict/masking", folder, *more)
+    assert len(commands.datamodule.predict_dataloader().source.jobs) == 0
+    assert {path: path.read_bytes() for path in folder.glob("*.png")} == pictures
+    assert {path: path.stat().st_mtime_ns for path in kept} == times
+    with pytest.raises(ValueError, match="`sampling.steps` is 3 and was 2"):
+        run("predict", "predict/masking", folder, *more, "--model.sampling.steps", "3")
+    assert {path: path.stat().st_mtime_ns for path in kept} == times
+
+
+def test_fit_goes_on_exactly_and_never_writes_over_a_run(run: Run, fits: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "{method}"
+    run("fit", "fit/image_adapter", folder, *STEPS, "1", "--ckpt_path", "last")  # nothing there yet: a new run
+    with pytest.raises(ValueError, match="image_adapter` holds the checkpoints of a fit. Give `--ckpt_path last`"):
+        run("fit", "fit/image_adapter", folder, *STEPS, "2")
+    run("fit", "fit/image_adapter", folder, *STEPS, "2", "--ckpt_path", "last")
+    resumed, whole = tmp_path / "image_adapter", fits["image_adapter"]
+    lines = [(path / "alignment.jsonl").read_text().splitlines() for path in (resumed, whole)]
+    assert [json.loads(line)["step"] for line in lines[0]] == [0, 1, 2]
+    assert [json.loads(line)["scores"] for line in lines[0]] == [json.loads(line)["scores"] for line in lines[1]]
+    states = [torch.load(path / "checkpoints" / "step_000002.ckpt")["state_dict"] for path in (resumed, whole)]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+def test_the_command_line_wins_over_a_checkpoint(run: Run, fits: dict[str, Path], tmp_path: Path) -> None:
+    checkpoint = fits["image_adapter"] / "checkpoints" / "step_000001.ckpt"
+    arguments = ("--ckpt_path", str(checkpoint), "--model.strength", "0.5")
+    commands = run("validate", "fit/image_adapter", tmp_path, *arguments)
+    assert isinstance(commands.model, AdapterReconstruction)
+    assert commands.model.condition.settings["strength"] == 0.5
+    saved = torch.load(checkpoint)["state_dict"]["condition.adapter.proj.weight"]
+    torch.testing.assert_close(commands.model.adapter.proj.weight.detach(), saved)
+    assert curves(tmp_path)["alignment/text"] == [1]  # the step of the checkpoint, and no constant line
+
+
+def test_validate_draws_a_constant_line_and_takes_another_run_s_config(run: Run, tmp_path: Path) -> None:
+    commands = run("validate", "predict/masking", tmp_path / "{method}")
+    steps, folder = curves(tmp_path / "masking"), tmp_path / "masking"
+    assert [steps[tag] for tag in [*SCORES, "mask/share_masked"]] == [list(range(0, 481, 80))] * 6
+    assert (folder / "grids" / "step_000000.png").is_file()
+    assert "version" not in "".join(path.name for path in folder.iterdir())
+    assert commands.trainer._accelerator_connector.use_distributed_sampler is False
+    shutil.copy(folder / "config.yaml", tmp_path / "saved.yaml")
+    main(["test", "--config", str(tmp_path / "saved.yaml")])
+    stages = [json.loads(line)["stage"] for line in (folder / "alignment.jsonl").read_text().splitlines()]
+    assert stages == ["validate", "test"]

@@ -1,0 +1,139 @@
+"""Every shipped config runs, alone but for the tiny weights, and says what it means."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.diffusion.config import MINIATURE
+from scripts.cli import ROOT, main
+from tests.integration.conftest import CONFIGS, Run
+
+METHODS = {
+    "ip_adapter": ("ip_adapter", {}),
+    "instantstyle": ("instantstyle", {"strength": 1.0, "norm_matched": False}),
+    "masking": ("masking", {"n_clusters": 2}),
+    "masking_quantile": ("quantile_masking", {"theta": 0.7, "drop": "high"}),
+    "image_adapter": ("image_adapter", {"strength": 1.0, "rescale": True}),
+    "text_adapter": ("text_adapter", {"strength": 1.0, "rescale": True}),
+}
+SCORES = ["alignment/text", "alignment/text_low", "alignment/text_high", "alignment/image", "leakage/leaked"]
+
+
+def curves(folder: Path) -> dict[str, list[int]]:
+    """Steps of each scalar in TensorBoard."""
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def parsed(capsys: pytest.CaptureFixture[str], command: str, *configs: Path) -> dict[str, Any]:
+    """What a stack of configs comes to."""
+    stack = [argument for path in configs for argument in ("--config", str(path))]
+    with pytest.raises(SystemExit):
+        main([command, *stack, "--print_config"])
+    values: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+    return values
+
+
+def test_every_shipped_config_has_its_test_here() -> None:
+    names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml")}
+    fit = {"fit/image_adapter", "fit/text_adapter", "fit/published_objective", "fit/published_schedule"}
+    layers = {"backbone/miniature", "defaults/fit", "defaults/evaluate", "defaults/predict"}
+    assert names == fit | layers | {f"predict/{name}" for name in METHODS}
+
+
+@pytest.mark.parametrize("config", METHODS)
+def test_predict_writes_the_pictures_of_its_method(
+    config: str, run: Run, fits: dict[str, Path], tmp_path: Path
+) -> None:
+    method, condition = METHODS[config]
+    checkpoint = [f"--model.condition.checkpoint={fits[config]}/checkpoints/last.ckpt"] if config in fits else []
+    commands = run("predict", f"predict/{config}", tmp_path / "{method}", *checkpoint)
+    assert [folder.name for folder in tmp_path.iterdir()] == [method]
+    assert len(list((tmp_path / method).glob("*.png"))) == 2
+    assert not list((tmp_path / method).glob("events*"))
+    settings = json.loads((tmp_path / method / "settings.json").read_text())
+    assert condition.items() <= settings["condition"].items()
+    assert settings["sampling"]["steps"] == 2  # of the later config
+    assert settings["sampling"]["guidance_scale"] == 4.0  # of the miniature, which lies beneath
+    assert commands.trainer.predict_loop.return_predictions is False
+
+
+@pytest.mark.parametrize("name", ["image_adapter", "text_adapter"])
+def test_fit_evaluates_writes_checkpoints_and_curves(name: str, fits: dict[str, Path]) -> None:
+    folder = fits[name]
+    lines = [json.loads(line) for line in (folder / "alignment.jsonl").read_text().splitlines()]
+    assert [(line["method"], line["step"], line["constant_steps"]) for line in lines] == [
+        (name, step, None) for step in range(3)
+    ]
+    assert {path.name for path in (folder / "grids").iterdir()} == {f"step_00000{step}.png" for step in range(3)}
+    names = {"step_000001.ckpt", "step_000002.ckpt", "last.ckpt"}
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == names
+    steps = curves(folder)
+    assert [steps[tag] for tag in SCORES] == [[0, 1, 2]] * len(SCORES)
+    trained = ["loss/total", "loss/reconstruction", "loss/contrast", "lr-AdamW", "throughput/images_per_second"]
+    assert [len(steps[tag]) for tag in trained] == [2] * len(trained)
+    assert "hp_metric" not in steps
+    assert (folder / "config.yaml").is_file()
+
+
+def test_a_checkpoint_holds_the_adapter_and_plain_settings(fits: dict[str, Path]) -> None:
+    checkpoint = torch.load(fits["text_adapter"] / "checkpoints" / "last.ckpt", weights_only=True)
+    names = ("proj.weight", "proj.bias", "norm.weight", "norm.bias")
+    assert list(checkpoint["state_dict"]) == [f"condition.adapter.{name}" for name in names]
+    assert checkpoint["hyper_parameters"]["adapter"] == "lightning_modules.adapters.TextAdapter"
+    assert "python/object" not in (fits["text_adapter"] / "hparams.yaml").read_text()
+
+
+def test_the_published_objective_and_schedule_stack(run: Run, tmp_path: Path) -> None:
+    configs = "fit/text_adapter fit/published_objective fit/published_schedule"
+    commands = run("fit", configs, tmp_path, "--trainer.max_steps", "1", "--trainer.limit_val_batches", "0")
+    model, [optimizer] = commands.model, commands.trainer.optimizers
+    assert isinstance(model, AdapterReconstruction)
+    assert (type(model.objective).__name__, model.objective.weight) == ("PublishedObjective", 10)
+    assert (model.rescale, model.rescale_in_training, model.dropped_image) == (True, False, "negated")
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (1e-5, 1e-2)
+    assert commands.trainer.global_step == 1
+
+
+def test_what_the_fit_configs_say(capsys: pytest.CaptureFixture[str]) -> None:
+    fit = [CONFIGS / "fit" / f"{name}.yaml" for name in ("image_adapter", "published_objective", "published_schedule")]
+    own, published = parsed(capsys, "fit", fit[0]), parsed(capsys, "fit", *fit)
+    assert own["trainer"] | {"max_steps": 480, "val_check_interval": 80} == own["trainer"]
+    assert own["trainer"]["check_val_every_n_epoch"] is None
+    assert own["trainer"]["default_root_dir"] == "outputs/fit/{method}"
+    assert own["data"]["init_args"]["batch_size"] == 12
+    assert own["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 1e-4
+    assert own["model"]["init_args"]["objective"]["class_path"].endswith("BoundedContrast")
+    assert published["trainer"] | {"max_steps": 2400, "val_check_interval": 400} == published["trainer"]
+    assert published["trainer"]["default_root_dir"] == "outputs/fit/{method}_published"
+
+
+def test_another_backbone_replaces_the_miniature_and_the_miniature_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    sampling, data = {"steps": 30, "guidance_scale": 7.5}, {"train": "a", "test": "b", "prompts": ["A dog"]}
+    model = {"init_args": {"backbone": {"model": "owner/name", "variant": "fp16"}, "sampling": sampling}}
+    other.write_text(yaml.safe_dump({"model": model, "data": {"class_path": "StyleReferences", "init_args": data}}))
+    method, miniature = CONFIGS / "predict" / "masking.yaml", CONFIGS / "backbone" / "miniature.yaml"
+    replaced = parsed(capsys, "predict", method, other)
+    assert replaced["model"]["init_args"]["sampling"] | sampling == replaced["model"]["init_args"]["sampling"]
+    assert replaced["model"]["init_args"]["condition"]["class_path"].endswith("Masking")
+    assert replaced["data"]["class_path"] == "datamodules.style_references.StyleReferences"
+    assert replaced["data"]["init_args"] | data == replaced["data"]["init_args"]
+    assert parsed(capsys, "predict", method, other, miniature) == parsed(capsys, "predict", method)
+
+
+@pytest.mark.skipif(not (MINIATURE / "model_index.json").is_file(), reason="weights/miniature is not there")
+def test_a_plain_predict_runs_on_the_shipped_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs = ("--data.predict_references", "1", "--data.prompts", "[A rocket]", "--data.test_per_style", "1")
+    main(["predict", "--config", "configs/predict/masking.yaml", *jobs, "--data.train_per_style", "1"])
+    assert len(list((tmp_path / "outputs" / "predict" / "masking").glob("*rocket*.png"))) == 1
+    assert ROOT not in tmp_path.parents

@@ -1,0 +1,111 @@
+"""Names without collisions, lines after pictures, and one setting a folder."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from callbacks.prediction_folder import Picture, PredictionFolder, job_line, picture_name
+from datamodules.batches import Job, Reference
+
+REFERENCE = Reference(12, "frog/frog/a-frog-in-lego toy_0", "frog", "lego toy")
+JOB = Job(REFERENCE, "A rocket", 0, 42)
+
+
+def test_names_say_what_a_picture_is() -> None:
+    name = picture_name(JOB, "masking")
+    assert name.startswith("frog__lego-toy__00012__a-rocket__masking__seed42__")
+    assert name == picture_name(JOB, "masking")
+    assert name.endswith(".png")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        JOB._replace(prompt="A rocket!"),
+        JOB._replace(prompt="a rocket"),
+        JOB._replace(sample=1),
+        JOB._replace(seed=43),
+        JOB._replace(reference=REFERENCE._replace(index=13, key="frog/frog/a-frog-in-lego toy_1")),
+        JOB._replace(reference=REFERENCE._replace(key="other/frog/a-frog-in-lego toy_0")),
+    ],
+)
+def test_different_jobs_have_different_names(other: Job) -> None:
+    assert picture_name(other, "masking").lower() != picture_name(JOB, "masking").lower()
+
+
+def test_long_and_odd_words_make_names_that_file_systems_take(tmp_path: Path) -> None:
+    reference = REFERENCE._replace(content="person, animal, plant, or object in the foreground", style="../日本" * 40)
+    name = picture_name(Job(reference, "A house / with a tree: beside?" * 20, 0, 2**63), "m" * 300)
+    assert len(name.encode()) < 255
+    (tmp_path / name).touch()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def picture(job: Job = JOB) -> Picture:
+    return Picture(picture_name(job, "masking"), Image.new("RGB", (4, 4), "red"), job_line(job))
+
+
+def lines(folder: Path, rank: int = 0) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"generations-{rank}.jsonl").read_text().splitlines()]
+
+
+def test_a_written_picture_is_finished_for_the_next_run(tmp_path: Path) -> None:
+    folder = PredictionFolder(tmp_path)
+    assert folder.open({"name": "masking"}) == set()
+    folder.write(picture(), rank=3)
+    [line] = lines(tmp_path, rank=3)
+    assert Image.open(tmp_path / line["file"]).getpixel((0, 0)) == (255, 0, 0)
+    reference = {"index": 12, "key": REFERENCE.key, "content": "frog", "style": "lego toy"}
+    assert line == {"file": line["file"], "reference": reference, "prompt": "A rocket", "sample": 0, "seed": 42}
+    assert PredictionFolder(tmp_path).open({"name": "masking"}) == {line["file"]}
+
+
+def test_what_was_interrupted_is_not_finished(tmp_path: Path) -> None:
+    folder = PredictionFolder(tmp_path)
+    folder.open({})
+    jobs = [JOB._replace(sample=s) for s in range(5)]
+    for job in jobs:
+        folder.write(picture(job), rank=0)
+    names = [picture_name(job, "masking") for job in jobs]
+    file = tmp_path / "generations-0.jsonl"
+    whole = file.read_text().splitlines()
+    file.write_text("\n".join([*whole[:4], whole[4][:30]]))  # the last line was cut off by a crash
+    (tmp_path / names[1]).unlink()
+    (tmp_path / names[2]).write_bytes(b"")
+    (tmp_path / f".{names[4]}.77.tmp").write_bytes(b"half")
+    assert PredictionFolder(tmp_path).open({}) == {names[0], names[3]}
+    assert [line["file"] for line in lines(tmp_path)] == [names[0], names[3]]
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_other_settings_are_refused_by_name_and_nothing_is_lost(tmp_path: Path) -> None:
+    old = {"name": "masking", "condition": {"theta": 0.7, "drop": "high"}, "sampling": {"scale": 1.0}}
+    folder = PredictionFolder(tmp_path)
+    folder.open(old)
+    folder.write(picture(), rank=0)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="made with other settings") as caught:
+        folder.open({**old, "condition": {"theta": 0.8, "drop": "high"}, "sampling": {"scale": {"up": 1}}})
+    text = str(caught.value)
+    assert "`condition.theta` is 0.8 and was 0.7" in text
+    assert "`sampling.scale` is '(absent)' and was 1.0" in text
+    assert "drop" not in text
+    assert "Give another `folder`" in text
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert folder.open(json.loads(json.dumps(old))) == {picture().name}
+
+
+def test_tuples_are_the_same_settings_as_the_lists_that_json_makes_of_them(tmp_path: Path) -> None:
+    PredictionFolder(tmp_path).open({"betas": (0.9, 0.99)})
+    PredictionFolder(tmp_path).open({"betas": (0.9, 0.99)})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a file in place of the folder")
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("a file")
+    with pytest.raises(OSError, match=r"cannot write `.*outputs/predict/settings.json`.*choose a folder"):
+        PredictionFolder(tmp_path / "outputs" / "predict").open({})

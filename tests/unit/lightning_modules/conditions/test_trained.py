@@ -1,0 +1,94 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter
+from lightning_modules.conditions import Adapted
+from lightning_modules.conditions.trained import TrainedAdapter, read_adapter, write_adapter
+
+ADAPTERS = [ImageAdapter(6), TextAdapter(6, 4), TextAdapter(6, 6)]
+
+
+def lightning_checkpoint(adapter: Adapter) -> dict[str, Any]:
+    state = {f"condition.adapter.{key}": tensor for key, tensor in adapter.state_dict().items()}
+    return {"state_dict": state, "adapter": {"kind": adapter.kind, **adapter.settings}, "epoch": 3}
+
+
+def assert_same(read: Adapter, written: Adapter) -> None:
+    assert type(read) is type(written)
+    torch.testing.assert_close(dict(read.state_dict()), dict(written.state_dict()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_lightning_checkpoint(adapter: Adapter, tmp_path: Path) -> None:
+    torch.save(lightning_checkpoint(adapter), tmp_path / "step=4.ckpt")
+    assert_same(read_adapter(tmp_path / "step=4.ckpt"), adapter)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_exported_safetensors(adapter: Adapter, tmp_path: Path) -> None:
+    write_adapter(adapter, tmp_path / "adapter.safetensors")
+    assert_same(read_adapter(tmp_path / "adapter.safetensors"), adapter)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.adapter."])
+@pytest.mark.parametrize("adapter", ADAPTERS[:2])
+def test_tensors_without_a_record_are_told_apart_by_their_sizes(
+    adapter: Adapter, prefix: str, tmp_path: Path
+) -> None:
+    state = {f"{prefix}{key}": tensor for key, tensor in adapter.state_dict().items()}
+    save_file(state, tmp_path / "adapter.safetensors")
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    for name in ("adapter.safetensors", "pytorch_model.bin"):
+        assert_same(read_adapter(tmp_path / name), adapter)
+
+
+def test_trained_adapter_is_adapted_with_frozen_weights(tmp_path: Path) -> None:
+    adapter = ADAPTERS[0]
+    write_adapter(adapter, tmp_path / "adapter.safetensors")
+    trained = TrainedAdapter(str(tmp_path / "adapter.safetensors"), strength=0.4, rescale=False)
+    e = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(trained(e).feature, Adapted(adapter, 0.4, rescale=False)(e).feature)
+    assert trained.name == "image_adapter"
+    assert not any(parameter.requires_grad for parameter in trained.parameters())
+
+
+def test_half_precision_files_are_read_as_float32(tmp_path: Path) -> None:
+    save_file({k: v.half() for k, v in ADAPTERS[0].state_dict().items()}, tmp_path / "a.safetensors")
+    assert read_adapter(tmp_path / "a.safetensors").proj.weight.dtype == torch.float32
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"`checkpoint` names no file: .*no.ckpt.* Expected a checkpoint"):
+        read_adapter(tmp_path / "no.ckpt")
+
+
+@pytest.mark.parametrize("name", ["bad.ckpt", "bad.safetensors"])
+def test_damaged_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"no tensors here")
+    with pytest.raises(ValueError, match=rf"`checkpoint` cannot be read .*{name}' is damaged.* `torch.save`"):
+        read_adapter(tmp_path / name)
+
+
+def test_python_objects_are_not_unpickled(tmp_path: Path) -> None:
+    torch.save({"proj.weight": Path("x")}, tmp_path / "a.bin")
+    with pytest.raises(ValueError, match="holds other Python objects"):
+        read_adapter(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"state_dict": {"unet.weight": torch.zeros(1)}}, {"proj.weight": torch.zeros(2)}, {"epoch": 3}]
+)
+def test_file_without_an_adapter(content: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "a.bin")
+    with pytest.raises(ValueError, match=r"`checkpoint` holds no adapter: .*a.bin.* Expected proj.weight"):
+        read_adapter(tmp_path / "a.bin")
+
+
+def test_unknown_keys_are_refused(tmp_path: Path) -> None:
+    torch.save({**ADAPTERS[0].state_dict(), "proj.extra": torch.zeros(1)}, tmp_path / "a.bin")
+    with pytest.raises(ValueError, match=r"unknown \['proj.extra'\]"):
+        read_adapter(tmp_path / "a.bin")

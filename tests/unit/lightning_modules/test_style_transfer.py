@@ -1,0 +1,224 @@
+"""StyleTransfer: what it generates, what it remembers, and what reaches a checkpoint."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from lightning.pytorch.cli import LightningCLI
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.batches import Job, JobBatch, Reference
+from lightning_modules.adapters import ImageAdapter
+from lightning_modules.conditions import Adapted, IPAdapter, Masking
+from lightning_modules.diffusion.config import Backbone, SamplingSettings
+from lightning_modules.diffusion.sampling import sample
+from lightning_modules.style_transfer import StyleTransfer
+
+SAMPLING = SamplingSettings(steps=3, negative_prompt="low quality", prompt_suffix=", best quality")
+ADAPTER_KEYS = [f"condition.adapter.{name}.{kind}" for name in ("proj", "norm") for kind in ("weight", "bias")]
+
+
+def _batch(rows: Sequence[tuple[int, str, int]]) -> JobBatch:
+    """Jobs of (reference, prompt, sample)."""
+    jobs, images = [], []
+    for number, prompt, drawn in rows:
+        content = ("dog", "frog", "ship")[number % 3]
+        reference = Reference(number, f"{content}/{content}/a_{number}", content, "toy")
+        jobs.append(Job(reference, prompt, drawn, seed=42 + drawn))
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        images.append(Image.fromarray(pixels))
+    return {"jobs": jobs, "images": images}
+
+
+BATCH = _batch([(0, "A rocket", 0), (1, "A bench", 0), (0, "A bench", 1), (2, "", 0)])
+
+
+@pytest.fixture(scope="module")
+def module(tiny_backbone: Backbone) -> StyleTransfer:
+    module = StyleTransfer(Masking(), tiny_backbone, SAMPLING)
+    module.configure_model()
+    return module
+
+
+def _trainer(**options: Any) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+
+
+def _loader(*batches: JobBatch) -> DataLoader[Any]:
+    return DataLoader(list(batches), batch_size=None)  # type: ignore[arg-type]
+
+
+def test_each_row_is_sampled_from_its_own_job(module: StyleTransfer) -> None:
+    generations = module.generate(BATCH)
+    assert generations.jobs == BATCH["jobs"] and generations.references == BATCH["images"]
+    model = module.model
+    for row, (job, image) in enumerate(zip(BATCH["jobs"], BATCH["images"], strict=True)):
+        conditioned = Masking()(model.encode_images([image]), model.encode_contents([job.reference.content]))
+        expected = sample(
+            model,
+            SAMPLING,
+            model.encode_prompts([f"{job.prompt}, best quality"]),
+            conditioned.feature,
+            [job.seed],
+            model.encode_prompts(["low quality"]),
+        )
+        torch.testing.assert_close(generations.images[row], expected[0], atol=1e-4, rtol=0)
+        assert generations.keep_mask is not None and torch.equal(generations.keep_mask[row], conditioned.keep_mask[0])
+        assert generations.share_masked is not None
+        torch.testing.assert_close(generations.share_masked[row], conditioned.share_masked[0])
+
+
+def test_one_reference_alone_or_among_eight(tiny_backbone: Backbone) -> None:
+    rows = [(number, "A rocket", 0) for number in range(8)]
+    module = StyleTransfer(Masking(), tiny_backbone, SAMPLING)
+    module.configure_model()
+    together = module.generate(_batch(rows)).images
+    for row in rows:
+        module.setup("predict")
+        torch.testing.assert_close(module.generate(_batch([row])).images[0], together[row[0]], atol=1e-4, rtol=0)
+
+
+def test_methods_without_a_mask_report_none(module: StyleTransfer, tiny_backbone: Backbone) -> None:
+    plain = StyleTransfer(IPAdapter(), tiny_backbone, SAMPLING)
+    plain.diffusion = module.diffusion
+    generations = plain.generate(_batch([(0, "A rocket", 0)]))
+    assert generations.keep_mask is None and generations.share_masked is None
+    assert float((generations.images - module.generate(_batch([(0, "A rocket", 0)])).images).abs().max()) > 1e-3
+
+
+def test_everything_is_encoded_once(module: StyleTransfer, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: dict[str, list[int]] = {}
+
+    def spied(name: str) -> Any:
+        encode = getattr(module.model, name)
+
+        def spy(items: Sequence[Any]) -> Tensor:
+            encoded.setdefault(name, []).append(len(items))
+            result: Tensor = encode(items)
+            return result
+
+        return spy
+
+    for name in ("encode_images", "encode_contents", "encode_prompts"):
+        monkeypatch.setattr(module.model, name, spied(name))
+    module.setup("predict")
+    module.generate(BATCH)
+    module.generate(BATCH)
+    module.generate(_batch([(3, "A rocket", 0)]))
+    assert encoded["encode_images"] == [3, 1]
+    assert encoded["encode_contents"] == [3]
+    assert encoded["encode_prompts"] == [3, 3, 1], "content words, prompts, the negative prompt"
+    module.setup("predict")
+    module.generate(BATCH)
+    assert encoded["encode_images"] == [3, 1, 3], "a new run starts afresh"
+
+
+def test_trainer_loops_return_the_same(module: StyleTransfer) -> None:
+    expected = module.generate(BATCH).images
+    seen = []
+    module.on_validation_batch_end = lambda outputs, *_: seen.append(outputs)  # type: ignore[method-assign]
+    module.on_test_batch_end = lambda outputs, *_: seen.append(outputs)  # type: ignore[method-assign]
+    trainer = _trainer()
+    trainer.validate(module, _loader(BATCH), verbose=False)
+    trainer.test(module, _loader(BATCH), verbose=False)
+    seen += trainer.predict(module, _loader(BATCH)) or []
+    assert len(seen) == 3
+    for generations in seen:
+        torch.testing.assert_close(generations.images, expected)
+        assert generations.jobs == BATCH["jobs"]
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_trainer_precisions(tiny_backbone: Backbone, precision: Any) -> None:
+    condition = Adapted(ImageAdapter(20))
+    sampling = dataclasses.replace(SAMPLING, steps=1, guidance_scale=1.0)
+    exact = (_trainer().predict(StyleTransfer(condition, tiny_backbone, sampling), _loader(BATCH)) or [])[0]
+    module = StyleTransfer(condition, tiny_backbone, sampling)
+    images = (_trainer(precision=precision).predict(module, _loader(BATCH)) or [])[0].images
+    assert images.dtype == torch.float32 and module.settings["precision"] == precision
+    torch.testing.assert_close(images, exact.images, atol=1e-4 if precision == "64-true" else 0.1, rtol=0)
+
+
+def test_settings_are_all_that_decides(module: StyleTransfer, tiny_backbone: Backbone) -> None:
+    assert module.name == "masking"
+    assert StyleTransfer(Masking(), tiny_backbone, SAMPLING).settings == {
+        "method": "masking",
+        "condition": {"n_clusters": 2},
+        "backbone": dataclasses.asdict(tiny_backbone),
+        "sampling": dataclasses.asdict(SAMPLING),
+        "precision": "32-true",
+    }
+    adapted = StyleTransfer(Adapted(ImageAdapter(20)), tiny_backbone)
+    before = json.dumps(adapted.settings)
+    assert json.dumps(adapted.settings) == before
+    next(adapted.condition.parameters()).data[0, 0] += 1
+    assert json.dumps(adapted.settings) != before, "trained weights decide the picture too"
+
+
+def test_frozen_weights_are_frozen_and_unsaved(tiny_backbone: Backbone) -> None:
+    module = StyleTransfer(Adapted(ImageAdapter(20)), tiny_backbone)
+    module.configure_model()
+    loaded = module.diffusion
+    module.configure_model()
+    assert module.diffusion is loaded, "the second call loads nothing"
+    module.train()
+    assert module.condition.training and not any(part.training for part in module.model.modules())
+    assert [name for name, p in module.named_parameters() if p.requires_grad] == ADAPTER_KEYS
+    assert list(module.state_dict()) == ADAPTER_KEYS
+    assert list(torch.nn.ModuleDict({"inner": module}).state_dict()) == [f"inner.{key}" for key in ADAPTER_KEYS]
+
+
+def test_loading_is_strict_about_everything_else(tiny_backbone: Backbone) -> None:
+    module = StyleTransfer(Adapted(ImageAdapter(20)), tiny_backbone)
+    module.configure_model()
+    state = {key: torch.full_like(tensor, 0.5) for key, tensor in module.state_dict().items()}
+    module.load_state_dict(state)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in module.state_dict().items())
+    state["condition.adaptor.proj.weight"] = state.pop("condition.adapter.proj.weight")
+    with pytest.raises(RuntimeError, match=r"Missing key.*condition\.adapter\.proj\.weight(.|\n)*Unexpected.*adaptor"):
+        module.load_state_dict(state)
+
+
+def test_checkpoints_load_weights_only(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    module = StyleTransfer(Adapted(ImageAdapter(20)), tiny_backbone, SAMPLING)
+    trainer = _trainer()
+    trainer.validate(module, _loader(_batch([(0, "A rocket", 0)])), verbose=False)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    assert list(torch.load(tmp_path / "a.ckpt", weights_only=True)["state_dict"]) == ADAPTER_KEYS
+    again = StyleTransfer.load_from_checkpoint(tmp_path / "a.ckpt", condition=Adapted(ImageAdapter(20)))
+    assert again.backbone == tiny_backbone and again.sampling == SAMPLING
+    assert again.settings["condition"] == module.settings["condition"]
+
+
+def test_the_command_line_builds_it(tiny_backbone: Backbone) -> None:
+    arguments = [
+        "--model.condition=lightning_modules.conditions.QuantileMasking",
+        "--model.condition.theta=0.8",
+        f"--model.backbone.model={tiny_backbone.model}",
+        '--model.sampling.scale={"mid_block": 0.5}',
+        "--trainer.logger=false",
+    ]
+    cli = LightningCLI(StyleTransfer, run=False, args=arguments, save_config_callback=None)
+    assert cli.model.condition.settings == {"theta": 0.8, "drop": "high"}
+    assert cli.model.backbone == tiny_backbone and cli.model.sampling.scale == {"mid_block": 0.5}
+    assert cli.model.hparams["condition"]["init_args"]["theta"] == 0.8, "plain values: a checkpoint can be built again"
+
+
+def test_not_loaded_yet(tiny_backbone: Backbone) -> None:
+    with pytest.raises(RuntimeError, match=r"`diffusion` is not loaded yet.*`configure_model\(\)` first"):
+        StyleTransfer(Masking(), tiny_backbone).generate(BATCH)
