@@ -98,16 +98,20 @@ class AlignmentScores(EvaluationCallback):
         # Together: a rank without pictures must not stay out of what the others gather.
         if trainer.strategy.reduce_boolean_decision(self._masked.update_called, all=False):
             estimates[_MASKED] = self._masked.compute()
-        for step in sorted({self.step(trainer), *(self._constant_steps(pl_module) or [])}):
-            for logger in trainer.loggers:
-                logger.log_metrics(_curves(estimates, self.suffix), step=step)
-        # The trainer's own log feeds monitors and the table; the loggers have the values at the right steps.
-        means = {f"{tag}{self.suffix}": estimate.mean for tag, estimate in estimates.items()}
-        pl_module.log_dict(means, logger=False, on_step=False, on_epoch=True, sync_dist=trainer.world_size > 1)
+        self._log(trainer, pl_module, estimates)
         log_dir = trainer.log_dir  # a broadcast: on every rank
         if trainer.is_global_zero and log_dir is not None:
             replace_line(Path(log_dir) / "alignment.jsonl", self._line(trainer, pl_module, estimates))
+
+    def _log(self, trainer: Trainer, pl_module: LightningModule, estimates: dict[str, Estimate]) -> None:
+        step, means, intervals = self.step(trainer), *_curves(estimates, self.suffix)
+        # By way of Lightning the means reach monitors and the table too; its metric "step" places them.
+        shared = {**means, "step": float(step)}
+        pl_module.log_dict(shared, on_step=False, on_epoch=True, sync_dist=trainer.world_size > 1)
         for logger in trainer.loggers:
+            logger.log_metrics(intervals, step=step)
+            for other in sorted({*(self.constant_steps or [])} - {step}):
+                logger.log_metrics({**means, **intervals}, step=other)
             logger.save()
 
     def _constant_steps(self, pl_module: LightningModule) -> list[int] | None:
@@ -152,13 +156,12 @@ def _identity(line: dict[str, Any]) -> tuple[Any, ...]:
     return line["method"], line["judge"], line["stage"], line["step"]
 
 
-def _curves(estimates: dict[str, Estimate], suffix: str) -> dict[str, float]:
-    """Each score with its interval, by tag."""
-    curves: dict[str, float] = {}
-    for tag, estimate in estimates.items():
-        name = f"{tag}{suffix}"
-        curves |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return curves
+def _curves(estimates: dict[str, Estimate], suffix: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Means, and ends of the intervals, by tag."""
+    means = {f"{tag}{suffix}": estimate.mean for tag, estimate in estimates.items()}
+    lows = {f"{tag}{suffix}_low": estimate.low for tag, estimate in estimates.items()}
+    highs = {f"{tag}{suffix}_high": estimate.high for tag, estimate in estimates.items()}
+    return means, {**lows, **highs}
 
 
 def _known_contents(trainer: Trainer) -> list[str]:

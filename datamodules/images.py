@@ -24,9 +24,7 @@ def damage(data: bytes) -> str | None:
         read_image(data)
     except UnidentifiedImageError:
         return "not an image that Pillow can read"
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise anything from OSError to SyntaxError on damaged bytes
+    except Exception as error:  # Pillow's decoders raise anything from OSError to SyntaxError on damaged bytes
         return str(error) or type(error).__name__
     return None
 

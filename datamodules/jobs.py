@@ -30,9 +30,7 @@ def spread(references: Sequence[Reference], count: int | None) -> list[Reference
     return [references[position] for *_, position in sorted(turns)[:count]]
 
 
-def list_jobs(
-    references: Iterable[Reference], prompts: Sequence[str], samples_per_prompt: int, seed: int
-) -> list[Job]:
+def list_jobs(references: Iterable[Reference], prompts: Sequence[str], samples_per_prompt: int, seed: int) -> list[Job]:
     """Every reference x prompt x sample, reference by reference, so that a batch opens few images."""
     return [
         Job(reference, prompt, sample, seed + sample)

@@ -146,9 +146,7 @@ def open_references(root: str | Path) -> ReferenceSet:
 
 def _class_folders(root: Path) -> list[Path]:
     if not root.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder `{root}`. Expected style references as {LAYOUT}. {WAY_OUT}"
-        )
+        raise FileNotFoundError(f"There is no folder `{root}`. Expected style references as {LAYOUT}. {WAY_OUT}")
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     if not folders and any(root.glob("*.tar")):
         raise FileNotFoundError(
@@ -156,9 +154,7 @@ def _class_folders(root: Path) -> list[Path]:
             "`python -m scripts.pack_shards SOURCE TARGET`."
         )
     if not folders:
-        raise FileNotFoundError(
-            f"`{root}` has no class folder. Expected style references as {LAYOUT}. {WAY_OUT}"
-        )
+        raise FileNotFoundError(f"`{root}` has no class folder. Expected style references as {LAYOUT}. {WAY_OUT}")
     return folders
 
 
@@ -166,8 +162,7 @@ def _images_in(folder: Path) -> list[Path]:
     paths = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if _is_image(path, folder)]
     if not paths:
         raise FileNotFoundError(
-            f"The class folder `{folder}` holds no image. Expected {LAYOUT}. "
-            "Put images there or remove the folder."
+            f"The class folder `{folder}` holds no image. Expected {LAYOUT}. Put images there or remove the folder."
         )
     return paths
 
@@ -205,10 +200,6 @@ def _report(root: Path, skipped: dict[str, str], n_readable: int) -> None:
         named.append(f"and {len(skipped) - NAMES_IN_WARNING} more")
     names = "\n  ".join(named)
     if not n_readable:
-        raise ValueError(
-            f"None of the {len(skipped)} images of `{root}` can be read; copy them again:\n  {names}"
-        )
+        raise ValueError(f"None of the {len(skipped)} images of `{root}` can be read; copy them again:\n  {names}")
     n_images = len(skipped) + n_readable
-    rank_zero_warn(
-        f"{len(skipped)} of {n_images} images of `{root}` cannot be read and are skipped:\n  {names}"
-    )
+    rank_zero_warn(f"{len(skipped)} of {n_images} images of `{root}` cannot be read and are skipped:\n  {names}")

@@ -90,9 +90,7 @@ def write_shards(
 
 
 def _entry(root: Path, member: dict[str, Any]) -> Entry:
-    place = ShardMember(
-        root / member["shard"], *(member[field] for field in ("key", "suffix", "offset", "size"))
-    )
+    place = ShardMember(root / member["shard"], *(member[field] for field in ("key", "suffix", "offset", "size")))
     return Entry(member["key"], member["content"], member["style"], place)
 
 
@@ -111,9 +109,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not (target / SHARD_INDEX).is_file():
-        raise FileExistsError(
-            f"`{target}` is there and holds no shards. Choose a `target` that is not there."
-        )
+        raise FileExistsError(f"`{target}` is there and holds no shards. Choose a `target` that is not there.")
     if not overwrite:
         raise FileExistsError(
             f"`{target}` holds shards already. Replace them with `overwrite`, or choose another `target`."
@@ -148,9 +144,7 @@ def _write_index(references: ReferenceSet, folder: Path) -> None:
         for reference, (shard, member) in zip(references.references, places, strict=True)
     ]
     index = {"format": FORMAT, "shards": {s.name: s.stat().st_size for s in shards}, "members": members}
-    (folder / SHARD_INDEX).write_text(
-        json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    (folder / SHARD_INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _members_of(shard: Path) -> list[tarfile.TarInfo]:

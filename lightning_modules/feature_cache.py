@@ -1,6 +1,6 @@
 """What the frozen encoders say of the train references, computed once for all steps and processes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import torch
@@ -40,7 +40,7 @@ class EncodingLoader(Protocol):
 
     batches: Sequence[list[int]]
 
-    def __iter__(self) -> Iterable[ReferenceBatch]: ...
+    def __iter__(self) -> Iterator[ReferenceBatch]: ...
 
 
 def encode_images(model: "StableDiffusion", images: Sequence[Image.Image]) -> FrozenFeatures:
@@ -55,8 +55,11 @@ class EncodedReferences(NamedTuple):
     features: FrozenFeatures
 
 
+Share = tuple[list[Reference], list[FrozenFeatures]]  # what one process has encoded, batch by batch
+
+
 def encode_references(
-    model: "StableDiffusion", loader: "EncodingLoader", rank: int = 0, world_size: int = 1, show_progress: bool = True
+    model: "StableDiffusion", loader: EncodingLoader, rank: int = 0, world_size: int = 1, show_progress: bool = True
 ) -> EncodedReferences:
     """Encode each batch of `loader` on one process, and give the whole to every process."""
     loader.batches = loader.batches[rank::world_size]  # the other batches' images are not even opened here
@@ -66,9 +69,6 @@ def encode_references(
         references += batch["references"]
         encoded.append(encode_images(model, batch["images"]).to(torch.device("cpu")))
     return _joined(_gather((references, encoded), world_size))
-
-
-Share = tuple[list[Reference], list[FrozenFeatures]]
 
 
 def _gather(share: Share, world_size: int) -> list[Share]:

@@ -87,7 +87,7 @@ class StepClock(Callback):
         """Leave the UNet as it was."""
         self._hook.remove()
 
-    def _catch(self, unet: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    def _catch(self, _unet: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         self._inputs = args, options
 
 
@@ -112,10 +112,10 @@ class PredictClock(Callback):
         for hook in self._hooks:
             hook.remove()
 
-    def _enter(self, unet: nn.Module, args: Any) -> None:
+    def _enter(self, *_: Any) -> None:
         self._entered = now()
 
-    def _leave(self, unet: nn.Module, args: Any, output: Any) -> None:
+    def _leave(self, *_: Any) -> None:
         self.inside += now() - self._entered
 
 

@@ -9,11 +9,11 @@ from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
-# A class can be named in a YAML without its module once it is imported: so are those that no annotation mentions.
+# Imported for the YAMLs, where a class needs no module's name once it is known.
 import callbacks.image_grid
-import callbacks.throughput
-import datamodules.miniature_references
-import lightning_modules.adapter_reconstruction
+import callbacks.throughput  # noqa: F401
+import datamodules.miniature_references  # noqa: F401
+import lightning_modules.adapter_reconstruction  # noqa: F401
 import lightning_modules.conditions.trained  # noqa: F401
 from callbacks.alignment import AlignmentScores
 from callbacks.prediction_writer import PredictionWriter

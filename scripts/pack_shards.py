@@ -24,12 +24,8 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SOURCE", type=Path, help="folder with <class>/<class>/<image>")
-    parser.add_argument(
-        "target", metavar="TARGET", type=Path, help="folder to write; complete or not there at all"
-    )
-    parser.add_argument(
-        "--shard-size", metavar="N", type=int, default=1000, help="images in a shard (default: 1000)"
-    )
+    parser.add_argument("target", metavar="TARGET", type=Path, help="folder to write; complete or not there at all")
+    parser.add_argument("--shard-size", metavar="N", type=int, default=1000, help="images in a shard (default: 1000)")
     parser.add_argument("--overwrite", action="store_true", help="replace shards that TARGET holds already")
     return parser
 

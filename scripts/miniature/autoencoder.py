@@ -33,8 +33,9 @@ def gradient_difference(a: Tensor, b: Tensor) -> Tensor:
 
 
 def reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
-    """Mean absolute difference of pixels and of edges."""
-    return F.l1_loss(decoded, images) + gradient_difference(decoded, images)
+    """Mean absolute difference of pixels, of edges, and of the colours of 8 x 8 areas, which the first two neglect."""
+    coarse = 4 * F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(images, 8))
+    return F.l1_loss(decoded, images) + gradient_difference(decoded, images) + coarse
 
 
 class AutoencoderStage(Stage):
@@ -110,6 +111,7 @@ def latents_of(arguments: argparse.Namespace, drawn: Drawn) -> Tensor:
 def main() -> None:
     parser = options(__doc__ or "", steps=1800, batch_size=32, lr=2e-3)
     parser.add_argument("--kl-weight", type=float, default=3e-3, help="weight of the mean KL of a latent")
+    parser.add_argument("--go-on", action="store_true", help="start from the finished weights, with a new schedule")
     parser.add_argument("--decoder-only", action="store_true", help="go on with the decoder, latents as they are")
     arguments = parser.parse_args()
     seed_everything(arguments.seed)
@@ -121,7 +123,9 @@ def main() -> None:
         )
     else:
         stage = AutoencoderStage(arguments, drawn)
-        train(stage, arguments, len(drawn.images), "autoencoder", decay=0.98)
+        if arguments.go_on:
+            stage.vae.load_state_dict(load_autoencoder(arguments.weights).state_dict())
+        train(stage, arguments, len(drawn.images), "autoencoder-2" if arguments.go_on else "autoencoder", decay=0.98)
         vae = stage.vae.eval()
         vae.register_to_config(scaling_factor=latent_scale(vae, drawn))
     vae.half().save_pretrained(arguments.weights / "vae")

@@ -46,8 +46,9 @@ def add_image_attention(unet: UNet2DConditionModel) -> nn.ModuleList:
         processor.to_k_ip[0].weight.data.copy_(to_k)
         processor.to_v_ip[0].weight.data.copy_(to_v)
         processors[name] = processor
-    unet.set_attn_processor(processors)
-    return nn.ModuleList([p for p in processors.values() if isinstance(p, nn.Module)])
+    image_attention = nn.ModuleList([p for p in processors.values() if isinstance(p, nn.Module)])
+    unet.set_attn_processor(processors)  # empties the dictionary
+    return image_attention
 
 
 @torch.no_grad()

@@ -66,7 +66,7 @@ class Display:
             self._done_before += fraction * self._costs[title]
         self._fractions[title] = fraction
         self._show(title, mark="▶", text=text)
-        phase = text.split(",")[0]
+        phase = text.partition(",")[0]
         if phase != self._said:
             self._said = phase
             self._say(f"  {text}, {self.remaining()}")
@@ -92,9 +92,7 @@ class Display:
         if not self._bars:
             return
         seconds = clock(time.monotonic() - self._begun) if text != "done before" else ""
-        self._progress.update(
-            self._tasks[title], completed=self._fractions[title], mark=mark, text=text, time=seconds
-        )
+        self._progress.update(self._tasks[title], completed=self._fractions[title], mark=mark, text=text, time=seconds)
         share = sum(self._costs[each] * part for each, part in self._fractions.items()) / sum(self._costs.values())
         whole = clock(time.monotonic() - self._session_begun)
         self._progress.update(self._tasks["all"], completed=share, time=whole, text=self.remaining())

@@ -72,8 +72,8 @@ def introduction(facts: Facts) -> Markup:
         f"Each method drew the same {first.images} pictures: {len(first.references)} style references, "
         f"{first.images // len(first.references)} each. IP-Adapter, InstantStyle and masking need no training; the two "
         f"adapters were trained by reconstruction with this objective: {facts.about['objective']}. Pictures were "
-        f"scored by the judge “{first.judge}”, a CLIP that took no part in making them. Text alignment is the cosine of "
-        "picture and prompt, image alignment that of picture and style reference; the leak rate is the share of "
+        f"scored by the judge “{first.judge}”, a CLIP that took no part in making them. Text alignment is the "
+        "cosine of picture and prompt, image alignment that of picture and style reference; the leak rate is the share of "
         "pictures nearer to the reference's content than to their prompt (lower is better).",
         "Step 0 is the untrained adapter: it already subtracts a random content feature, so it is not IP-Adapter.",
         "Intervals are 95 % bootstrap intervals over references; differences are paired, as all methods share "
@@ -110,8 +110,8 @@ def standing(finding: Finding) -> Markup:
 def caption(facts: Facts) -> str:
     """Caption of the figure."""
     return (
-        "(a) Text alignment (left axis, solid lines) and image alignment (right axis, dashed lines); bands and bars are "
-        "95 % intervals. Stars are the methods without training, dotted lines continue their text alignment. "
+        "(a) Text alignment (left axis, solid lines) and image alignment (right axis, dashed lines); bands and bars "
+        "are 95 % intervals. Stars are the methods without training, dotted lines continue their text alignment. "
         f"(b) {facts.strip_choice}"
     )
 
@@ -134,8 +134,7 @@ def steps(results: Results) -> Markup:
     for tag in NAMES:
         headers = ["", *(str(each.step) for each in results.curves[ADAPTERS[0]])]
         rows = [
-            [TITLES[method], *(_cell(each.scores[tag], tag) for each in results.curves[method])]
-            for method in ADAPTERS
+            [TITLES[method], *(_cell(each.scores[tag], tag) for each in results.curves[method])] for method in ADAPTERS
         ]
         tables.append(table(NAMES[tag].capitalize(), headers, rows))
     return Markup("".join(tables))

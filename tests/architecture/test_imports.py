@@ -31,7 +31,7 @@ LIBRARIES = {
     "lightning": ("lightning_modules/*.py", "datamodules/", "callbacks/", "scripts/"),
 }
 TORCH_ALONE = ("lightning_modules/conditions/", "lightning_modules/adapters.py")
-BESIDE_TORCH = ("torch", "safetensors", "sklearn", "typing_extensions")
+BESIDE_TORCH = ("torch", "numpy", "safetensors", "sklearn", "typing_extensions")
 
 
 class Import(NamedTuple):
@@ -68,7 +68,7 @@ def _is_later(node: ast.AST) -> bool:
 
 
 def _is_allowed(path: str, name: str, allowed: tuple[str, ...]) -> bool:
-    room = name.split(".")[0]
+    room = name.partition(".")[0]
     if name.startswith("."):
         return False  # one notation: names from the root
     if room in ROOMS:

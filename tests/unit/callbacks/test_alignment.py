@@ -64,7 +64,7 @@ def test_validate_logs_a_constant_line_and_writes_one_json_line(make_trainer: Ma
     assert line["images_by_reference"] == [2, 2, 2, 2]
     assert line["images"] == 8
     assert line["settings"] == {"sampling": {"steps": 3}}
-    assert set(line["scores"]) == set(table)
+    assert set(table) == {*line["scores"], "step"}
     assert "leakage/leaked_among_all" in line["scores"]
     assert "judge: miniature" in (log / "hparams.yaml").read_text()
 
@@ -87,6 +87,8 @@ def test_fit_evaluates_at_its_steps_and_feeds_monitors(make_trainer: MakeTrainer
     assert (last["stage"], last["step"], len(lines(tmp_path / "log"))) == ("test", 4, 3)
     assert "leakage/leaked_among_all" not in last["scores"]
     assert table["alignment/image_other"] == pytest.approx(expected, abs=1e-6)
+    assert curves(tmp_path / "log", "alignment/image_other").keys() == {4}
+    assert curves(tmp_path / "log", "alignment/image_other_low").keys() == {4}
 
 
 def test_a_method_without_mask_logs_none(make_trainer: MakeTrainer, tmp_path: Path) -> None:

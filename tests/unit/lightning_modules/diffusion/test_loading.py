@@ -72,11 +72,12 @@ def test_absent_ip_adapter(copy: Path) -> None:
         StableDiffusion.load(Backbone(str(copy)))
 
 
-@pytest.mark.parametrize("files", [("vocab.json", "merges.txt"), ("vocab.json", "merges.txt", "tokenizer_config.json")])
-def test_absent_vocabulary(copy: Path, files: tuple[str, ...]) -> None:
-    for file in files:
+def test_absent_vocabulary(copy: Path) -> None:
+    for file in ("vocab.json", "merges.txt"):
         (copy / "tokenizer" / file).unlink()
-    with pytest.raises(FileNotFoundError, match="`model`: .*"):
+    with pytest.raises(
+        FileNotFoundError, match="`model`: no vocabulary in '.*tokenizer'.*needs tokenizer.json, or vocab"
+    ):
         StableDiffusion.load(Backbone(str(copy)))
 
 
