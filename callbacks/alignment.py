@@ -11,7 +11,7 @@ from torchmetrics import MetricCollection
 from typing_extensions import override
 
 from callbacks import metrics
-from callbacks.evaluation import EvaluationCallback
+from callbacks.evaluation import EvaluationCallback, fitting
 from callbacks.files import write_text
 from callbacks.judges import ClipJudge
 from callbacks.metrics import Estimate, LeakRateAmong, MeanOverReferences
@@ -105,12 +105,18 @@ class AlignmentScores(EvaluationCallback):
 
     def _log(self, trainer: Trainer, pl_module: LightningModule, estimates: dict[str, Estimate]) -> None:
         step, means, intervals = self.step(trainer), *_curves(estimates, self.suffix)
-        # By way of Lightning the means reach monitors and the table too; its metric "step" places them.
-        shared = {**means, "step": float(step)}
-        pl_module.log_dict(shared, on_step=False, on_epoch=True, sync_dist=trainer.world_size > 1)
+        several = trainer.world_size > 1
+        if fitting(trainer):
+            # For monitors only: Lightning's own step would be one behind, and a metric "step" names checkpoints.
+            pl_module.log_dict(means, logger=False, sync_dist=several)
+            here = {**means, **intervals}
+        else:
+            # The table shows what goes to the loggers by way of Lightning, which a metric "step" places.
+            pl_module.log_dict({**means, "step": float(step)}, sync_dist=several)
+            here = intervals
         for logger in trainer.loggers:
-            logger.log_metrics(intervals, step=step)
-            for other in sorted({*(self.constant_steps or [])} - {step}):
+            logger.log_metrics(here, step=step)
+            for other in sorted({*(self._constant_steps(pl_module) or [])} - {step}):
                 logger.log_metrics({**means, **intervals}, step=other)
             logger.save()
 

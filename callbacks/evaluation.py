@@ -3,6 +3,7 @@
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from lightning_modules.outputs import Generations
@@ -26,8 +27,7 @@ class EvaluationCallback(Callback):
 
     def step(self, trainer: Trainer) -> int:
         """The training step that is evaluated: outside of `fit`, that of the loaded checkpoint."""
-        in_training = trainer.state.fn is not None and trainer.state.fn.value == "fit"
-        return trainer.global_step if in_training else max(trainer.global_step, self._loaded_step)
+        return trainer.global_step if fitting(trainer) else max(trainer.global_step, self._loaded_step)
 
     @override
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -82,3 +82,8 @@ class EvaluationCallback(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finish the evaluation."""
         self.finish(trainer, pl_module)
+
+
+def fitting(trainer: Trainer) -> bool:
+    """Whether an evaluation belongs to a `fit`."""
+    return trainer.state.fn == TrainerFn.FITTING

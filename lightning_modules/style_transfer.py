@@ -138,7 +138,8 @@ class StyleTransfer(LightningModule):
             edited: Conditioned = self.condition(image_feature, text_feature, text_states)
         place = {key: row for row, key in enumerate(references)}
         rows = torch.tensor([place[job.reference.key] for job in batch["jobs"]], device=edited.feature.device)
-        return Conditioned(*(None if part is None else part[rows] for part in edited))
+        keep_mask, share_masked = (None if part is None else part[rows] for part in edited[1:])
+        return Conditioned(edited.feature[rows], keep_mask, share_masked)
 
     def _prompts(self, prompts: list[str]) -> Tensor:
         return self._memory("prompt", prompts, prompts, self.model.encode_prompts)

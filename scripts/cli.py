@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -50,20 +51,20 @@ def main(args: list[str] | None = None) -> None:
     if args is not None:
         _run(arguments)
         return
-    sys.argv[1:] = arguments  # processes that Lightning starts on further devices read them again
     try:
-        _run(None)
+        _run(arguments)
     except (ValueError, OSError, RuntimeError) as error:
-        if not raised_here(error) or os.environ.get("MASKST_TRACEBACK"):
+        ours = raised_here(error)
+        if ours is None or os.environ.get("MASKST_TRACEBACK"):
             raise
-        sys.stderr.write(f"maskst: error: {error}\n")
+        sys.stderr.write(f"maskst: error: {ours}\n")
         sys.exit(2)
 
 
 def help_text() -> str:
     """What `maskst --help` says."""
-    configs = sorted((ROOT / "configs").glob("[!d]*/*.yaml"))
-    names = "\n  ".join(path.relative_to(ROOT).as_posix() for path in configs)
+    configs = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("configs/*/*.yaml"))]
+    names = "\n  ".join(name for name in configs if not name.startswith("configs/defaults"))
     return _HELP.replace("{root}", str(ROOT)).replace("{configs}", names)
 
 
@@ -78,18 +79,23 @@ def shipped_configs(arguments: list[str]) -> list[str]:
     return found
 
 
-def raised_here(error: BaseException) -> bool:
-    """Whether this project's own code raised `error`, to teach its user, rather than a library in its depths."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return False
-    raiser = Path(traceback.tb_frame.f_code.co_filename)
-    return any((ROOT / room) in raiser.parents for room in _ROOMS)
+def raised_here(error: BaseException | None) -> BaseException | None:
+    """The error or that cause of it which this project's own code raised, to teach its user; None where it has none."""
+    while error is not None:
+        raisers = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if raisers and any((ROOT / room) in Path(raisers[-1]).parents for room in _ROOMS):
+            return error
+        error = error.__cause__
+    return None
 
 
-def _run(arguments: list[str] | None) -> None:
+def _run(arguments: list[str]) -> None:
+    names = [argument.partition("=")[0] for argument in arguments]
+    if not any(name in ("-c", "--config", "-h", "--help") or name.startswith("--model") for name in names):
+        raise ValueError(
+            "`--config` is missing: it says what to run. Give one or more, for example "
+            "`--config configs/predict/masking.yaml`; `maskst --help` lists those that are shipped."
+        )
     from scripts.commands import Commands  # PyTorch and Lightning, seconds: not for the help
 
     Commands(arguments)

@@ -6,14 +6,14 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
 import callbacks.image_grid
 import callbacks.throughput  # noqa: F401
 import datamodules.miniature_references  # noqa: F401
-import lightning_modules.adapter_reconstruction  # noqa: F401
+import lightning_modules.adapter_reconstruction
 import lightning_modules.conditions.trained  # noqa: F401
 from callbacks.alignment import AlignmentScores
 from callbacks.prediction_writer import PredictionWriter
@@ -26,7 +26,7 @@ _METHOD = "{method}"
 
 
 class Commands(LightningCLI):
-    """Runs a subcommand with what the configs and `args` say, `sys.argv` where `args` is None.
+    """Runs a subcommand with what the configs and the command line `args` say.
 
     The first two layers of configs are always `configs/defaults/<subcommand>.yaml` and the miniature's backbone.
 
@@ -34,7 +34,7 @@ class Commands(LightningCLI):
         ValueError: `fit` would write into the folder of another run.
     """
 
-    def __init__(self, args: list[str] | None = None) -> None:
+    def __init__(self, args: list[str]) -> None:
         super().__init__(
             StyleTransfer,
             StyleReferences,
@@ -42,7 +42,7 @@ class Commands(LightningCLI):
             # The datamodules share their samples out among the processes by themselves.
             trainer_defaults={"use_distributed_sampler": False},
             seed_everything_default=42,
-            parser_kwargs={"prog": "maskst", **{command: _layers(name) for command, name in _DEFAULTS.items()}},
+            parser_kwargs={"prog": "maskst", **{command: _parser_kwargs(command) for command in _DEFAULTS}},
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
@@ -52,6 +52,10 @@ class Commands(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Scores have a place of their own, so that a backbone's config can name its judge."""
         parser.add_lightning_class_args(AlignmentScores, "scores")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse `args` without Lightning's warning that a program has a command line as well."""
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # always a list here
 
     def _parse_ckpt_path(self) -> None:
         """Let the command line win: by default a checkpoint's hyper-parameters would replace what was asked for."""
@@ -82,9 +86,13 @@ class Commands(LightningCLI):
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
 
 
-def _layers(name: str) -> dict[str, Any]:
-    files = _CONFIGS / "defaults" / f"{name}.yaml", _CONFIGS / "backbone" / "miniature.yaml"
-    return {"default_config_files": [str(file) for file in files]}
+def _parser_kwargs(command: str) -> dict[str, Any]:
+    layers = _CONFIGS / "defaults" / f"{_DEFAULTS[command]}.yaml", _CONFIGS / "backbone" / "miniature.yaml"
+    return {
+        "default_config_files": [str(layer) for layer in layers],
+        # In place of a list of all options, which would hide the message of an error behind a page.
+        "usage": f"maskst {command} --config FILE [--config FILE ...] [--KEY VALUE ...]",
+    }
 
 
 def _complete(configured: list[Callback], folder: str) -> list[Callback]:

@@ -104,13 +104,17 @@ def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: diffusers has no scheduler of that name.
     """
-    scheduler: Any = getattr(diffusers, name, None) if name.isidentifier() else None
-    if not (inspect.isclass(scheduler) and issubclass(scheduler, diffusers.SchedulerMixin)):
+    scheduler: Any = getattr(diffusers, name, None)
+    if not _is_scheduler(scheduler):
         raise ValueError(
             f"`scheduler` must be the class name of a diffusers scheduler, such as {', '.join(_COMMON_SCHEDULERS)}; "
             f"got {name!r}."
         )
     return scheduler.from_config(dict(config))
+
+
+def _is_scheduler(thing: Any) -> bool:
+    return inspect.isclass(thing) and issubclass(thing, diffusers.SchedulerMixin)
 
 
 def initial_noise(generators: Sequence[torch.Generator], shape: tuple[int, int, int]) -> Tensor:

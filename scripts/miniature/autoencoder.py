@@ -32,10 +32,10 @@ def gradient_difference(a: Tensor, b: Tensor) -> Tensor:
     return F.l1_loss(a.diff(dim=-1), b.diff(dim=-1)) + F.l1_loss(a.diff(dim=-2), b.diff(dim=-2))
 
 
-def reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
-    """Mean absolute difference of pixels, of edges, and of the colours of 8 x 8 areas, which the first two neglect."""
-    coarse = 4 * F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(images, 8))
-    return F.l1_loss(decoded, images) + gradient_difference(decoded, images) + coarse
+def reconstruction_loss(decoded: Tensor, images: Tensor, colours: float) -> Tensor:
+    """Mean absolute difference of pixels, of edges and, weighted by `colours`, of the mean colours of 8 x 8 areas."""
+    coarse = F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(images, 8))
+    return F.l1_loss(decoded, images) + gradient_difference(decoded, images) + colours * coarse
 
 
 class AutoencoderStage(Stage):
@@ -43,13 +43,15 @@ class AutoencoderStage(Stage):
 
     def __init__(self, arguments: argparse.Namespace, drawn: Drawn) -> None:
         super().__init__(arguments)
-        self.vae, self.drawn, self.kl_weight = new_autoencoder(), drawn, arguments.kl_weight
+        self.vae, self.drawn = new_autoencoder(), drawn
+        self.kl_weight, self.colours = arguments.kl_weight, arguments.colours
 
     def training_step(self, rows: Tensor) -> Tensor:
         images = to_unit_range(self.drawn.images[rows.numpy()])
         posterior = self.vae.encode(images).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=self.noise_source())
-        reconstruction = reconstruction_loss(self.vae.decode(posterior.mean + posterior.std * noise).sample, images)
+        decoded = self.vae.decode(posterior.mean + posterior.std * noise).sample
+        reconstruction = reconstruction_loss(decoded, images, self.colours)
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
         self.log_dict({"reconstruction": reconstruction, "kl": kl}, prog_bar=True)
         return reconstruction + self.kl_weight * kl
@@ -61,6 +63,7 @@ class DecoderStage(Stage):
     def __init__(self, arguments: argparse.Namespace, drawn: Drawn, vae: AutoencoderKL, latents: Tensor) -> None:
         super().__init__(arguments)
         self.vae, self.drawn, self.latents = vae.requires_grad_(False), drawn, latents
+        self.colours = arguments.colours
         vae.decoder.requires_grad_(True)
         vae.post_quant_conv.requires_grad_(True)
 
@@ -69,7 +72,8 @@ class DecoderStage(Stage):
         latents, chance = self.latents[rows], self.noise_source()
         amount = 0.25 * torch.rand(len(rows), 1, 1, 1, generator=chance)
         noisy = latents + amount * torch.randn(latents.shape, generator=chance)
-        loss = reconstruction_loss(self.vae.decode(noisy / self.vae.config.scaling_factor).sample, images)
+        decoded = self.vae.decode(noisy / self.vae.config.scaling_factor).sample
+        loss = reconstruction_loss(decoded, images, self.colours)
         self.log("reconstruction", loss, prog_bar=True)
         return loss
 
@@ -111,6 +115,7 @@ def latents_of(arguments: argparse.Namespace, drawn: Drawn) -> Tensor:
 def main() -> None:
     parser = options(__doc__ or "", steps=1800, batch_size=32, lr=2e-3)
     parser.add_argument("--kl-weight", type=float, default=3e-3, help="weight of the mean KL of a latent")
+    parser.add_argument("--colours", type=float, default=4.0, help="weight of the mean colours of 8 x 8 areas")
     parser.add_argument("--go-on", action="store_true", help="start from the finished weights, with a new schedule")
     parser.add_argument("--decoder-only", action="store_true", help="go on with the decoder, latents as they are")
     arguments = parser.parse_args()

@@ -1,6 +1,7 @@
 """The last stage: figure, summary and report of what the runs wrote."""
 
 import io
+import json
 import shlex
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -13,14 +14,19 @@ from PIL import Image
 from scripts.reproduction.figure import Strip, draw_figure
 from scripts.reproduction.findings import find, number
 from scripts.reproduction.folder import OutputFolder, write_bytes, write_json, write_text
-from scripts.reproduction.maskst import Report
 from scripts.reproduction.options import Options
+from scripts.reproduction.process import Report
 from scripts.reproduction.report import Facts, render
 from scripts.reproduction.results import ADAPTERS, LEAKED, TUNING_FREE, Results, read_results
-from scripts.reproduction.stages import plan, run_folder
+from scripts.reproduction.stages import MASKST, counts_file, plan, run_folder
 from scripts.reproduction.summary import summary
 
-_PACKAGES = ("maskst", "torch", "lightning", "diffusers", "transformers", "torchmetrics", "scikit-learn", "numpy")
+_PACKAGES = ("torch", "lightning", "diffusers", "transformers", "torchmetrics", "scikit-learn", "numpy")
+
+_OBJECTIVES = {
+    "PublishedObjective": "the published objective PublishedObjective, unbounded below",
+    "BoundedContrast": "this project's BoundedContrast, not the published objective",
+}
 
 
 def assemble(options: Options, folder: OutputFolder, report: Report) -> None:
@@ -41,14 +47,14 @@ def assemble(options: Options, folder: OutputFolder, report: Report) -> None:
     facts = Facts(
         results=results,
         findings=findings,
-        about=about(options, results, config, marks["dataset"]),
+        about=about(options, results, config),
         is_miniature=config["model"]["init_args"]["backbone"]["model"] == "miniature",
         is_quick=options.is_quick,
         figure=folder.path / "figure.svg",
         strip_choice=choice,
         grids={method: sorted_grids(path) for method, path in runs.items()},
         seconds={title: mark["seconds"] for title, mark in marks.items()},
-        commands={stage.title: command(stage.arguments) for stage in plan(options) if stage.arguments},
+        commands={stage.title: command(stage.arguments) for stage in plan(options) if stage.module == MASKST},
         versions={package: version(package) for package in _PACKAGES},
     )
     report(0.8, "writing")
@@ -81,11 +87,12 @@ def read_strip(results: Results, runs: dict[str, Path], index: int, prompt: str)
     )
 
 
-def about(options: Options, results: Results, config: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
+def about(options: Options, results: Results, config: dict[str, Any]) -> dict[str, str]:
     """What was run, in words, from the configuration that the fits wrote down."""
     model, trainer = config["model"]["init_args"], config["trainer"]
     settings = results.tuning_free["ip_adapter"].settings
-    sets = ", ".join(f"{name} {each['references']} (skipped {each['skipped']})" for name, each in data["sets"].items())
+    counts = json.loads(counts_file(options).read_text())
+    sets = ", ".join(f"{name} {each['references']} (skipped {each['skipped']})" for name, each in counts.items())
     rescaled = "rescaled" if model["rescale"] and model["rescale_in_training"] else "not rescaled"
     return {
         "variant": "quick" if options.is_quick else "full",
@@ -138,7 +145,7 @@ def _first_prompt(config: dict[str, Any]) -> str:
 def _called(component: dict[str, Any]) -> str:
     """A configured class in words: "BoundedContrast (weight 10.0, margin 0.1)"."""
     name, arguments = component["class_path"].rpartition(".")[2], component.get("init_args") or {}
-    shown = {"PublishedObjective": "the published objective, unbounded below"}.get(name, name)
+    shown = _OBJECTIVES.get(name, name)
     return f"{shown} ({_words(arguments)})" if arguments else shown
 
 

@@ -6,6 +6,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+_ALL = "in all"
+
 
 class Display:
     """Shows which stage runs, how far it is, what remains and how long that may take.
@@ -33,10 +35,9 @@ class Display:
         self._said = ""
 
     def __enter__(self) -> "Display":
-        for title in self._costs:
-            fields = {"mark": "·", "time": "", "text": ""}
-            self._tasks[title] = self._progress.add_task(title, total=1.0, **fields)
-        self._tasks["all"] = self._progress.add_task("in all", total=1.0, mark=" ", time="", text="")
+        for title in [*self._costs, _ALL]:
+            mark = " " if title == _ALL else "·"
+            self._tasks[title] = self._progress.add_task(title, total=1.0, mark=mark, time="", text="")
         self._progress.start()
         return self
 
@@ -95,7 +96,7 @@ class Display:
         self._progress.update(self._tasks[title], completed=self._fractions[title], mark=mark, text=text, time=seconds)
         share = sum(self._costs[each] * part for each, part in self._fractions.items()) / sum(self._costs.values())
         whole = clock(time.monotonic() - self._session_begun)
-        self._progress.update(self._tasks["all"], completed=share, time=whole, text=self.remaining())
+        self._progress.update(self._tasks[_ALL], completed=share, time=whole, text=self.remaining())
 
     def _say(self, line: str) -> None:
         if not self._bars:

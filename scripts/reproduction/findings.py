@@ -1,5 +1,6 @@
 """What the numbers say in words, whichever way they fall, beside what was published."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -11,11 +12,12 @@ Direction = Literal["higher", "lower"]
 
 
 class Finding(NamedTuple):
-    """One comparison: a sentence, the paired difference behind it, and which way the published one fell."""
+    """One comparison: a sentence, the paired difference behind it, and what was published about it."""
 
     sentence: str
     difference: Difference
-    published: Direction | None  # None: nothing was published about it
+    published: Direction | None = None  # None: nothing was published about it
+    claim: str = ""  # the published reading in words
 
     @property
     def agreement(self) -> str:
@@ -35,6 +37,20 @@ class Findings(NamedTuple):
     courses: list[str]  # how each adapter's curve runs, in words
     tuned: list[Finding]  # masking against the adapters at their best step
 
+    @property
+    def published(self) -> list[Finding]:
+        """Those about which something was published."""
+        return [each for each in [*self.tuning_free, *self.curves] if each.published]
+
+    @property
+    def headline(self) -> str:
+        """How many of the published readings are seen."""
+        counts = Counter(each.agreement for each in self.published)
+        return (
+            f"Of {len(self.published)} published readings {counts['seen']} are seen here, the opposite of "
+            f"{counts['the opposite']} is seen, and {counts['not shown']} are not shown either way."
+        )
+
 
 def find(results: Results) -> Findings:
     """Compare everything that the report speaks of."""
@@ -49,8 +65,8 @@ def find(results: Results) -> Findings:
 def compare(a: Evaluation, b: Evaluation, tag: str, published: Direction | None = None) -> Finding:
     """`a` against `b` in the score `tag`."""
     difference = paired_difference(a, b, tag)
-    values = f"{number(a.scores[tag].mean, tag)} against {number(b.scores[tag].mean, tag)}"
-    return Finding(_sentence(label(a), label(b), NAMES[tag], difference, values, tag), difference, published)
+    values = f": {number(a.scores[tag].mean, tag)} against {number(b.scores[tag].mean, tag)}"
+    return _finding((label(a), label(b)), tag, difference, published, tail=values)
 
 
 def course(curve: Sequence[Evaluation]) -> str:
@@ -107,13 +123,13 @@ def _tuning_free(results: Results) -> list[Finding]:
 def _curves(results: Results) -> list[Finding]:
     image_adapter, text_adapter = (results.curves[method] for method in ADAPTERS)
     levels, at_highest, averaged = at_equal_text(image_adapter, text_adapter)
-    names = [TITLES[method] for method in ADAPTERS]
     low, high = (number(level, TEXT) for level in levels)
-    where = f"at equal text alignment, where both curves first reach {high}, the highest that both reach"
-    over = f"at equal text alignment, averaged over all levels that both curves pass, {low} to {high}"
+    names = TITLES[ADAPTERS[0]], TITLES[ADAPTERS[1]]
+    where = f"Where both curves first reach a text alignment of {high}, the highest that both reach, "
+    over = f"Averaged over the text alignments that both curves pass on their way up, {low} to {high}, "
     equal = [
-        Finding(_sentence(*names, NAMES[IMAGE], difference, words, IMAGE), difference, published)
-        for difference, words, published in ((at_highest, where, "higher"), (averaged, over, None))
+        _finding(names, IMAGE, at_highest, "higher", where, claim="At equal text alignment, "),
+        _finding(names, IMAGE, averaged, None, over),
     ]
     return [*equal, *(compare(image_adapter[-1], text_adapter[-1], tag) for tag in NAMES)]
 
@@ -124,11 +140,23 @@ def _tuned(results: Results) -> list[Finding]:
     return [compare(masking, best, tag) for best in bests for tag in NAMES]
 
 
-def _sentence(a: str, b: str, score: str, difference: Difference, values: str, tag: str) -> str:
-    tail = f"{values} ({interval(difference, tag)})."
+def _finding(
+    names: tuple[str, str],
+    tag: str,
+    difference: Difference,
+    published: Direction | None,
+    lead: str = "",
+    tail: str = "",
+    claim: str = "",
+) -> Finding:
+    """The finding about `names`, in words before (`lead`) and behind (`tail`) what the difference says."""
+    (a, b), score = names, NAMES[tag]
+    words = f"{a} and {b} show {difference.verdict} in {score}"
     if difference.verdict in ("higher", "lower"):
-        return f"{a} has a {difference.verdict} {score} than {b}: {tail}"
-    return f"{a} and {b}: {difference.verdict} in {score}: {tail}"
+        words = f"{a} has a {difference.verdict} {score} than {b}"
+    published_words = f"{claim}{a} has a {published} {score} than {b}." if published else ""
+    sentence = f"{lead}{words}{tail} ({interval(difference, tag)})."
+    return Finding(sentence, difference, published, published_words)
 
 
 def _change(a: Evaluation, b: Evaluation, tag: str) -> str:

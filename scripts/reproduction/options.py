@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.reproduction.maskst import ROOT
+from scripts.reproduction.process import ROOT
 
 _DESCRIPTION = """\
 Reproduces the training-curve comparison of arXiv 2502.07466: the Image-Adapter and the Text-Adapter along their

@@ -61,7 +61,10 @@ def notice(facts: Facts) -> Markup:
             "its smaller problem."
         )
     if facts.is_quick:
-        parts.append("This is the quick variant: few references, few sampling steps, wide intervals.")
+        parts.append(
+            "This is the quick variant: few references and few sampling steps. With so few references bootstrap "
+            "intervals come out too narrow; take differences as hints."
+        )
     return Markup(f'<div class="notice">{paragraph(*parts)}</div>' if parts else "")
 
 
@@ -73,19 +76,20 @@ def introduction(facts: Facts) -> Markup:
         f"{first.images // len(first.references)} each. IP-Adapter, InstantStyle and masking need no training; the two "
         f"adapters were trained by reconstruction with this objective: {facts.about['objective']}. Pictures were "
         f"scored by the judge “{first.judge}”, a CLIP that took no part in making them. Text alignment is the "
-        "cosine of picture and prompt, image alignment that of picture and style reference; the leak rate is the share of "
-        "pictures nearer to the reference's content than to their prompt (lower is better).",
+        "cosine of picture and prompt, image alignment that of picture and style reference; the leak rate is the "
+        "share of pictures nearer to the reference's content than to their prompt (lower is better).",
         "Step 0 is the untrained adapter: it already subtracts a random content feature, so it is not IP-Adapter.",
         "Intervals are 95 % bootstrap intervals over references; differences are paired, as all methods share "
-        "references, prompts and seeds.",
+        "references, prompts and seeds. Each stands for itself: of twenty true ties one interval is expected to "
+        "exclude 0.",
     )
 
 
 def claims(findings: Findings) -> Markup:
     """The published readings, each beside what is seen here."""
-    published = [each for each in [*findings.tuning_free, *findings.curves] if each.published]
-    rows = [(f"{each.published}", each.sentence, standing(each)) for each in published]
-    return table("Published readings", ["published", "here", "published reading"], rows, words=True)
+    rows = [(each.claim, each.sentence, standing(each)) for each in findings.published]
+    readings = table("Published readings", ["published", "here", "the reading is"], rows, words=True)
+    return Markup(paragraph(findings.headline) + readings)
 
 
 def others(findings: Findings) -> Markup:

@@ -75,8 +75,9 @@ def read_results(log_dirs: dict[str, Path]) -> Results:
 def evaluation(line: dict[str, Any]) -> Evaluation:
     """One line of `alignment.jsonl`."""
     scores = {
-        tag: Score(mean, *line["intervals"][tag], tuple(line["means_by_reference"][tag]))
+        tag: Score(mean, low, high, tuple(line["means_by_reference"][tag]))
         for tag, mean in line["scores"].items()
+        for low, high in [line["intervals"][tag]]
     }
     return Evaluation(
         line["method"],

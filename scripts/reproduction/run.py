@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 from scripts.reproduction.display import Display, clock
 from scripts.reproduction.folder import OutputFolder
-from scripts.reproduction.maskst import Report, StageFailedError, run_maskst
 from scripts.reproduction.options import Options, parse
-from scripts.reproduction.stages import CONFIGS, Stage, plan, prepare_references, run_folder
+from scripts.reproduction.process import Report, StageFailedError, progress_arguments, run_module
+from scripts.reproduction.stages import CONFIGS, MASKST, Stage, plan, run_folder
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -53,17 +53,16 @@ def run(options: Options, folder: OutputFolder) -> None:
 
 def _run_stage(stage: Stage, options: Options, folder: OutputFolder, report: Report) -> dict[str, Any]:
     """Run one stage; what is worth a note about it."""
-    if stage.name == "dataset":
-        return {"sets": prepare_references(options, report)}
-    if stage.arguments is None:
+    if not stage.module:
         from scripts.reproduction.assemble import assemble  # matplotlib: only when everything is there
 
         assemble(options, folder, report)
         return {}
     was_begun = run_folder(options, stage.name).exists()
-    log = folder.path / "logs" / f"{stage.name}.log"
+    log = folder.path.resolve() / "logs" / f"{stage.name}.log"
+    watched = progress_arguments(log) if stage.module == MASKST else []
     try:
-        run_maskst(stage.arguments, log.resolve(), folder.lock, report)
+        run_module([stage.module, *stage.arguments, *watched], log, folder.lock, report)
     except StageFailedError as error:
         raise StageFailedError(f"The stage “{stage.title}” failed: {error}") from None
     return {"arguments": stage.arguments, "was_interrupted": was_begun}

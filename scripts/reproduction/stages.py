@@ -1,10 +1,10 @@
 """The stages of the reproduction and the `maskst` arguments of each."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.reproduction.maskst import Report
 from scripts.reproduction.options import Options
 from scripts.reproduction.results import ADAPTERS, TITLES, TUNING_FREE
 
@@ -12,6 +12,7 @@ CONFIGS = {
     **{method: f"configs/predict/{method}.yaml" for method in TUNING_FREE},
     **{method: f"configs/fit/{method}.yaml" for method in ADAPTERS},
 }
+MASKST = "scripts.cli"
 _PICTURES = "scripts.reproduction.watch.EvaluationPictures"
 _QUICK = ["--model.sampling.steps=10", "--data.evaluation_references=6"]
 _QUICK_DRAWN = {"train_per_style": 3, "test_per_style": 1}  # images of each content in each style
@@ -25,16 +26,20 @@ class Stage(NamedTuple):
     name: str
     title: str
     cost: float  # expected time, in evaluations
-    arguments: list[str] | None  # of `maskst`; None for a stage that runs in this process
+    module: str  # what is run as a program; "" for the stage that runs in this process
+    arguments: list[str]
 
 
 def plan(options: Options) -> list[Stage]:
     """All stages, in order."""
     return [
-        Stage("dataset", "dataset", 0.1, None),
-        *(Stage(method, f"{TITLES[method]}, evaluation", 1.0, validate(options, method)) for method in TUNING_FREE),
-        *(Stage(method, f"{TITLES[method]}, training", 10.0, fit(options, method)) for method in ADAPTERS),
-        Stage("report", "figure and report", 0.2, None),
+        Stage("dataset", "dataset", 0.1, "scripts.reproduction.references", _prepare(options)),
+        *(
+            Stage(method, f"{TITLES[method]}, evaluation", 1.0, MASKST, validate(options, method))
+            for method in TUNING_FREE
+        ),
+        *(Stage(method, f"{TITLES[method]}, training", 10.0, MASKST, fit(options, method)) for method in ADAPTERS),
+        Stage("report", "figure and report", 0.2, "", []),
     ]
 
 
@@ -66,31 +71,21 @@ def run_folder(options: Options, method: str) -> Path:
     return options.output.resolve() / "runs" / method
 
 
-def data_arguments(options: Options) -> list[str]:
-    """Which references are used."""
+def references(options: Options) -> dict[str, Any]:
+    """Arguments of the datamodule that say which references are used."""
     if options.data_root is None:
-        quick = [f"--data.{name}={value}" for name, value in _QUICK_DRAWN.items()] if options.is_quick else []
-        return [f"--data.root={options.output.resolve() / 'data'}", *quick]
+        return {"root": str(options.output.resolve() / "data"), **(_QUICK_DRAWN if options.is_quick else {})}
     root = options.data_root.resolve()
-    return ["--data=StyleReferences", f"--data.train={root / 'object'}", f"--data.test={root / 'object_test'}"]
+    return {"train": str(root / "object"), "test": str(root / "object_test")}
 
 
-def prepare_references(options: Options, report: Report) -> dict[str, Any]:
-    """Draw the miniature's references, or look at the given ones; how many there are."""
-    report(0.0, "reading" if options.data_root else "drawing")
-    from datamodules.miniature_references import MiniatureReferences
-    from datamodules.style_references import StyleReferences
+def counts_file(options: Options) -> Path:
+    """Where the dataset stage writes how many references there are."""
+    return options.output.resolve() / "references.json"
 
-    references: StyleReferences
-    if options.data_root is None:
-        per_style = _QUICK_DRAWN if options.is_quick else {}
-        references = MiniatureReferences(str(options.output.resolve() / "data"), **per_style)
-        references.prepare_data()
-    else:
-        root = options.data_root.resolve()
-        references = StyleReferences(str(root / "object"), str(root / "object_test"))
-    sets = {"train": references.train_set, "test": references.test_set}
-    return {name: {"references": len(each), "skipped": len(each.skipped)} for name, each in sets.items()}
+
+def _prepare(options: Options) -> list[str]:
+    return [json.dumps(references(options)), str(counts_file(options))]
 
 
 def _configs(first: Sequence[str], more: Sequence[Path]) -> list[str]:
@@ -100,7 +95,8 @@ def _configs(first: Sequence[str], more: Sequence[Path]) -> list[str]:
 
 def _common(options: Options, method: str) -> list[str]:
     return [
-        *data_arguments(options),
+        *([] if options.data_root is None else ["--data=StyleReferences"]),
+        *(f"--data.{name}={value}" for name, value in references(options).items()),
         f"--data.seed={options.seed}",
         f"--seed_everything={options.seed}",
         f"--trainer.default_root_dir={run_folder(options, method)}",

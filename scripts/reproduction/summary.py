@@ -16,6 +16,7 @@ def summary(facts: Facts) -> dict[str, Any]:
         "is_quick": facts.is_quick,
         "evaluations": [_evaluation(each) for each in facts.results.all],
         "findings": {name: [_finding(each) for each in group] for name, group in groups.items()},
+        "headline": facts.findings.headline,
         "courses": facts.findings.courses,
         "seconds": facts.seconds,
         "commands": facts.commands,
@@ -33,6 +34,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "sentence": finding.sentence,
         **finding.difference._asdict(),
         "verdict": finding.difference.verdict,
+        "claim": finding.claim,
         "published": finding.published,
         "agreement": finding.agreement,
     }

@@ -1,6 +1,5 @@
 """Runs of `maskst` on the tiny backbone: a config that stacks as any backbone's does, and two finished fits."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +12,6 @@ from scripts.commands import Commands
 
 CONFIGS = ROOT / "configs"
 Run = Callable[..., Commands]
-
-
-@pytest.fixture(autouse=True)
-def no_arguments_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LightningCLI warns of a command line beside given arguments."""
-    monkeypatch.setattr(sys, "argv", ["maskst"])
 
 
 @pytest.fixture(scope="session")

@@ -31,11 +31,13 @@ def curves(folder: Path) -> dict[str, list[int]]:
     return {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def parsed(capsys: pytest.CaptureFixture[str], command: str, *configs: Path) -> dict[str, Any]:
-    """What a stack of configs comes to."""
+def parsed(
+    capsys: pytest.CaptureFixture[str], command: str, *configs: Path, more: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """What a stack of configs, and more arguments, come to."""
     stack = [argument for path in configs for argument in ("--config", str(path))]
     with pytest.raises(SystemExit):
-        main([command, *stack, "--print_config"])
+        main([command, *stack, *more, "--print_config"])
     values: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
     return values
 
@@ -128,6 +130,13 @@ def test_another_backbone_replaces_the_miniature_and_the_miniature_it(
     assert replaced["data"]["class_path"] == "datamodules.style_references.StyleReferences"
     assert replaced["data"]["init_args"] | data == replaced["data"]["init_args"]
     assert parsed(capsys, "predict", method, other, miniature) == parsed(capsys, "predict", method)
+
+
+def test_own_images_need_no_config_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    own = ("--data", "StyleReferences", "--data.test", "my/styles", "--data.prompts", "[A rocket]")
+    data = parsed(capsys, "predict", CONFIGS / "predict" / "masking.yaml", more=own)["data"]
+    assert data["class_path"] == "datamodules.style_references.StyleReferences"
+    assert data["init_args"] | {"test": "my/styles", "prompts": ["A rocket"]} == data["init_args"]
 
 
 @pytest.mark.skipif(not (MINIATURE / "model_index.json").is_file(), reason="weights/miniature is not there")

@@ -58,12 +58,12 @@ class ColourJudge(ClipJudge):
 
 
 class Colours(LightningModule):
-    """A trainable module whose evaluation steps return generations."""
+    """A module whose evaluation steps return generations."""
 
-    def __init__(self, name: str = "masking", fail_at: int | None = None, **settings: Any) -> None:
+    def __init__(self, name: str = "masking", fail_at: int | None = None, trains: bool = True, **settings: Any) -> None:
         super().__init__()
         self.name, self.settings, self.fail_at = name, {"sampling": {"steps": 3}, **settings}, fail_at
-        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.weight = torch.nn.Parameter(torch.ones(1), requires_grad=trains)
         self.generated: list[Job] = []
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

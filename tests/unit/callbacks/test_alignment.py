@@ -70,13 +70,17 @@ def test_validate_logs_a_constant_line_and_writes_one_json_line(make_trainer: Ma
 
 
 def test_fit_evaluates_at_its_steps_and_feeds_monitors(make_trainer: MakeTrainer, tmp_path: Path) -> None:
-    callback, options = AlignmentScores(ColourJudge()), {"max_steps": 4, "val_check_interval": 2}
+    callback, options = (
+        AlignmentScores(ColourJudge(), constant_steps=[0, 99]),
+        {"max_steps": 4, "val_check_interval": 2},
+    )
     trainer = make_trainer(callback, **options, num_sanity_val_steps=1)
     trainer.fit(Colours(), JobData(make_jobs()))
     assert [line["step"] for line in lines(tmp_path / "log")] == [2, 4]  # not the sanity check
     assert set(curves(tmp_path / "log", "alignment/image")) == {2, 4}
     expected = scores.image_alignment(expected_features()).mean().item()
     assert trainer.callback_metrics["alignment/image"].item() == pytest.approx(expected, abs=1e-6)
+    assert "step" not in trainer.callback_metrics  # `ModelCheckpoint` would name files by it
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert set(saved) == {"weight"}

@@ -1,4 +1,4 @@
-"""One `maskst` call as a process of its own: its memory is returned, and its crash leaves the others' work."""
+"""One stage as a process of its own: its memory is returned, and its crash leaves the others' work."""
 
 import json
 import os
@@ -18,19 +18,23 @@ class StageFailedError(RuntimeError):
     """A stage's process ended with an error."""
 
 
-def run_maskst(arguments: Sequence[str], log: Path, lock: int, report: Report) -> None:
-    """Run `maskst` with `arguments` and report its progress; what it prints goes to the file `log`.
+def run_module(command: Sequence[str], log: Path, lock: int, report: Report) -> None:
+    """Run a module of ours as a program with arguments and report its progress; what it prints goes to `log`.
 
     Raises:
         StageFailedError: it ended with an error, whose last lines are in the message.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    progress = log.with_suffix(".progress")
+    progress = progress_file(log)
     progress.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "scripts.cli", *arguments, *progress_arguments(progress)]
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[lock]
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[lock],
         )
         try:
             while process.poll() is None:
@@ -43,11 +47,16 @@ def run_maskst(arguments: Sequence[str], log: Path, lock: int, report: Report) -
     progress.unlink(missing_ok=True)
 
 
-def progress_arguments(progress: Path) -> list[str]:
-    """Arguments that add the callback which writes the file `progress`."""
+def progress_file(log: Path) -> Path:
+    """Where a program whose output goes to `log` may write how far it is."""
+    return log.with_suffix(".progress")
+
+
+def progress_arguments(log: Path) -> list[str]:
+    """Arguments of `maskst` that add the callback which writes that file."""
     return [
         "--trainer.callbacks+=scripts.reproduction.watch.StageProgress",
-        f"--trainer.callbacks.path={progress}",
+        f"--trainer.callbacks.path={progress_file(log)}",
         f"--trainer.callbacks.parent={os.getpid()}",
     ]
 

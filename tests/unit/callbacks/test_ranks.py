@@ -1,0 +1,66 @@
+"""Two ranks write and log what one process does."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning import Trainer
+from PIL import Image
+
+from callbacks.alignment import AlignmentScores
+from callbacks.image_grid import ImageGrid
+from callbacks.prediction_folder import PredictionFolder
+from callbacks.prediction_writer import PredictionWriter
+from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, make_jobs
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
+JOBS = make_jobs(references=3)
+RANKS: dict[str, Any] = {"devices": 2, "strategy": "ddp_fork", "use_distributed_sampler": False}
+
+
+class SharedData(JobData):
+    """The jobs, a contiguous half for each rank."""
+
+    def setup(self, stage: str) -> None:
+        rank, ranks = self.trainer.global_rank, self.trainer.world_size  # type: ignore[union-attr]
+        self.share = slice(len(JOBS) * rank // ranks, len(JOBS) * (rank + 1) // ranks)
+
+    def val_dataloader(self) -> Any:
+        self.jobs = JOBS[self.share]
+        return super().val_dataloader()
+
+    def predict_dataloader(self) -> Any:
+        kept = [job for job in JOBS if self.predicate(job)]
+        self.jobs = kept[self.share]
+        return super().predict_dataloader()
+
+
+def test_evaluation(make_trainer: Callable[..., Trainer], tmp_path: Path) -> None:
+    found = {}
+    for ranks, options in [(1, {}), (2, RANKS)]:
+        folder = tmp_path / str(ranks)
+        callbacks = AlignmentScores(ColourJudge()), ImageGrid(cell=16)
+        trainer = make_trainer(*callbacks, **options, logger=False, default_root_dir=folder)
+        trainer.validate(Colours(), SharedData(JOBS), verbose=False)
+        [line] = (folder / "alignment.jsonl").read_text().splitlines()
+        found[ranks] = json.loads(line), Image.open(folder / "grids" / "step_000000.png").tobytes()
+    assert found[1] == found[2]
+
+
+def test_prediction(make_trainer: Callable[..., Trainer], tmp_path: Path) -> None:
+    trainer = make_trainer(PredictionWriter(str(tmp_path)), **RANKS, logger=False)
+    trainer.predict(Colours(), SharedData(JOBS), return_predictions=False)
+    assert {path.name for path in tmp_path.glob("*.jsonl")} == {"generations-0.jsonl", "generations-1.jsonl"}
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert len(PredictionFolder(tmp_path).open(settings)) == len(JOBS)
+    assert len(list(tmp_path.glob("*.png"))) == len(JOBS)
+
+
+def test_an_error_of_the_first_rank_stops_all(make_trainer: Callable[..., Trainer], tmp_path: Path) -> None:
+    PredictionFolder(tmp_path).open({"name": "another"})
+    trainer = make_trainer(PredictionWriter(str(tmp_path)), **RANKS, logger=False)
+    with pytest.raises(Exception, match="`name` is 'masking' and was 'another'"):
+        trainer.predict(Colours(), SharedData(JOBS), return_predictions=False)

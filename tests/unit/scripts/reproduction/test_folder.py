@@ -1,0 +1,55 @@
+"""A folder is continued with the settings that made it, by one run at a time."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.reproduction.folder import OutputFolder, write_text
+
+
+def test_finished_stages_are_remembered(tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path / "new", {"seed": 1})
+    folder.open()
+    assert folder.mark("masking") is None
+    folder.finish("masking", seconds=2.5)
+    again = OutputFolder(tmp_path / "new", {"seed": 1})
+    again.check()
+    assert again.mark("masking") == {"seconds": 2.5}
+    assert json.loads((tmp_path / "new" / "settings.json").read_text()) == {"seed": 1}
+
+
+def test_other_settings_are_named_with_the_way_out(tmp_path: Path) -> None:
+    OutputFolder(tmp_path / "out", {"seed": 1, "variant": "quick", "old": 3}).open()
+    with pytest.raises(ValueError, match="was made with other settings") as error:
+        OutputFolder(tmp_path / "out", {"seed": 2, "variant": "quick"}).check()
+    message = str(error.value)
+    assert "\n  seed: 1 there, 2 now\n  old: 3 there, None now\n" in message
+    assert "variant" not in message
+    assert "choose another `--output`, or remove the folder" in message
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(ValueError, match="holds holiday.jpg but no `settings.json`.*Choose another `--output`"):
+        OutputFolder(tmp_path, {}).open()
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_two_runs_cannot_use_one_folder(tmp_path: Path) -> None:
+    OutputFolder(tmp_path / "out", {}).open()
+    with pytest.raises(TimeoutError, match="is in use by another run of this command"):
+        OutputFolder(tmp_path / "out", {}).open(wait_seconds=0.0)
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "summary.json"
+    write_text(path, "old")
+
+    def fail(*_: object) -> None:
+        raise OSError("power cut")
+
+    monkeypatch.setattr("scripts.reproduction.folder.os.replace", fail)
+    with pytest.raises(OSError, match="power cut"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
