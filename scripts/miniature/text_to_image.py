@@ -1,8 +1,10 @@
 """Train the miniature's UNet and text encoder from captions, in the VAE's latents."""
 
 import argparse
+import json
 from pathlib import Path
 
+import diffusers
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from lightning import seed_everything
@@ -117,11 +119,25 @@ class TextToImageStage(Stage):
 
 
 def save(stage: TextToImageStage, folder: Path) -> None:
-    """Write the diffusers folder's parts; the VAE is there already."""
+    """Complete the folder that `StableDiffusionPipeline.from_pretrained` reads; the VAE is there already."""
     stage.unet.half().save_pretrained(folder / "unet")
     stage.text_encoder.half().save_pretrained(folder / "text_encoder")
     stage.scheduler.save_pretrained(folder / "scheduler")
     stage.tokenizer.save_pretrained(folder / "tokenizer")
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "_diffusers_version": diffusers.__version__,
+        "vae": ["diffusers", "AutoencoderKL"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "scheduler": ["diffusers", "DDPMScheduler"],
+        "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+        "feature_extractor": [None, None],
+        "safety_checker": [None, None],
+        "requires_safety_checker": False,
+    }
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
 def main() -> None:

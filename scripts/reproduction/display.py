@@ -30,7 +30,8 @@ class Display:
         )
         self._tasks: dict[str, TaskID] = {}
         self._session_begun = self._begun = time.monotonic()
-        self._done_before = 0.0  # cost that was done when this session began
+        self._done_before = 0.0  # cost that was done when this session began: it says nothing about this one's speed
+        self._before = dict.fromkeys(stages, 0.0)
         self._fractions = dict.fromkeys(stages, 0.0)
         self._said = ""
 
@@ -60,12 +61,10 @@ class Display:
         self._show(title, mark="▶", text="starting")
         self._say(f"{title} ({place} of {len(self._costs)}) ...")
 
-    def update(self, title: str, fraction: float, text: str) -> None:
-        """How far the running stage is, from 0 to 1, and what it does."""
-        resumed = self._fractions[title] == 0.0 and fraction > 0.2
-        if resumed:  # what an interrupted run did says nothing about the speed of this one
-            self._done_before += fraction * self._costs[title]
-        self._fractions[title] = fraction
+    def update(self, title: str, fraction: float, text: str, before: float = 0.0) -> None:
+        """How far the running stage is, from 0 to 1, what it does, and how far an interrupted run had brought it."""
+        self._done_before += (before - self._before[title]) * self._costs[title]
+        self._before[title], self._fractions[title] = before, fraction
         self._show(title, mark="▶", text=text)
         phase = text.partition(",")[0]
         if phase != self._said:

@@ -31,7 +31,7 @@ def draw_figure(results: Results, strip: Strip) -> Figure:
     columns = max(len(row) for row in strip.results.values())
     widths = [8.2, 1.15 * (columns + 1.7)]
     figure = Figure(figsize=(sum(widths), _HEIGHT))
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=widths, wspace=0))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=widths, wspace=0)[0]
     draw_curves(left, results)
     draw_strip(right, strip)
     return figure

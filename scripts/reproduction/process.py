@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-Report = Callable[[float, str], None]  # fraction of the stage that is done, and what it does
+Report = Callable[..., None]  # of the fraction of the stage that is done, what it does, and `before`, see Display
 _POLL_SECONDS, _STOP_SECONDS = 0.25, 20.0
 
 
@@ -64,7 +64,7 @@ def progress_arguments(log: Path) -> list[str]:
 def _report(progress: Path, report: Report) -> None:
     if progress.is_file():
         state: dict[str, Any] = json.loads(progress.read_text())
-        report(state["fraction"], state["text"])
+        report(state["fraction"], state["text"], before=state["before"])
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

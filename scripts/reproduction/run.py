@@ -4,6 +4,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -46,7 +47,7 @@ def run(options: Options, folder: OutputFolder) -> None:
                 display.skip(stage.title)
                 continue
             display.begin(stage.title)
-            notes = _run_stage(stage, options, folder, lambda *now, title=stage.title: display.update(title, *now))
+            notes = _run_stage(stage, options, folder, partial(display.update, stage.title))
             seconds = display.end(stage.title)
             folder.finish(stage.name, seconds=seconds, clock=clock(seconds), peak_memory_gib=_peak_memory(), **notes)
 

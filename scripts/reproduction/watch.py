@@ -28,12 +28,18 @@ class StageProgress(Callback):
     def __init__(self, path: str, parent: int) -> None:
         super().__init__()
         self.path, self.parent = Path(path), parent
-        self._written = 0.0
+        self._written = self._before = 0.0
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Say that the networks are being loaded."""
         self._write(trainer, 0.0, "loading")
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what was done before an interruption."""
+        if trainer.global_step > 0:
+            self._before = _fraction(trainer, trainer.global_step, trainer.global_step // _interval(trainer) + 1)
 
     @override
     def on_train_batch_end(
@@ -65,7 +71,7 @@ class StageProgress(Callback):
         now = time.monotonic()
         if trainer.is_global_zero and now - self._written > _WRITE_SECONDS:
             self._written = now
-            write_text(self.path, json.dumps({"fraction": fraction, "text": text}))
+            write_text(self.path, json.dumps({"fraction": fraction, "text": text, "before": self._before}))
 
 
 class EvaluationPictures(EvaluationCallback):

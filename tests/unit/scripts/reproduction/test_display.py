@@ -46,10 +46,10 @@ def test_lines_say_what_runs_and_what_remains(time: Clock) -> None:
 def test_what_a_resumed_stage_has_done_does_not_count_as_speed(time: Clock) -> None:
     with Display({"training": 10.0}, Console(file=io.StringIO())) as display:
         display.begin("training")
-        display.update("training", 0.5, "training, step 5 of 10")
+        display.update("training", 0.5, "training, step 5 of 10", before=0.5)
         assert display.remaining() == "remaining time not known yet"
         time.now = 20.0
-        display.update("training", 0.75, "training, step 7 of 10")
+        display.update("training", 0.75, "training, step 7 of 10", before=0.5)
         assert display.remaining() == "about 0:20 remaining"
 
 

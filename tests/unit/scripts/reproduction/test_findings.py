@@ -45,7 +45,9 @@ def test_a_tie_is_said_with_the_number_of_references() -> None:
     a = evaluated("masking", 0, text=[0.1, 0.3, 0.2, 0.2])
     b = evaluated("ip_adapter", 0, text=[0.3, 0.1, 0.2, 0.2])
     found = compare(a, b, TEXT, published="higher")
-    start = "Masking and IP-Adapter show no difference that 4 references can show in text alignment: 0.200 against 0.200 ("
+    start = (
+        "Masking and IP-Adapter show no difference that 4 references can show in text alignment: 0.200 against 0.200 ("
+    )
     assert found.sentence.startswith(start)
     assert found.agreement == "not shown"
 
@@ -53,15 +55,17 @@ def test_a_tie_is_said_with_the_number_of_references() -> None:
 def test_course_tells_the_rise_the_peak_and_the_end(tmp_path: Path) -> None:
     words = course(published_results(tmp_path).curves["text_adapter"])
     assert words == (
-        "Text-Adapter: text alignment goes from 0.204 untrained to 0.251 at step 800, its highest, and is 0.236 at step "
-        "2400 (lower than at step 800: -0.015, 95 % interval -0.015 to -0.015). Image alignment goes from 0.605 to 0.409 "
-        "(lower than at step 0: -0.196, 95 % interval -0.196 to -0.196)."
+        "Text-Adapter: text alignment goes from 0.204 untrained to 0.251 at step 800, its highest, and is 0.236 at "
+        "step 2400 (lower than at step 800: -0.015, 95 % interval -0.015 to -0.015). Image alignment goes from 0.605 "
+        "to 0.409 (lower than at step 0: -0.196, 95 % interval -0.196 to -0.196)."
     )
 
 
 def test_course_of_a_curve_that_only_falls() -> None:
     curve = [evaluated("image_adapter", step, text=[0.3 - step] * 2, image=[0.5] * 2) for step in (0, 0.1)]
-    assert course(curve).startswith("Image-Adapter: text alignment is highest untrained, at 0.300, and is 0.200 at step")
+    assert course(curve).startswith(
+        "Image-Adapter: text alignment is highest untrained, at 0.300, and is 0.200 at step"
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ _SLEEPER = """
 import json, os, sys, time
 print("begun")
 with open(sys.argv[1], "w") as file:
-    json.dump({"fraction": 0.25, "text": "training, step 1 of 4"}, file)
+    json.dump({"fraction": 0.25, "text": "training, step 1 of 4", "before": 0.0}, file)
 os.rename(sys.argv[1], sys.argv[2])
 with open(sys.argv[3], "w") as file:
     file.write(str(os.getpid()))
@@ -35,10 +35,14 @@ def sleeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_progress_and_output_arrive(sleeper: list[str], tmp_path: Path, lock: int) -> None:
-    reports: list[tuple[float, str]] = []
+    reports = set()
+
+    def report(fraction: float, text: str, before: float) -> None:
+        reports.add((fraction, text, before))
+
     log = tmp_path / "logs" / "stage.log"
-    run_module([*sleeper, "0.6"], log, lock, lambda *report: reports.append(report))
-    assert set(reports) == {(0.25, "training, step 1 of 4")}
+    run_module([*sleeper, "0.6"], log, lock, report)
+    assert reports == {(0.25, "training, step 1 of 4", 0.0)}
     assert log.read_text() == "begun\n"
     assert not progress_file(log).exists()
 
@@ -46,11 +50,11 @@ def test_progress_and_output_arrive(sleeper: list[str], tmp_path: Path, lock: in
 def test_a_failure_shows_the_last_lines_of_its_log(tmp_path: Path, lock: int) -> None:
     log = tmp_path / "stage.log"
     with pytest.raises(StageFailedError, match=f"exit code 1. The last lines of `{log}`:\n.*no_such_file"):
-        run_module(["tokenize", "no_such_file"], log, lock, lambda *_: None)
+        run_module(["tokenize", "no_such_file"], log, lock, print)
 
 
 def test_an_interruption_ends_the_process(sleeper: list[str], tmp_path: Path, lock: int) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         if (tmp_path / "pid").exists():
             raise KeyboardInterrupt
 
