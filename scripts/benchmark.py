@@ -145,7 +145,7 @@ def measure_fit(backbone: Backbone, data: dict[str, Any], steps: int, batch_size
     trainer.fit(module, datamodule=MiniatureReferences(batch_size=batch_size, **data))
     step, bare = (statistics.median(times[_WARM_UP:]) for times in (clock.steps, clock.bare))
     details = {"step_seconds": step, "bare_unet_seconds": bare, "steps": float(steps)}
-    return Bar("training step / bare UNet forward + backward", step / bare, "x", 1.15, False, details)
+    return Bar("fit: step / bare UNet", step / bare, "x", 1.15, False, details)
 
 
 def measure_predict(backbone: Backbone, data: dict[str, Any], runs: int, pictures: int, sampling_steps: int) -> Bar:
@@ -161,7 +161,7 @@ def measure_predict(backbone: Backbone, data: dict[str, Any], runs: int, picture
         shares.append(clock.inside / clock.total)
         totals.append(clock.total)
     details = {"seconds": statistics.median(totals), "runs": float(runs)}
-    return Bar("UNet's share of predict", 100 * statistics.median(shares), "%", 85, True, details)
+    return Bar("predict: share of UNet", 100 * statistics.median(shares), "%", 85, True, details)
 
 
 def measure_two_means(repetitions: int, rows: int = 512, dim: int = 1024) -> Bar:
@@ -183,7 +183,7 @@ def measure_two_means(repetitions: int, rows: int = 512, dim: int = 1024) -> Bar
         theirs.append(seconds(loop))
     fast, slow = statistics.median(ours), statistics.median(theirs)
     details = {"batched_seconds": fast, "sklearn_seconds": slow, "repetitions": float(repetitions)}
-    return Bar(f"2-means ({rows} x {dim}) / scikit-learn loop", slow / fast, "x", 100, True, details)
+    return Bar(f"2-means {rows} x {dim}: speed-up", slow / fast, "x", 100, True, details)
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -230,7 +230,10 @@ def benchmark(
 
 def as_table(bars: list[Bar], title: str) -> Table:
     """The numbers beside their bars."""
-    table = Table("measured", "value", "bar", "passed", "medians", title=title)
+    table = Table(title=title)
+    for name in ("measured", "value", "bar", "passed"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("medians")
     for bar in bars:
         side = "at least" if bar.at_least else "at most"
         details = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in bar.details.items())

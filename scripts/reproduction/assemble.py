@@ -101,9 +101,9 @@ def about(options: Options, results: Results, config: dict[str, Any]) -> dict[st
         "sampling": _words(settings["sampling"]),
         "judge": results.all[0].judge,
         "references": sets if options.data_root is None else f"{sets}, of {options.data_root}",
-        "objective": f"{_called(model['objective'])}; the content feature is {rescaled} in training; a dropped image "
+        "objective": f"{component(model['objective'])}; the content feature is {rescaled} in training; a dropped image "
         f"is {'P(0)' if model['dropped_image'] == 'zero' else 'P(-f)'}",
-        "optimizer": _called(model["optimizer"]),
+        "optimizer": component(model["optimizer"]),
         "training": f"{trainer['max_steps']} steps of {config['data']['init_args']['batch_size']} references, "
         f"evaluated every {trainer['val_check_interval']} steps",
         "InstantStyle": _words(results.tuning_free["instantstyle"].settings["condition"]),
@@ -142,9 +142,9 @@ def _first_prompt(config: dict[str, Any]) -> str:
     return prompt
 
 
-def _called(component: dict[str, Any]) -> str:
+def component(configured: dict[str, Any]) -> str:
     """A configured class in words: "BoundedContrast (weight 10.0, margin 0.1)"."""
-    name, arguments = component["class_path"].rpartition(".")[2], component.get("init_args") or {}
+    name, arguments = configured["class_path"].rpartition(".")[2], configured.get("init_args") or {}
     shown = _OBJECTIVES.get(name, name)
     return f"{shown} ({_words(arguments)})" if arguments else shown
 

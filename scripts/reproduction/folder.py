@@ -35,6 +35,12 @@ class OutputFolder:
         if known is None:
             write_json(self.path / "settings.json", self.settings)
 
+    def close(self) -> None:
+        """Let another run take the folder."""
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+
     def check(self) -> None:
         """Raise as `open` does where the folder cannot be continued with these settings; touches nothing."""
         self._known_settings()
@@ -69,6 +75,7 @@ class OutputFolder:
         return known
 
     def _take_lock(self, wait_seconds: float) -> None:
+        self.close()
         self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT)
         until = time.monotonic() + wait_seconds
         while True:

@@ -31,6 +31,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return _say(f"{error}\nFinished stages are kept: the same command repeats this one.", 1)
     except (ValueError, OSError) as error:
         return _say(f"error: {error}", 2)
+    finally:
+        folder.close()
     return _say(f"Finished: open {folder.path / 'report.html'}", 0)
 
 

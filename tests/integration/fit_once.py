@@ -16,13 +16,16 @@ def fit(folder: Path, backbone: str, devices: int) -> None:
     options: dict[str, Any] = {"strategy": "ddp", "devices": devices} if devices > 1 else {}
     recorded = Recorded()
     made = module(
-        Backbone(model=backbone), adapter=TextAdapter, optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)
+        Backbone(model=backbone), adapter=TextAdapter, optimizer=lambda p: torch.optim.SGD(p, lr=5e-3, momentum=0.9)
     )
+    made.configure_model()
+    before = made.adapter.proj.weight.detach().clone()
     run = trainer(recorded, max_steps=-1, max_epochs=2, **options)
     run.fit(made, references(folder / "object", batch_size=4 // devices))
     if run.is_global_zero:
         metrics = {key: value.item() for key, value in run.callback_metrics.items()}
-        result = {"state": made.adapter.state_dict(), "losses": recorded.losses, "last": metrics}
+        moved = (made.adapter.proj.weight - before).abs().max().item()
+        result = {"state": made.adapter.state_dict(), "losses": recorded.losses, "last": metrics, "moved": moved}
         torch.save(result, folder / f"result_{devices}.pt")
 
 

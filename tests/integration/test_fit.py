@@ -87,6 +87,7 @@ def test_two_processes_train_as_one_does(tiny_backbone: Backbone, folder: Path) 
     assert done.returncode == 0, done.stderr[-4000:]
     one, two = (torch.load(data / f"result_{devices}.pt") for devices in (1, 2))
     torch.testing.assert_close(two["state"], one["state"], atol=1e-5, rtol=1e-4)
+    assert one["moved"] > 1e-3
     # `loss` is each process's own share; the parts are means over both
     parts = [[losses[1:] for losses in result["losses"]] for result in (two, one)]
     torch.testing.assert_close(torch.tensor(parts[0]), torch.tensor(parts[1]), atol=1e-5, rtol=1e-4)

@@ -47,4 +47,6 @@ def test_all_numbers_of_a_backbone(
     assert 0 < predict["value"] < 100
     assert (predict["bar"], predict["unit"]) == (85, "%")
     assert two_means["passed"]
-    assert "UNet's share of predict" in " ".join(capsys.readouterr().out.split())
+    shown = capsys.readouterr().out
+    assert "fit: step / bare UNet" in shown
+    assert "at least 85 %" in shown

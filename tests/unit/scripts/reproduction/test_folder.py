@@ -37,9 +37,13 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_two_runs_cannot_use_one_folder(tmp_path: Path) -> None:
-    OutputFolder(tmp_path / "out", {}).open()
+    first, second = (OutputFolder(tmp_path / "out", {}) for _ in range(2))
+    first.open()
     with pytest.raises(TimeoutError, match="is in use by another run of this command"):
-        OutputFolder(tmp_path / "out", {}).open(wait_seconds=0.0)
+        second.open(wait_seconds=0.0)
+    second.close()
+    first.close()
+    second.open(wait_seconds=0.0)
 
 
 def test_a_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
