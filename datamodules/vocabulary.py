@@ -62,9 +62,7 @@ def reference_name(content: str, style: str, index: int) -> str:
     return f"{article(content)}-{content}-in-{style.replace(' ', '-')}_{index}"
 
 
-def parse_reference_name(
-    stem: str, contents: Iterable[str] = (*CONTENTS, *PROMPT_CONTENTS)
-) -> tuple[str, str]:
+def parse_reference_name(stem: str, contents: Iterable[str] = (*CONTENTS, *PROMPT_CONTENTS)) -> tuple[str, str]:
     """The content and style of a file stem `<article>-<class>-...-<style words>_<i>`.
 
     The style is the longest known one that ends the words, or else the words after the class without a

@@ -131,7 +131,7 @@ class AdapterReconstruction(StyleTransfer):
             self._fill_cache()
 
     def _fill_cache(self) -> None:
-        datamodule: Any = self.trainer.datamodule
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         if not hasattr(datamodule, "encoding_dataloader"):
             raise ValueError(
                 f"`cache_features` needs the `encoding_dataloader` of a datamodule such as StyleReferences, got "
@@ -212,7 +212,7 @@ class AdapterReconstruction(StyleTransfer):
         if world_size == 1:
             means = part.detach()
         else:
-            gathered = self.all_gather(torch.cat([rows * part.detach(), part.new_tensor([rows])]))
+            gathered: Any = self.all_gather(torch.cat([rows * part.detach(), part.new_tensor([rows])]))
             total_rows = gathered[:, 3].sum()
             means = gathered[:, :3].sum(0) / total_rows
             part = part * rows * world_size / total_rows
@@ -224,7 +224,8 @@ class AdapterReconstruction(StyleTransfer):
 
 def _build_adapter(adapter: type[Adapter], model: "StableDiffusion", seed: int) -> Adapter:
     """A new adapter in the backbone's sizes, whose weights depend on `seed` alone, whatever the device."""
-    sizes = {"dim": model.image_projection.proj.in_features, "text_dim": model.unet.config.cross_attention_dim}
+    projection: Any = model.image_projection
+    sizes = {"dim": projection.proj.in_features, "text_dim": model.unet.config.cross_attention_dim}
     named = {name: size for name, size in sizes.items() if name in signature(adapter).parameters}
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.random.default_generator.manual_seed(seed)

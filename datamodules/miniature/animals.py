@@ -48,10 +48,7 @@ def cat(rng: np.random.Generator) -> list[Part]:
 def deer(rng: np.random.Generator) -> list[Part]:
     """A slender deer with large branched antlers, long thin legs and a spotted back."""
     top, leg = rng.uniform(-2, 2), rng.uniform(-1, 1)
-    legs = [
-        limb("body", [(x, 36), (x + lean, 60 + leg)], 5, 3.4)
-        for x, lean in ((16, -2), (22, 0), (36, 1), (42, 2))
-    ]
+    legs = [limb("body", [(x, 36), (x + lean, 60 + leg)], 5, 3.4) for x, lean in ((16, -2), (22, 0), (36, 1), (42, 2))]
     return [
         *legs,
         ellipse("light", 11, 30, 3.5, 5, degrees=30),

@@ -161,9 +161,7 @@ def colored_smoke(parts: Parts, rng: Rng, size: int) -> Picture:
     """Saturated smoke of many hues curls out of black around a white object."""
     colours, opacity = paint(
         parts,
-        Palette(
-            body=(0.97, 0.97, 0.97), accent=(0.74, 0.74, 0.8), light=(1.0, 1.0, 1.0), dark=(0.08, 0.06, 0.12)
-        ),
+        Palette(body=(0.97, 0.97, 0.97), accent=(0.74, 0.74, 0.8), light=(1.0, 1.0, 1.0), dark=(0.08, 0.06, 0.12)),
         size,
         (0.04, 0.02, 0.08),
         1.4,

@@ -13,9 +13,7 @@ def airplane(rng: np.random.Generator) -> list[Part]:
     return [
         polygon("accent", (44, 30), (22 + sweep, 5 + span), (14 + sweep, 5 + span), (26, 30)),
         polygon("accent", (18, 30), (4, 8), (-2, 8), (3, 32)),
-        polygon(
-            "body", (0, 28), (20, 24), (46, 24), (57, 27), (64, 33), (58, 38), (46, 40), (20, 40), (4, 34)
-        ),
+        polygon("body", (0, 28), (20, 24), (46, 24), (57, 27), (64, 33), (58, 38), (46, 40), (20, 40), (4, 34)),
         polygon("light", (50, 26.5), (57, 28), (60, 31.5), (51, 31.5)),
         *[ellipse("dark", x, 30, 2, 2) for x in (16, 23, 30, 37, 44)],
         polygon("accent", (44, 35), (20 + sweep, 62 - span), (11 + sweep, 62 - span), (25, 35)),
@@ -91,9 +89,7 @@ def rocket(rng: np.random.Generator) -> list[Part]:
         polygon("dark", (28, 50), (36, 50), (32, 59)),
         polygon("accent", (22, 30), (8 - fin, 46), (8 - fin, 57), (23, 49)),
         polygon("accent", (42, 30), (56 + fin, 46), (56 + fin, 57), (41, 49)),
-        polygon(
-            "body", (32, -4), (40, 6), (44, 18), (44, 36), (41, 50), (23, 50), (20, 36), (20, 18), (24, 6)
-        ),
+        polygon("body", (32, -4), (40, 6), (44, 18), (44, 36), (41, 50), (23, 50), (20, 36), (20, 18), (24, 6)),
         polygon("accent", (32, -4), (40, 6), (42.5, 13), (21.5, 13), (24, 6)),
         ellipse("dark", 32, 24, 8, 8),
         ellipse("light", 32, 24, 5.5, 5.5),

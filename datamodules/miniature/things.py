@@ -47,10 +47,7 @@ def flower(rng: np.random.Generator) -> list[Part]:
     """A flower: six or seven round petals about a disc, on a stem with two leaves."""
     count, bend, turn = int(rng.integers(6, 8)), rng.uniform(-2, 2), rng.uniform(0, 2 * np.pi)
     angles = turn + np.arange(count) * 2 * np.pi / count
-    petals = [
-        ellipse("body", 32 + 13 * np.cos(a), 19 + 13 * np.sin(a), 9, 6.8, degrees=np.degrees(a))
-        for a in angles
-    ]
+    petals = [ellipse("body", 32 + 13 * np.cos(a), 19 + 13 * np.sin(a), 9, 6.8, degrees=np.degrees(a)) for a in angles]
     return [
         limb("accent", [(32, 30), (31 + bend, 46), (32, 64)], 4.5),
         polygon("accent", (32, 58), (24, 55), (17, 46), (16, 41), (26, 45)),

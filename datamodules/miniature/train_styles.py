@@ -124,9 +124,7 @@ def abstract(parts: Parts, rng: Rng, size: int) -> Picture:
     x, y = rng.uniform(10, 54, 2)
     image = over(image, (1.0, 1.0, 1.0), stencil(size, [("ring", [(x - 22, y - 22), (x + 22, y + 22)], 4.0)]))
     deep = [hsv(0.62, 0.95, 0.62), hsv(0.97, 0.95, 0.72)]
-    palette = Palette(
-        body=deep[0], accent=hsv(0.47, 0.95, 0.36), light=(1.0, 0.86, 0.1), dark=(0.05, 0.05, 0.08)
-    )
+    palette = Palette(body=deep[0], accent=hsv(0.47, 0.95, 0.36), light=(1.0, 0.86, 0.1), dark=(0.05, 0.05, 0.08))
     colours, opacity = paint(parts, palette, size, (0.03, 0.03, 0.05), 1.6)
     other, _ = paint(parts, palette._replace(body=deep[1]), size, (0.03, 0.03, 0.05), 1.6)
     gx, gy = grid(size)
@@ -212,9 +210,7 @@ def watercolor(parts: Parts, rng: Rng, size: int) -> Picture:
 def beautiful_landscape(parts: Parts, rng: Rng, size: int) -> Picture:
     """Sunset over violet mountains and a meadow; the object stands as a plum silhouette against the light."""
     warm = rng.uniform(0.02, 0.07)
-    image = gradient(
-        [hsv(warm + 0.9, 0.4, 0.95), hsv(warm + 0.02, 0.5, 1.0), hsv(warm + 0.09, 0.5, 1.0)], size
-    )
+    image = gradient([hsv(warm + 0.9, 0.4, 0.95), hsv(warm + 0.02, 0.5, 1.0), hsv(warm + 0.09, 0.5, 1.0)], size)
     sun, peak = rng.uniform(14, 50), rng.uniform(8, 24)
     image = over(image, (1.0, 0.97, 0.7), stencil(size, [("disc", [(sun - 9, 8.0), (sun + 9, 26.0)], 0.0)]))
     ridge = [(-4.0, 52.0), (peak, 28.0), (peak + 12, 42.0), (peak + 28, 24.0), (70.0, 52.0)]

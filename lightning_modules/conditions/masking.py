@@ -160,9 +160,7 @@ class QuantileMasking(ProductMasking):
                 "Diffusion 1.5 or 0.8 on SDXL; choose IPAdapter to mask nothing, Masking for 2-means."
             )
         if drop not in ("high", "low"):
-            raise ValueError(
-                f'`drop` must be "high" or "low", got {drop!r}. Use "high" for the published method.'
-            )
+            raise ValueError(f'`drop` must be "high" or "low", got {drop!r}. Use "high" for the published method.')
         self.theta = theta
         self.drop: Literal["high", "low"] = drop
 

@@ -102,13 +102,9 @@ def test_checkpoint_holds_the_adapter_alone(checkpoint: Path) -> None:
     assert checkpoint.stat().st_size < 60_000
 
 
-def test_checkpoint_of_the_other_adapter_is_refused(
-    tiny_backbone: Backbone, folder: Path, checkpoint: Path
-) -> None:
+def test_checkpoint_of_the_other_adapter_is_refused(tiny_backbone: Backbone, folder: Path, checkpoint: Path) -> None:
     with pytest.raises(ValueError, match="`kind` of the weights must be ImageAdapter, got TextAdapter"):
-        trainer().fit(
-            module(tiny_backbone, adapter=ImageAdapter), references(folder / "object"), ckpt_path=checkpoint
-        )
+        trainer().fit(module(tiny_backbone, adapter=ImageAdapter), references(folder / "object"), ckpt_path=checkpoint)
 
 
 def test_checkpoint_with_a_misspelt_key_is_refused(

@@ -105,9 +105,7 @@ def test_without_rescaling_in_training_the_raw_f_is_subtracted(
     assert made.condition.settings["rescale"] is True
 
 
-def test_dropped_content_is_the_empty_prompt(
-    tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]]
-) -> None:
+def test_dropped_content_is_the_empty_prompt(tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]]) -> None:
     made, _ = one_step(tiny_backbone, root, adapter=TextAdapter, drop=DROP_CONTENTS)
     torch.testing.assert_close(calls[0][2][4:], made.model.encode_prompts([""]).expand(4, -1, -1))
 

@@ -41,9 +41,7 @@ def test_text_adapter_takes_the_mean_over_the_tokens() -> None:
     adapter, states = randomise(TextAdapter(6, 4)), features(3, 5, 4)
     f = adapter(features(3, 6), states)
     assert f.shape == (3, 6)
-    numpy.testing.assert_allclose(
-        f.detach().numpy(), by_hand(adapter, states.mean(dim=1)), rtol=1e-4, atol=1e-5
-    )
+    numpy.testing.assert_allclose(f.detach().numpy(), by_hand(adapter, states.mean(dim=1)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(adapter(features(3, 6) + 1, states.flip(1)), f)
 
 
@@ -74,17 +72,13 @@ def test_image_feature_of_another_size() -> None:
 
 
 def test_missing_states() -> None:
-    with pytest.raises(
-        ValueError, match=r"`text_states` is missing: .*\(batch, tokens, 4\), got None.*ImageAdapter"
-    ):
+    with pytest.raises(ValueError, match=r"`text_states` is missing: .*\(batch, tokens, 4\), got None.*ImageAdapter"):
         TextAdapter(6, 4)(features(2, 6))
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (2, 5, 3)])
 def test_states_of_another_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(
-        ValueError, match=r"`text_states` must have .*\(batch, tokens, 4\), got .*Pass the hidden"
-    ):
+    with pytest.raises(ValueError, match=r"`text_states` must have .*\(batch, tokens, 4\), got .*Pass the hidden"):
         TextAdapter(6, 4)(features(2, 6), features(*shape))
 
 
@@ -110,9 +104,7 @@ def test_weights_of_the_other_adapter_by_their_kind() -> None:
     """At dim equal to text_dim the sizes coincide; the kind from the metadata tells."""
     state = TextAdapter(6, 6).state_dict()
     load_adapter_weights(ImageAdapter(6), state)
-    with pytest.raises(
-        ValueError, match=r"`kind` of the weights must be ImageAdapter, got TextAdapter. Configure"
-    ):
+    with pytest.raises(ValueError, match=r"`kind` of the weights must be ImageAdapter, got TextAdapter. Configure"):
         load_adapter_weights(ImageAdapter(6), state, kind="TextAdapter")
 
 

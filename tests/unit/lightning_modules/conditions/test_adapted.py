@@ -30,9 +30,7 @@ def test_rescaled_to_the_norm_of_the_image_feature(adapter: Adapter, states: Ten
     e = features(3, DIM)
     v = Adapted(adapter, strength)(e, text_states=states).feature
     f = adapter(e, states)
-    torch.testing.assert_close(
-        v, e - strength * e.norm(dim=-1, keepdim=True) / f.norm(dim=-1, keepdim=True) * f
-    )
+    torch.testing.assert_close(v, e - strength * e.norm(dim=-1, keepdim=True) / f.norm(dim=-1, keepdim=True) * f)
 
 
 def test_published_training_subtracts_without_rescaling(adapter: Adapter, states: Tensor) -> None:
@@ -81,9 +79,7 @@ def test_one_content_word_serves_the_whole_batch(states: Tensor) -> None:
 
 
 @pytest.mark.parametrize("rescale", [True, False])
-def test_gradient_reaches_the_adapter_and_nothing_else(
-    adapter: Adapter, states: Tensor, rescale: bool
-) -> None:
+def test_gradient_reaches_the_adapter_and_nothing_else(adapter: Adapter, states: Tensor, rescale: bool) -> None:
     e = features(3, DIM)
     method = Adapted(adapter, rescale=rescale)
     conditioned = method(e, text_states=states)
@@ -99,9 +95,7 @@ def test_half_precision_features_with_a_float32_adapter(adapter: Adapter, states
     e = features(3, DIM)
     v = Adapted(adapter)(e.half(), text_states=states.half()).feature
     assert v.dtype == torch.float16
-    torch.testing.assert_close(
-        v.float(), Adapted(adapter)(e, text_states=states).feature, rtol=1e-2, atol=1e-2
-    )
+    torch.testing.assert_close(v.float(), Adapted(adapter)(e, text_states=states).feature, rtol=1e-2, atol=1e-2)
 
 
 def test_names_and_settings() -> None:
@@ -113,15 +107,11 @@ def test_names_and_settings() -> None:
 
 def test_adapter_of_another_size(states: Tensor) -> None:
     method = Adapted(TextAdapter(DIM + 1, TEXT_DIM))
-    with pytest.raises(
-        ValueError, match=r"`adapter` must predict the size 12 of .*, got 13. Build .* dim=12"
-    ):
+    with pytest.raises(ValueError, match=r"`adapter` must predict the size 12 of .*, got 13. Build .* dim=12"):
         method(features(3, DIM), text_states=states)
 
 
 def test_states_of_another_batch(states: Tensor) -> None:
     method = Adapted(TextAdapter(DIM, TEXT_DIM))
-    with pytest.raises(
-        ValueError, match=r"`text_states` must have the batch size 2 of .*, got 3. Give one content"
-    ):
+    with pytest.raises(ValueError, match=r"`text_states` must have the batch size 2 of .*, got 3. Give one content"):
         method(features(2, DIM), text_states=states)

@@ -53,9 +53,7 @@ def test_two_clusters_drop_the_cluster_with_the_larger_centre() -> None:
 
 @pytest.mark.parametrize(("theta", "dim", "dropped"), [(0.7, 1024, 307), (0.8, 1280, 256)])
 @pytest.mark.parametrize("drop", ["high", "low"])
-def test_quantile_drops_the_stated_number(
-    theta: float, dim: int, dropped: int, drop: Literal["high", "low"]
-) -> None:
+def test_quantile_drops_the_stated_number(theta: float, dim: int, dropped: int, drop: Literal["high", "low"]) -> None:
     _, keep_mask, share_masked = QuantileMasking(theta, drop)(features(3, dim), text(3, dim))
     assert (~keep_mask).sum(dim=-1).tolist() == [dropped] * 3
     assert share_masked.tolist() == pytest.approx([dropped / dim] * 3)
@@ -187,13 +185,9 @@ def test_one_cluster() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_features_that_are_not_finite(value: float) -> None:
     broken = torch.full((1, 4), value)
-    with pytest.raises(
-        ValueError, match=r"`image_feature` must be finite, got NaN or infinity. Encode in float32"
-    ):
+    with pytest.raises(ValueError, match=r"`image_feature` must be finite, got NaN or infinity. Encode in float32"):
         Masking()(broken, torch.ones(1, 4))
-    with pytest.raises(
-        ValueError, match=r"`text_feature` must be finite, got NaN or infinity. Encode in float32"
-    ):
+    with pytest.raises(ValueError, match=r"`text_feature` must be finite, got NaN or infinity. Encode in float32"):
         Masking()(torch.ones(1, 4), broken)
 
 

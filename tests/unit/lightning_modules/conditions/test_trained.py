@@ -36,9 +36,7 @@ def test_exported_safetensors(adapter: Adapter, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "module.adapter."])
 @pytest.mark.parametrize("adapter", ADAPTERS[:2])
-def test_tensors_without_a_record_are_told_apart_by_their_sizes(
-    adapter: Adapter, prefix: str, tmp_path: Path
-) -> None:
+def test_tensors_without_a_record_are_told_apart_by_their_sizes(adapter: Adapter, prefix: str, tmp_path: Path) -> None:
     state = {f"{prefix}{key}": tensor for key, tensor in adapter.state_dict().items()}
     save_file(state, tmp_path / "adapter.safetensors")
     torch.save(state, tmp_path / "pytorch_model.bin")

@@ -48,9 +48,7 @@ def test_equals_brute_force(seed: int, levels: int | None) -> None:
 
 def test_equals_scikit_learn_with_many_initialisations() -> None:
     for row in rows(6, 256, seed=1):
-        labels = torch.from_numpy(
-            KMeans(2, n_init=50, random_state=0).fit_predict(row[:, None].double().numpy())
-        )
+        labels = torch.from_numpy(KMeans(2, n_init=50, random_state=0).fit_predict(row[:, None].double().numpy()))
         reference = labels != labels[row.argmax()]
         keep_mask = two_means_keep_mask(row)
         exact, found = within_cluster_sum(row, keep_mask), within_cluster_sum(row, reference)
@@ -152,9 +150,7 @@ def test_much_faster_than_a_loop_over_scikit_learn() -> None:
 
 @pytest.mark.parametrize("values", [torch.arange(3), torch.tensor(1.0), torch.zeros(2, 0)])
 def test_refuses_what_it_cannot_cluster(values: Tensor) -> None:
-    with pytest.raises(
-        ValueError, match=r"`values` must be a floating-point tensor .*got .*Pass one row of scalars"
-    ):
+    with pytest.raises(ValueError, match=r"`values` must be a floating-point tensor .*got .*Pass one row of scalars"):
         two_means_keep_mask(values)
 
 

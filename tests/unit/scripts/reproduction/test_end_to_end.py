@@ -41,7 +41,6 @@ def output(tiny_backbone: Backbone, tiny_judge: Path, tmp_path_factory: pytest.T
     patch.setattr(run.signal, "signal", lambda *_: None)
     patch.setattr("scripts.reproduction.stages._QUICK_DRAWN", {"train_per_style": 1, "test_per_style": 1})
     options = ["--config", str(root / "tiny.yaml"), "--fit-config", str(root / "short.yaml")]
-    # Quick draws few references; what it asks of training is given again, later, by the patch.
     patch.setattr("scripts.reproduction.stages._QUICK_INTERVAL", 1)
     patch.setattr("scripts.reproduction.stages._EVALUATIONS", 3)
     patch.setattr("scripts.reproduction.stages._QUICK", [])
