@@ -73,7 +73,7 @@ class StyleTransfer(LightningModule):
 
             self.diffusion = StableDiffusion.load(self.backbone)
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002
+    def setup(self, stage: str) -> None:
         """Forgets what was encoded in an earlier run, perhaps of other data or on another device."""
         self._memory = EncodedOnce()
 
@@ -112,15 +112,15 @@ class StyleTransfer(LightningModule):
             keep_mask=conditioned.keep_mask,
         )
 
-    def validation_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # type: ignore[override]  # noqa: ARG002
+    def validation_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # type: ignore[override]
         """Generates a batch of the evaluation set."""
         return self.generate(batch)
 
-    def test_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # type: ignore[override]  # noqa: ARG002
+    def test_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # type: ignore[override]
         """Generates a batch of the evaluation set."""
         return self.generate(batch)
 
-    def predict_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # noqa: ARG002
+    def predict_step(self, batch: JobBatch, batch_idx: int) -> Generations:
         """Generates a batch of the whole test set."""
         return self.generate(batch)
 

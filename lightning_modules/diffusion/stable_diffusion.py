@@ -75,7 +75,7 @@ class StableDiffusion(nn.Module):
 
         return cls(**load_parts(backbone))
 
-    def train(self, mode: bool = True) -> "StableDiffusion":  # noqa: ARG002
+    def train(self, mode: bool = True) -> "StableDiffusion":
         """Stays in evaluation mode: a frozen network has no training mode."""
         return super().train(False)
 
