@@ -51,10 +51,10 @@ def test_captions_name_nothing_the_style_the_content_or_both(chance: float, text
     assert describe("rocket", "lego toy", chance, quality=True).endswith("best quality, high quality")
 
 
-def test_noise_loss_is_mse_at_high_noise_and_weighs_low_noise_by_five_over_snr() -> None:
-    noise, alphas = torch.zeros(2, 1, 2, 2), torch.tensor([0.5, 0.99])  # signal to noise 1 and 99
-    expected = (1.0 + 5 / 99) / 2
-    assert float(noise_loss(torch.ones(2, 1, 2, 2), noise, alphas)) == pytest.approx(expected, rel=1e-4)
+def test_noise_loss_weighs_as_velocity_prediction_within_bounds() -> None:
+    noise, alphas = torch.zeros(3, 1, 2, 2), torch.tensor([0.5, 0.99, 0.01])  # signal to noise 1, 99 and 1 / 99
+    expected = (2 + 100 / 99 * 5 / 99 + 10) / 3
+    assert float(noise_loss(torch.ones(3, 1, 2, 2), noise, alphas)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_noise_schedule_is_stable_diffusions() -> None:
