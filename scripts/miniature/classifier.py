@@ -91,7 +91,7 @@ def accuracy(classifier: Classifier, drawn: Drawn) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = options(__doc__ or "", steps=1500, batch_size=128, lr=2e-3)
+    parser = options(__doc__ or "", steps=900, batch_size=128, lr=2e-3)
     arguments = parser.parse_args()
     seed_everything(arguments.seed)
     drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)

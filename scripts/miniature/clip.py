@@ -146,7 +146,7 @@ def save_towers(clip: CLIPModel, arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = options(__doc__ or "", steps=4000, batch_size=128, lr=1e-3)
+    parser = options(__doc__ or "", steps=3000, batch_size=128, lr=1e-3)
     parser.add_argument("--which", choices=sorted(SHAPES), default="conditioning", help="which of the two CLIPs")
     arguments = parser.parse_args()
     arguments.seed += arguments.which == "judge"  # no model marks its own work

@@ -121,7 +121,7 @@ def save(stage: IPAdapterStage, path: Path) -> None:
 
 
 def main() -> None:
-    parser = options(__doc__ or "", steps=2500, batch_size=48, lr=1e-3)
+    parser = options(__doc__ or "", steps=1300, batch_size=48, lr=1e-3)
     parser.add_argument("--captions", type=float, default=0.25, help="share of the images that keep a caption")
     arguments = parser.parse_args()
     seed_everything(arguments.seed)
