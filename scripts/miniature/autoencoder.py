@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from scripts.miniature.images import TRAINING_SEED, Drawn, drawn_images, to_unit_range
-from scripts.miniature.training import Stage, options, train
+from scripts.miniature.training import Stage, fingerprint, options, train
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -57,27 +57,6 @@ class AutoencoderStage(Stage):
         return reconstruction + self.kl_weight * kl
 
 
-class DecoderStage(Stage):
-    """The decoder alone, on latents with some noise: what the UNet samples is never quite what the encoder gives."""
-
-    def __init__(self, arguments: argparse.Namespace, drawn: Drawn, vae: AutoencoderKL, latents: Tensor) -> None:
-        super().__init__(arguments)
-        self.vae, self.drawn, self.latents = vae.requires_grad_(False), drawn, latents
-        self.colours = arguments.colours
-        vae.decoder.requires_grad_(True)
-        vae.post_quant_conv.requires_grad_(True)
-
-    def training_step(self, rows: Tensor) -> Tensor:
-        images = to_unit_range(self.drawn.images[rows.numpy()])
-        latents, chance = self.latents[rows], self.noise_source()
-        amount = 0.25 * torch.rand(len(rows), 1, 1, 1, generator=chance)
-        noisy = latents + amount * torch.randn(latents.shape, generator=chance)
-        decoded = self.vae.decode(noisy / self.vae.config.scaling_factor).sample
-        loss = reconstruction_loss(decoded, images, self.colours)
-        self.log("reconstruction", loss, prog_bar=True)
-        return loss
-
-
 @torch.no_grad()
 def latent_scale(vae: AutoencoderKL, drawn: Drawn) -> float:
     """1 / standard deviation of the latents: diffusers' ``scaling_factor``."""
@@ -107,9 +86,8 @@ def load_autoencoder(weights: Path) -> AutoencoderKL:
 
 def latents_of(arguments: argparse.Namespace, drawn: Drawn) -> Tensor:
     """Latents of the training images by the trained VAE."""
-    return encode_latents(
-        load_autoencoder(arguments.weights), drawn, arguments.work / f"latents-{len(drawn.images)}.pt"
-    )
+    name = f"latents-{fingerprint(arguments.weights / 'vae')}-{len(drawn.images)}.pt"
+    return encode_latents(load_autoencoder(arguments.weights), drawn, arguments.work / name)
 
 
 def main() -> None:
@@ -117,22 +95,15 @@ def main() -> None:
     parser.add_argument("--kl-weight", type=float, default=3e-3, help="weight of the mean KL of a latent")
     parser.add_argument("--colours", type=float, default=4.0, help="weight of the mean colours of 8 x 8 areas")
     parser.add_argument("--go-on", action="store_true", help="start from the finished weights, with a new schedule")
-    parser.add_argument("--decoder-only", action="store_true", help="go on with the decoder, latents as they are")
     arguments = parser.parse_args()
     seed_everything(arguments.seed)
     drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)
-    if arguments.decoder_only:
-        vae = load_autoencoder(arguments.weights)
-        train(
-            DecoderStage(arguments, drawn, vae, latents_of(arguments, drawn)), arguments, len(drawn.images), "decoder"
-        )
-    else:
-        stage = AutoencoderStage(arguments, drawn)
-        if arguments.go_on:
-            stage.vae.load_state_dict(load_autoencoder(arguments.weights).state_dict())
-        train(stage, arguments, len(drawn.images), "autoencoder-2" if arguments.go_on else "autoencoder", decay=0.98)
-        vae = stage.vae.eval()
-        vae.register_to_config(scaling_factor=latent_scale(vae, drawn))
+    stage = AutoencoderStage(arguments, drawn)
+    if arguments.go_on:
+        stage.vae.load_state_dict(load_autoencoder(arguments.weights).state_dict())
+    train(stage, arguments, len(drawn.images), "autoencoder-2" if arguments.go_on else "autoencoder", decay=0.98)
+    vae = stage.vae.eval()
+    vae.register_to_config(scaling_factor=latent_scale(vae, drawn))
     vae.half().save_pretrained(arguments.weights / "vae")
 
 

@@ -24,7 +24,7 @@ from scripts.miniature.images import (
 )
 from scripts.miniature.text_to_image import describe, new_scheduler, noise_loss
 from scripts.miniature.tokenizer import make_tokenizer
-from scripts.miniature.training import Stage, options, train
+from scripts.miniature.training import Stage, fingerprint, options, train
 
 TOKENS = 4
 
@@ -72,7 +72,8 @@ class IPAdapterStage(Stage):
         self.image_attention = add_image_attention(self.unet)
         self.image_attention.requires_grad_(True)
         encoder = CLIPVisionModelWithProjection.from_pretrained(frozen / "image_encoder", dtype=torch.float32).eval()
-        self.features = encode_images(encoder, drawn, arguments.work / f"features-{len(drawn.images)}.pt")
+        name = f"features-{fingerprint(frozen / 'image_encoder')}-{len(drawn.images)}.pt"
+        self.features = encode_images(encoder, drawn, arguments.work / name)
         self.latents = latents_of(arguments, drawn)
         self.text_encoder = CLIPTextModel.from_pretrained(frozen / "text_encoder", dtype=torch.float32)
         self.text_encoder.requires_grad_(False)

@@ -1,7 +1,6 @@
 """Make the miniature's tokenizer: CLIP's byte-level BPE with a vocabulary of the miniature's own captions."""
 
 import json
-from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
@@ -47,8 +46,3 @@ def make_tokenizer() -> CLIPTokenizer:
     tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
-
-
-def save_tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """Write the tokenizer in the form that transformers and diffusers read."""
-    tokenizer.save_pretrained(folder)

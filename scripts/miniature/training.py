@@ -1,12 +1,12 @@
 """What the miniature's training stages share: the trainer, its checkpoints, the averaged weights, the options."""
 
 import argparse
+import hashlib
 from pathlib import Path
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
-from torch import nn
 from torch.utils.data import DataLoader
 
 from scripts.miniature.images import Batches
@@ -71,6 +71,8 @@ def train(stage: Stage, arguments: argparse.Namespace, rows: int, name: str, dec
     trainer.fit(stage, DataLoader(batches, batch_size=None), ckpt_path=str(last) if last.exists() else None)
 
 
-def size_in_megabytes(module: nn.Module) -> float:
-    """Bytes of the parameters in half precision, in MB."""
-    return sum(p.numel() for p in module.parameters()) * 2 / 1e6
+def fingerprint(folder: Path) -> str:
+    """Short hash of the weights in a folder, in the name of what was computed with them."""
+    return hashlib.blake2b(b"".join(path.read_bytes() for path in sorted(folder.glob("*.safetensors")))).hexdigest()[
+        :12
+    ]

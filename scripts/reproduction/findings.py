@@ -101,10 +101,9 @@ def label(evaluation: Evaluation) -> str:
 
 def number(value: float, tag: str, signed: bool = False) -> str:
     """A score as text: rates in per cent (differences of rates in points), cosines with three decimals."""
-    sign = "+" if signed else ""
-    if tag not in RATES:
-        return f"{value:{sign}.3f}"
-    return f"{100 * value:{sign}.1f} {'points' if signed else '%'}"
+    sign, is_rate = "+" if signed else "", tag in RATES
+    shown = f"{round(100 * value, 1) + 0.0:{sign}.1f}" if is_rate else f"{round(value, 3) + 0.0:{sign}.3f}"  # no "-0.0"
+    return f"{shown} {'points' if signed else '%'}" if is_rate else shown
 
 
 def interval(difference: Difference, tag: str) -> str:

@@ -70,7 +70,12 @@ def test_course_of_a_curve_that_only_falls() -> None:
 
 @pytest.mark.parametrize(
     ("value", "tag", "signed", "words"),
-    [(0.25149, TEXT, False, "0.251"), (-0.02, IMAGE, True, "-0.020"), (0.125, LEAKED, False, "12.5 %")],
+    [
+        (0.25149, TEXT, False, "0.251"),
+        (-0.02, IMAGE, True, "-0.020"),
+        (0.125, LEAKED, False, "12.5 %"),
+        (-1e-9, LEAKED, True, "+0.0 points"),
+    ],
 )
 def test_number(value: float, tag: str, signed: bool, words: str) -> None:
     assert number(value, tag, signed) == words
