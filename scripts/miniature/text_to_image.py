@@ -24,7 +24,12 @@ TEXT_WIDTH = 128  # of the conditioning CLIP's text tower
 def new_scheduler() -> DDPMScheduler:
     """Stable Diffusion's noise schedule."""
     return DDPMScheduler(
-        num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        steps_offset=1,  # StableDiffusionPipeline insists on it
     )
 
 

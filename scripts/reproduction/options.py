@@ -19,6 +19,7 @@ summary.json, and the runs with their curves for TensorBoard, image grids and ch
 """
 _EPILOG = """\
 Interrupted by Ctrl-C or a crash, the same command continues where it was. Each stage prints to <output>/logs.
+Relative paths start at the project's folder.
 
 examples:
   scripts/reproduce --quick

@@ -38,7 +38,7 @@ def plan(options: Options) -> list[Stage]:
             Stage(method, f"{TITLES[method]}, evaluation", 1.0, MASKST, validate(options, method))
             for method in TUNING_FREE
         ),
-        *(Stage(method, f"{TITLES[method]}, training", 10.0, MASKST, fit(options, method)) for method in ADAPTERS),
+        *(Stage(method, f"{TITLES[method]}, training", 12.0, MASKST, fit(options, method)) for method in ADAPTERS),
         Stage("report", "figure and report", 0.2, "", []),
     ]
 

@@ -13,7 +13,7 @@ from callbacks.evaluation import EvaluationCallback
 from callbacks.files import slug, to_pil, write_png, write_text
 from lightning_modules.outputs import Generations
 
-STEPS_PER_EVALUATION = 150  # training steps that take about as long as one evaluation
+STEPS_PER_EVALUATION = 90  # training steps that take about as long as one evaluation
 _WRITE_SECONDS = 0.2
 
 
