@@ -15,7 +15,7 @@ _TEXT_COLOURS = {"text_adapter": "#2ca02c", "image_adapter": "#ff7f0e"}
 _IMAGE_COLOURS = {"text_adapter": "#1f77b4", "image_adapter": "#d62728"}
 _STAR_COLOURS = {"masking": "#d62762", "instantstyle": "#b04fc4", "ip_adapter": "#8c564b"}
 _DASHED = (0, (4, 1.5))
-_HEIGHT = 4.9  # inches
+_HEIGHT = 4.5  # inches
 
 
 class Strip(NamedTuple):
@@ -39,7 +39,7 @@ def draw_figure(results: Results, strip: Strip) -> Figure:
 
 def draw_curves(figure: SubFigure | Figure, results: Results) -> Axes:
     """Text alignment on the left axis (solid), image alignment on the right (dashed), bands of 95 % intervals."""
-    axis = figure.add_axes((0.1, 0.355, 0.8, 0.565))
+    axis = figure.add_axes((0.1, 0.29, 0.8, 0.625))
     twin = axis.twinx()
     for method in ADAPTERS:
         _curve(axis, results.curves[method], TEXT, color=_TEXT_COLOURS[method], linestyle="-")
@@ -66,9 +66,9 @@ def draw_strip(figure: SubFigure | Figure, strip: Strip) -> None:
     """The reference at the left, then a row of results for each adapter."""
     columns = max(len(row) for row in strip.results.values())
     grid = figure.add_gridspec(
-        2, columns + 2, width_ratios=[1.35, 0.2, *[1] * columns], left=0.005, right=0.99, top=0.85, bottom=0.32
+        2, columns + 2, width_ratios=[1.35, 0.2, *[1] * columns], left=0.005, right=0.99, top=0.8, bottom=0.14
     )
-    grid.update(hspace=0.06, wspace=0.06)
+    grid.update(hspace=0.03, wspace=0.06)
     figure.suptitle("(b) Results along the training steps", y=0.985, fontsize=12, weight="bold")
     axis = figure.add_subplot(grid[:, 0])
     _picture(axis, strip.reference)
