@@ -41,7 +41,7 @@ class PredictionFolder:
             OSError: if it cannot be written.
         """
         known = self.path / "settings.json"
-        if known.exists():
+        if known.exists() and any(self.path.glob("*.png")):  # a run that failed before its first picture binds nobody
             self._check(json.loads(known.read_text()), json.loads(json.dumps(settings)))
         write_text(known, json.dumps(settings, indent=2) + "\n")
         for unfinished in self.path.glob(".*.tmp"):

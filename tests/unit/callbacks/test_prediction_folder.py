@@ -99,6 +99,12 @@ def test_other_settings_are_refused_by_name_and_nothing_is_lost(tmp_path: Path) 
     assert folder.open(json.loads(json.dumps(old))) == {picture().name}
 
 
+def test_a_run_that_failed_before_its_first_picture_binds_nobody(tmp_path: Path) -> None:
+    PredictionFolder(tmp_path).open({"scale": {"up_blocks.7": 1.0}})
+    assert PredictionFolder(tmp_path).open({"scale": {"up_blocks.1": 1.0}}) == set()
+    assert json.loads((tmp_path / "settings.json").read_text()) == {"scale": {"up_blocks.1": 1.0}}
+
+
 def test_tuples_are_the_same_settings_as_the_lists_that_json_makes_of_them(tmp_path: Path) -> None:
     PredictionFolder(tmp_path).open({"betas": (0.9, 0.99)})
     PredictionFolder(tmp_path).open({"betas": (0.9, 0.99)})

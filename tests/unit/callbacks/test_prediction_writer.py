@@ -67,6 +67,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
 
 def test_other_settings_stop_the_run_before_anything_is_generated(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     PredictionFolder(tmp_path).open({"name": "masking", "sampling": {"steps": 3}, "theta": 0.7})
+    (tmp_path / "a-picture.png").touch()
     module = Colours(theta=0.8)
     with pytest.raises(ValueError, match=r"`theta` is 0.8 and was 0.7"):
         predict(make_trainer, tmp_path, module)

@@ -61,6 +61,7 @@ def test_prediction(make_trainer: Callable[..., Trainer], tmp_path: Path) -> Non
 
 def test_an_error_of_the_first_rank_stops_all(make_trainer: Callable[..., Trainer], tmp_path: Path) -> None:
     PredictionFolder(tmp_path).open({"name": "another"})
+    (tmp_path / "a-picture.png").touch()
     trainer = make_trainer(PredictionWriter(str(tmp_path)), **RANKS, logger=False)
     with pytest.raises(Exception, match="`name` is 'masking' and was 'another'"):
         trainer.predict(Colours(), SharedData(JOBS), return_predictions=False)
