@@ -8,6 +8,8 @@ from lightning_modules.conditions.checks import check_finite
 
 # Splits whose scores agree to this relative difference are equal: rounding does not choose between them.
 _EQUAL_COST = 1e-12
+# Their temporaries stay in the cache.
+_ROWS_AT_A_TIME = 128
 
 
 def two_means_threshold(values: Tensor) -> Tensor:
@@ -36,18 +38,26 @@ def two_means_threshold(values: Tensor) -> Tensor:
             "`values` must be a floating-point tensor (..., dim) with dim >= 1, got "
             f"{values.dtype} {tuple(values.shape)}. Pass one row of scalars for each clustering."
         )
-    x = _sort(to_float64(values))
-    check_finite("values", x[..., [0, -1]])  # where sorting puts infinities and NaN
+    rows = values.detach().reshape(-1, values.shape[-1]).cpu()
+    thresholds = [_threshold(group) for group in rows.split(_ROWS_AT_A_TIME)]
+    joined = torch.cat(thresholds) if thresholds else rows.new_zeros(0, 1)
+    return joined.reshape(*values.shape[:-1], 1).to(values)
+
+
+def _threshold(values: Tensor) -> Tensor:
+    """The thresholds ``(rows, 1)``, in float64, of some rows ``(rows, dim)`` on the CPU."""
+    x = _sort(values).double()  # the cast keeps the order, and sorting fewer bytes is faster
+    check_finite("values", x[:, [0, -1]])  # where sorting puts infinities and NaN
     dim = x.shape[-1]
     k = torch.arange(1, dim + 1, dtype=torch.float64)
-    centred = x - x[..., :1]  # keeps the differences of a row that lies far from zero
+    centred = x - x[:, :1]  # keeps the differences of a row that lies far from zero
     centred -= centred.mean(dim=-1, keepdim=True)
     score = centred.cumsum_(dim=-1).div_(-(k * (dim - k)).sqrt())
-    score[..., :-1].masked_fill_(x[..., 1:] == x[..., :-1], 0.0)  # would separate equal values
-    score[..., -1] = 0.0  # k = dim is the row in one piece, which wins only where nothing can be separated
+    score[:, :-1].masked_fill_(x[:, 1:] == x[:, :-1], 0.0)  # would separate equal values
+    score[:, -1] = 0.0  # k = dim is the row in one piece, which wins only where nothing can be separated
     best = score.amax(dim=-1, keepdim=True)
     low_count = (k.int() * (score >= best * (1 - _EQUAL_COST))).amax(dim=-1, keepdim=True)
-    return x.gather(-1, low_count.long() - 1).to(values)
+    return x.gather(-1, low_count.long() - 1)
 
 
 def two_means_keep_mask(products: Tensor) -> Tensor:
@@ -76,4 +86,6 @@ def to_float64(values: Tensor) -> Tensor:
 
 def _sort(values: Tensor) -> Tensor:
     """Sort each row; numpy's vectorised sort is an order of magnitude faster than torch's."""
+    if values.dtype == torch.bfloat16:  # numpy has no such type
+        values = values.float()
     return torch.from_numpy(numpy.sort(values.numpy(), axis=-1))
