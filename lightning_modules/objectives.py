@@ -77,11 +77,11 @@ class BoundedContrast(Objective):
         margin: share of the reconstruction error at which the contrast stops being trained, above 0, at most 1.
     """
 
-    def __init__(self, weight: float = 10.0, margin: float = 0.1) -> None:
+    def __init__(self, weight: float = 10.0, margin: float = 0.03) -> None:
         if not 0 < margin <= 1:
             raise ValueError(
                 f"`margin` is the share of the reconstruction error that the content word may explain: expected a "
-                f"number above 0 and at most 1, got {margin}. Use the default of 0.1, or `PublishedObjective` for a "
+                f"number above 0 and at most 1, got {margin}. Use the default of 0.03, or `PublishedObjective` for a "
                 f"contrast without bound."
             )
         self.weight = _checked_weight(weight)
