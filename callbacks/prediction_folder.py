@@ -92,7 +92,9 @@ def picture_name(job: Job, method: str) -> str:
     what looks the same after that.
     """
     reference = job.reference
-    exact = json.dumps([reference.key, reference.index, job.prompt, job.sample, job.seed, method])
+    parts = [reference.key, reference.index, job.prompt, job.sample, job.seed, method]
+    parts += [{name: [other["key"] for other in others]} for name, others in _further(job).items()]
+    exact = json.dumps(parts)
     words = [
         reference.content,
         reference.style,
@@ -105,13 +107,20 @@ def picture_name(job: Job, method: str) -> str:
 
 
 def job_line(job: Job) -> dict[str, Any]:
-    """A job as JSON."""
+    """A job as JSON; `others` and `negatives` stand in it only where the job has some."""
     return {
         "reference": job.reference._asdict(),
         "prompt": job.prompt,
         "sample": job.sample,
         "seed": job.seed,
+        **_further(job),
     }
+
+
+def _further(job: Job) -> dict[str, list[dict[str, Any]]]:
+    """The references of a job besides its first; nothing of those that it lacks, whose names must stay as ever."""
+    further = {"others": job.others, "negatives": job.negatives}
+    return {name: [reference._asdict() for reference in given] for name, given in further.items() if given}
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

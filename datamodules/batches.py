@@ -11,11 +11,11 @@ class Reference(NamedTuple):
     """One style-reference image, named but not opened."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
-    """Position in its sorted set, 0 .. n-1."""
+    """Position in its sorted set, 0 .. n-1; -1 - i for negative reference i."""
     key: str
-    """Path below the root, with `/` and without suffix: "frog/frog/a-frog-in-lego toy_0"."""
+    """Path below the root, with `/` and without suffix: "frog/frog/a-frog-in-lego toy_0"; no two are alike."""
     content: str
-    """The class that the image shows: "frog"."""
+    """The class, or the words for what the image shows: "frog"; "" for a negative reference."""
     style: str
     """The style that the image is drawn in: "lego toy"."""
 
@@ -42,10 +42,20 @@ class Job(NamedTuple):
     """0 .. samples_per_prompt - 1."""
     seed: int
     """Seed of this picture's initial noise: the base seed + `sample`."""
+    others: tuple[Reference, ...] = ()
+    """Further references of the same style that the picture is conditioned on."""
+    negatives: tuple[Reference, ...] = ()
+    """References whose feature takes the place of the zero feature in the unconditional half of guidance."""
+
+    @property
+    def all_references(self) -> tuple[Reference, ...]:
+        """The reference, the others and the negatives."""
+        return self.reference, *self.others, *self.negatives
 
 
 class JobBatch(TypedDict):
-    """Pictures to generate, and the reference image of each (RGB, each in its own size)."""
+    """Pictures to generate, and the images of all their references."""
 
     jobs: list[Job]
-    images: list[Image.Image]
+    images: dict[str, Image.Image]
+    """`Reference.key` -> its image (RGB, each in its own size), for each reference of each job."""

@@ -1,10 +1,12 @@
 """Which pictures are generated: a balanced choice of references, times prompts, times samples."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import lcm
 
 from datamodules.batches import Job, Reference
+
+STYLES_IN_ERROR = 20
 
 
 def spread(references: Sequence[Reference], count: int | None) -> list[Reference]:
@@ -30,11 +32,70 @@ def spread(references: Sequence[Reference], count: int | None) -> list[Reference
     return [references[position] for *_, position in sorted(turns)[:count]]
 
 
-def list_jobs(references: Iterable[Reference], prompts: Sequence[str], samples_per_prompt: int, seed: int) -> list[Job]:
-    """Every reference x prompt x sample, reference by reference, so that a batch opens few images."""
+def same_style(references: Sequence[Reference], count: int) -> dict[str, tuple[Reference, ...]]:
+    """For the key of each reference, `count` others of its style.
+
+    They show the other contents of that style in turn, and its own content only once those are used up. The
+    first of them come after the reference's own place in content and number, so that over a whole style each
+    is taken about equally often. The choice depends on the references alone.
+
+    Raises:
+        ValueError: If a style has too few references.
+    """
+    styles: dict[str, dict[str, list[Reference]]] = {}
+    for reference in references:
+        styles.setdefault(reference.style, {}).setdefault(reference.content, []).append(reference)
+    _check_sizes({style: sum(map(len, contents.values())) for style, contents in styles.items()}, count)
+    return {r.key: others for contents in styles.values() for r, others in _others_of_style(contents, count)}
+
+
+def list_jobs(
+    references: Iterable[Reference],
+    prompts: Sequence[str],
+    samples_per_prompt: int,
+    seed: int,
+    others: Mapping[str, tuple[Reference, ...]] | None = None,
+    negatives: tuple[Reference, ...] = (),
+) -> list[Job]:
+    """Every reference x prompt x sample, reference by reference, so that a batch opens few images.
+
+    Args:
+        references: The main reference of each picture.
+        prompts: What is drawn.
+        samples_per_prompt: Pictures for each reference and prompt.
+        seed: Seed of sample 0; sample i has seed + i.
+        others: Further references for the key of each main one; None gives none.
+        negatives: The negative references of every picture.
+    """
     return [
-        Job(reference, prompt, sample, seed + sample)
+        Job(reference, prompt, sample, seed + sample, others[reference.key] if others else (), negatives)
         for reference in references
         for prompt in prompts
         for sample in range(samples_per_prompt)
     ]
+
+
+def _others_of_style(
+    contents: dict[str, list[Reference]], count: int
+) -> Iterator[tuple[Reference, tuple[Reference, ...]]]:
+    """Each reference of one style with its `count` others; `contents` has the style's references by content."""
+    places = [(place, rank, r) for place, name in enumerate(sorted(contents)) for rank, r in enumerate(contents[name])]
+    for place, rank, reference in places:
+        turns = []
+        for other_place, other_rank, other in places:
+            steps = (other_place - place) % len(contents)
+            turn = (other_rank - rank) % len(contents[other.content])
+            if other is not reference:
+                turns.append((steps == 0, turn, steps, other))
+        yield reference, tuple(other for *_, other in sorted(turns)[:count])
+
+
+def _check_sizes(sizes: dict[str, int], count: int) -> None:
+    few = {style: size for style, size in sizes.items() if size <= count}
+    if few:
+        styles = ", ".join(f"{style!r} has {size}" for style, size in list(few.items())[:STYLES_IN_ERROR])
+        more = f", and {len(few) - STYLES_IN_ERROR} more styles have too few" if len(few) > STYLES_IN_ERROR else ""
+        raise ValueError(
+            f"`references_per_picture` is {count + 1}, but of the test references {styles}{more}. "
+            f"Set it to {min(few.values())} or less, or give each style as many readable images."
+        )

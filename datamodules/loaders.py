@@ -1,13 +1,16 @@
 """Loaders that Lightning can neither re-shard nor rebuild, and whose place in an epoch a checkpoint keeps."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.batches import Job, JobBatch, ReferenceBatch
+from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
+from datamodules.images import damage, read_image
 from datamodules.references import ReferenceSet
 from datamodules.sampling import EpochBatchSampler
 
@@ -27,16 +30,57 @@ class ReferenceBatches(Dataset[ReferenceBatch]):
         return batch
 
 
-class JobBatches(Dataset[JobBatch]):
-    """Batches of jobs by their positions in the list; each reference image is opened once a batch."""
+class NegativeReferences:
+    """Images that pictures are steered away from, each a file of its own.
 
-    def __init__(self, references: ReferenceSet, jobs: Sequence[Job]) -> None:
-        self.references, self.jobs = references, jobs
+    Attributes:
+        references: Reference -1 - i for file i.
+
+    Args:
+        files: The image files.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If it cannot be read.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        paths = [Path(file) for file in files]
+        for path in paths:
+            _check_negative(path)
+        self._paths = paths
+        keys = [f"negative:{path.as_posix()}" for path in paths]  # like no path below a root
+        self.references = tuple(Reference(-1 - i, key, "", "negative") for i, key in enumerate(keys))
+
+    def image(self, index: int) -> Image.Image:
+        """The image of negative reference `index`, -1 or less: RGB, upright, in its own size."""
+        return read_image(self._paths[-1 - index].read_bytes())
+
+
+class JobBatches(Dataset[JobBatch]):
+    """Batches of jobs by their positions in the list; each image is opened once a batch.
+
+    Args:
+        references: The set of the jobs' references and others.
+        jobs: All jobs.
+        negatives: The set of the jobs' negatives; None where they have none.
+    """
+
+    def __init__(
+        self, references: ReferenceSet, jobs: Sequence[Job], negatives: NegativeReferences | None = None
+    ) -> None:
+        self.references, self.jobs, self.negatives = references, jobs, negatives
 
     def __getitem__(self, indices: list[int]) -> JobBatch:
         jobs = [self.jobs[index] for index in indices]
-        images = {index: self.references.image(index) for index in {job.reference.index for job in jobs}}
-        return {"jobs": jobs, "images": [images[job.reference.index] for job in jobs]}
+        references = {reference.key: reference for job in jobs for reference in job.all_references}
+        return {"jobs": jobs, "images": {key: self._open(reference) for key, reference in references.items()}}
+
+    def _open(self, reference: Reference) -> Image.Image:
+        if reference.index >= 0:
+            return self.references.image(reference.index)
+        assert self.negatives is not None
+        return self.negatives.image(reference.index)
 
 
 class BatchLoader(Iterable[Batch]):
@@ -133,3 +177,12 @@ class ResumableLoader(BatchLoader[Batch]):
 
 def _as_it_is(batch: Batch) -> Batch:
     return batch
+
+
+def _check_negative(path: Path) -> None:
+    way_out = "Correct its path in `negative_references`, or leave it out."
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file `{path}`, a negative reference. {way_out}")
+    what = damage(path.read_bytes())
+    if what is not None:
+        raise ValueError(f"The negative reference `{path}` cannot be read: {what}. {way_out}")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from datamodules.batches import Reference
 from datamodules.images import SUFFIXES, damage, read_image
-from datamodules.vocabulary import CONTENTS, MISSPELT, parse_reference_name
+from datamodules.vocabulary import CONTENTS, MISSPELT, contents_of, parse_reference_name
 
 SHARD_INDEX = "shards.json"
 """The file that makes a folder a folder of shards."""
@@ -23,7 +23,8 @@ LAYOUT = (
 )
 WAY_OUT = (
     "Point `train` and `test` of the datamodule to such folders, or take the datamodule "
-    "`datamodules.miniature_references.MiniatureReferences`, which draws a small set of its own."
+    "`datamodules.miniature_references.MiniatureReferences`, which draws a small set of its own. Images with "
+    "any other names are read with `content_words`, which says what they show."
 )
 NAMES_IN_WARNING = 20
 
@@ -116,46 +117,67 @@ class ImageFile(NamedTuple):
 
 
 class ReferenceFolder(ReferenceSet):
-    """The style references below `<root>/<class>/<class>/` or `<root>/<class>/`.
+    """The style references below `<root>/<class>/<class>/` or `<root>/<class>/`, or anywhere with `content_words`.
 
     Args:
         root: Folder with a folder for each class.
+        content_words: What the images show, as in `contents_of`. With it they may have any names and lie at
+            any depth; the style is that of the file name, or else the name of the folder that holds the image.
 
     Raises:
         FileNotFoundError: If the root, its class folders or the images in one of them are missing.
-        ValueError: If a file name does not say what the image shows.
+        ValueError: If a file name or `content_words` does not say what the image shows.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, content_words: str | dict[str, str] | None = None) -> None:
         root = Path(root)
-        class_folders = _class_folders(root)
-        names = {spelling for folder in class_folders for spelling in (folder.name, folder.name.lower())}
-        contents = sorted({*CONTENTS, *names} - set(MISSPELT))
-        paths = [path for folder in class_folders for path in _images_in(folder)]
-        super().__init__(root, [_entry(root, path, contents) for path in paths])
+        if not root.is_dir():
+            raise FileNotFoundError(f"There is no folder `{root}`. Expected style references as {LAYOUT}. {WAY_OUT}")
+        folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+        names = {spelling for folder in folders for spelling in (folder.name, folder.name.lower())}
+        classes = sorted({*CONTENTS, *names} - set(MISSPELT))
+        if content_words is None:
+            paths = _images_in_class_folders(root, folders)
+            entries = [_entry(root, path, *_parsed(path, classes)) for path in paths]
+        else:
+            paths = _images_anywhere(root)
+            contents = contents_of([path.relative_to(root).as_posix() for path in paths], content_words)
+            pairs = zip(paths, contents, strict=True)
+            entries = [_entry(root, path, content, _style_of(path, classes)) for path, content in pairs]
+        super().__init__(root, entries)
 
 
-def open_references(root: str | Path) -> ReferenceSet:
-    """The style references of a folder of images, or of the shards that `scripts.pack_shards` wrote."""
-    if (Path(root) / SHARD_INDEX).is_file():
-        from datamodules.shards import ReferenceShards
+def open_references(root: str | Path, content_words: str | dict[str, str] | None = None) -> ReferenceSet:
+    """The style references of a folder of images, or of the shards that `scripts.pack_shards` wrote.
 
-        return ReferenceShards(root)
-    return ReferenceFolder(root)
+    `content_words` says what the images show, as in `contents_of`; None leaves that to file names and shards.
+    """
+    if not (Path(root) / SHARD_INDEX).is_file():
+        return ReferenceFolder(root, content_words)
+    from datamodules.shards import ReferenceShards
+
+    shards = ReferenceShards(root)
+    if content_words is not None:
+        contents = contents_of([r.key + shards.source(r.index).suffix for r in shards.references], content_words)
+        shards.references = [
+            r._replace(content=content) for r, content in zip(shards.references, contents, strict=True)
+        ]
+    return shards
 
 
-def _class_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder `{root}`. Expected style references as {LAYOUT}. {WAY_OUT}")
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if not folders and any(root.glob("*.tar")):
+def _check_for_tars(root: Path) -> None:
+    if any(root.glob("*.tar")):
         raise FileNotFoundError(
             f"`{root}` holds tar files without their index `{SHARD_INDEX}`. Write both with "
             "`python -m scripts.pack_shards SOURCE TARGET`."
         )
+
+
+def _images_in_class_folders(root: Path, folders: list[Path]) -> list[Path]:
     if not folders:
+        _check_for_tars(root)
         raise FileNotFoundError(f"`{root}` has no class folder. Expected style references as {LAYOUT}. {WAY_OUT}")
-    return folders
+    return [path for folder in folders for path in _images_in(folder)]
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -167,19 +189,44 @@ def _images_in(folder: Path) -> list[Path]:
     return paths
 
 
+def _images_anywhere(root: Path) -> list[Path]:
+    files = [Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names]
+    paths = [path for path in files if _is_image(path, root)]
+    if not paths:
+        _check_for_tars(root)
+        raise FileNotFoundError(
+            f"There is no image below `{root}`. Expected {', '.join(SUFFIXES)} at any depth. "
+            "Point `train` and `test` of the datamodule to folders with images."
+        )
+    return sorted(paths)
+
+
+def _style_of(path: Path, classes: list[str]) -> str:
+    """Style in a file name that begins with an article, as the published ones do, or else the folder's name."""
+    folder = Path(os.path.abspath(path)).parent.name  # not `resolve`: a link belongs to the folder that holds it
+    try:
+        style = parse_reference_name(path.stem, classes)[1] if path.stem.startswith(("a-", "an-")) else ""
+    except ValueError:
+        style = ""
+    return style or folder
+
+
 def _is_image(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return not hidden and path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def _entry(root: Path, path: Path, contents: list[str]) -> Entry:
+def _parsed(path: Path, classes: list[str]) -> tuple[str, str]:
     try:
-        content, style = parse_reference_name(path.stem, contents=contents)
+        return parse_reference_name(path.stem, classes)
     except ValueError as error:
         raise ValueError(
             f"The file name of `{path}` does not say what the image shows. {error} "
-            "The name of a class folder is a known class."
+            "The name of a class folder is a known class. Images with any other names are read with `content_words`."
         ) from None
+
+
+def _entry(root: Path, path: Path, content: str, style: str) -> Entry:
     return Entry(path.relative_to(root).with_suffix("").as_posix(), content, style, ImageFile(path))
 
 

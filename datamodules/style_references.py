@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 from lightning import LightningDataModule
 
 from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
-from datamodules.jobs import list_jobs, spread
-from datamodules.loaders import BatchLoader, JobBatches, ReferenceBatches, ResumableLoader
+from datamodules.jobs import list_jobs, same_style, spread
+from datamodules.loaders import BatchLoader, JobBatches, NegativeReferences, ReferenceBatches, ResumableLoader
 from datamodules.references import ReferenceSet, open_references
 from datamodules.sampling import EpochBatchSampler, batches_of, share_of_rank
 from datamodules.vocabulary import PROMPT_CONTENTS, content_prompt
@@ -28,11 +29,21 @@ class StyleReferences(LightningDataModule):
         evaluation_references: Number of test references in validation and test: a fixed choice that covers
             all contents and styles about evenly.
         predict_references: Number of test references in prediction, chosen in the same way; null takes all.
+        references_per_picture: References of one style that condition each picture: its own and further ones of
+            the test set, if possible with other contents. The choice is fixed and depends on the test set alone.
+        negative_references: Image files, with path, that all pictures are steered away from: their feature takes
+            the place of the zero feature in the unconditional half of guidance.
+        content_words: What the references show. null: the class in the file name. A word or phrase: that, for
+            all references, for StyleBench "person, animal, plant, or object in the foreground". Words by file
+            name, or by a glob pattern over the path below the root: the first that matches. With words given,
+            images may have any names and lie at any depth; their style is the name of the folder that holds
+            them, unless the file name says it.
         seed: Seed of the training order and of the initial noise of sample 0; sample i has seed + i.
         num_workers: Processes that open images; 0 opens them in the main process.
 
     Raises:
-        ValueError: If a number is too small, or `prompts` is empty or has a blank or repeated prompt.
+        ValueError: If a number is too small, `prompts` is empty or has a blank or repeated prompt,
+            `negative_references` names a file twice, or `content_words` has no or a blank word.
     """
 
     keys_only: bool = False
@@ -49,6 +60,9 @@ class StyleReferences(LightningDataModule):
         samples_per_prompt: int = 1,
         evaluation_references: int = 24,
         predict_references: int | None = None,
+        references_per_picture: int = 1,
+        negative_references: Sequence[str] = (),
+        content_words: str | dict[str, str] | None = None,
         seed: int = 42,
         num_workers: int = 0,
     ) -> None:
@@ -57,11 +71,16 @@ class StyleReferences(LightningDataModule):
         _check_at_least(1, batch_size=batch_size, generation_batch_size=generation_batch_size)
         _check_at_least(1, samples_per_prompt=samples_per_prompt, evaluation_references=evaluation_references)
         _check_at_least(1, predict_references=1 if predict_references is None else predict_references)
+        _check_at_least(1, references_per_picture=references_per_picture)
+        _check_negative_references(negative_references)
+        _check_content_words(content_words)
         _check_at_least(0, seed=seed, num_workers=num_workers)
         self.train, self.test = train, test
         self.batch_size, self.generation_batch_size = batch_size, generation_batch_size
         self.prompts, self.samples_per_prompt = list(prompts), samples_per_prompt
         self.evaluation_references, self.predict_references = evaluation_references, predict_references
+        self.references_per_picture = references_per_picture
+        self.negative_references, self.content_words = list(negative_references), content_words
         self.seed, self.num_workers = seed, num_workers
         # With fewer jobs than processes some process has nothing to generate, which is no error.
         self.allow_zero_length_dataloader_with_multiple_devices = True
@@ -70,12 +89,24 @@ class StyleReferences(LightningDataModule):
     @cached_property
     def train_set(self) -> ReferenceSet:
         """The references of `train`, read and checked once."""
-        return open_references(self.train)
+        return open_references(self.train, self.content_words)
 
     @cached_property
     def test_set(self) -> ReferenceSet:
         """The references of `test`, read and checked once."""
-        return open_references(self.test)
+        return open_references(self.test, self.content_words)
+
+    @cached_property
+    def negative_set(self) -> NegativeReferences:
+        """The references of `negative_references`, read and checked once."""
+        return NegativeReferences(self.negative_references)
+
+    @cached_property
+    def other_references(self) -> dict[str, tuple[Reference, ...]]:
+        """For the key of each test reference, the further ones of its pictures; empty where they have none."""
+        if self.references_per_picture == 1:
+            return {}
+        return same_style(self.test_set.references, self.references_per_picture - 1)
 
     @property
     def content_prompts(self) -> list[str]:
@@ -83,8 +114,8 @@ class StyleReferences(LightningDataModule):
         return sorted({reference.content_prompt for reference in self.test_set.references})
 
     def setup(self, stage: str) -> None:
-        """Reads the set that the stage needs, so that a fault in it is named before a model is loaded."""
-        _ = self.train_set if stage == "fit" else self.test_set
+        """Reads what the stage needs, so that a fault in it is named before a model is loaded."""
+        _ = self.train_set if stage == "fit" else (self.negative_set, self.test_set, self.other_references)
 
     def keep_jobs(self, predicate: Callable[[Job], bool]) -> None:
         """Lets prediction generate only the jobs for which the predicate is true, the same on all ranks."""
@@ -116,13 +147,13 @@ class StyleReferences(LightningDataModule):
 
     def _list_jobs(self, n_references: int | None) -> list[Job]:
         references: list[Reference] = spread(self.test_set.references, n_references)
-        return list_jobs(references, self.prompts, self.samples_per_prompt, self.seed)
+        others, negatives = self.other_references, self.negative_set.references
+        return list_jobs(references, self.prompts, self.samples_per_prompt, self.seed, others, negatives)
 
     def _job_loader(self, jobs: list[Job]) -> BatchLoader[JobBatch]:
         share = share_of_rank(len(jobs), *self._rank)
-        return BatchLoader(
-            JobBatches(self.test_set, jobs), batches_of(share, self.generation_batch_size), self.num_workers
-        )
+        batches = JobBatches(self.test_set, jobs, self.negative_set)
+        return BatchLoader(batches, batches_of(share, self.generation_batch_size), self.num_workers)
 
     @property
     def _rank(self) -> tuple[int, int]:
@@ -141,6 +172,22 @@ def _check_prompts(prompts: Sequence[str]) -> None:
         raise ValueError(
             f"`prompts` has a prompt twice: {list(prompts)}. "
             "Name it once; `samples_per_prompt` gives more pictures of it."
+        )
+
+
+def _check_negative_references(files: Sequence[str]) -> None:
+    if isinstance(files, str):
+        raise ValueError(f"`negative_references` is a list of image files and was {files!r}. Give {[files]}.")
+    if len({Path(file) for file in files}) < len(files):
+        raise ValueError(f"`negative_references` has a file twice: {list(files)}. Name it once.")
+
+
+def _check_content_words(content_words: str | dict[str, str] | None) -> None:
+    words = content_words.values() if isinstance(content_words, dict) else [content_words or ""]
+    if content_words is not None and not (words and all(word.strip() for word in words)):
+        raise ValueError(
+            f"`content_words` was {content_words!r}. Expected a word or phrase, or one for each file name or pattern, "
+            'such as {"*dog*": "dog", "*": "person"}; null takes the class in the file name.'
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 CONTENTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PROMPT_CONTENTS = ("bench", "human", "laptop", "rocket", "flower")
@@ -33,6 +35,7 @@ TEST_STYLES = (
 )
 MISSPELT = {"forg": "frog"}
 """Class fields of published files that are spelt wrongly, and what they mean."""
+NAMES_IN_ERROR = 20
 
 _SOUNDS_LIKE_CONSONANT = re.compile(r"(uni(?!n|m)|use|usu|ut[io]|uk|eu|ewe|one\b|once\b)", re.IGNORECASE)
 _SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
@@ -48,7 +51,9 @@ def article(word: str) -> str:
 
 
 def content_prompt(content: str) -> str:
-    """The prompt that names a content alone: "A rocket"."""
+    """The prompt that names a content alone: "A rocket"; a list or a longer phrase takes no article."""
+    if "," in content or len(content.split()) > 3:
+        return content[:1].upper() + content[1:]
     return f"{article(content).capitalize()} {content}"
 
 
@@ -80,6 +85,40 @@ def parse_reference_name(stem: str, contents: Iterable[str] = (*CONTENTS, *PROMP
             "Rename the file or pass your classes as `contents`."
         )
     return content, _style(" ".join(fields[2:]))
+
+
+def contents_of(files: Sequence[str], content_words: str | dict[str, str]) -> list[str]:
+    """The content of each image file by words that a user gave.
+
+    Args:
+        files: Paths of images below their root, with `/` and suffix.
+        content_words: One word or phrase for all files, or words by file name or by a glob pattern over the
+            path, with or without suffix (`*` matches `/` too); the first that matches counts.
+
+    Raises:
+        ValueError: If nothing in `content_words` matches a file.
+    """
+    if isinstance(content_words, str):
+        return [content_words] * len(files)
+    found = [_first_match(file, content_words) for file in files]
+    without = [file for file, content in zip(files, found, strict=True) if content is None]
+    if without:
+        more = [f"and {len(without) - NAMES_IN_ERROR} more"] if len(without) > NAMES_IN_ERROR else []
+        names = "\n  ".join([*without[:NAMES_IN_ERROR], *more])
+        raise ValueError(
+            f"`content_words` has no word for {len(without)} of {len(files)} images:\n  {names}\n"
+            'Add their file names, or a pattern; "*", as the last, matches whatever is left.'
+        )
+    return [content for content in found if content is not None]
+
+
+def _first_match(file: str, content_words: dict[str, str]) -> str | None:
+    path = PurePosixPath(file)
+    names = (path.name, file, file.removesuffix(path.suffix))
+    for pattern, content in content_words.items():
+        if any(name == pattern or fnmatchcase(name, pattern) for name in names):
+            return content
+    return None
 
 
 def _style(words: str) -> str:

@@ -8,12 +8,14 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from datamodules.batches import ReferenceBatch
 from lightning_modules.adapters import Adapter, ImageAdapter, load_adapter_weights
 from lightning_modules.conditions import Adapted, IPAdapter, subtract_content
 from lightning_modules.conditions.trained import CHECKPOINT_RECORD, checkpoint_weights
-from lightning_modules.diffusion.config import Backbone, SamplingSettings
+from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
+from lightning_modules.diffusion.encoders import Text
 from lightning_modules.draws import Draws, DropRates, draw
 from lightning_modules.feature_cache import FrozenFeatures, encode_images, encode_references
 from lightning_modules.objectives import BoundedContrast, Losses, Objective, weighted_mean
@@ -44,6 +46,7 @@ class AdapterReconstruction(StyleTransfer):
         cache_features: encode the train references once, before the first step, and open no image afterwards.
         gradient_checkpointing: recompute the UNet's activations in the backward pass, to save memory.
         seed: seed of the adapter's first weights and of all that is drawn in training, at least 0.
+        runtime: how the networks run. Once the features are cached, the encoders leave the accelerator in any case.
     """
 
     def __init__(
@@ -63,9 +66,10 @@ class AdapterReconstruction(StyleTransfer):
         cache_features: bool = True,
         gradient_checkpointing: bool = False,
         seed: int = 42,
+        runtime: Runtime = Runtime(),
     ) -> None:
         # The adapter's sizes are the backbone's, which is not loaded yet: until then nothing is subtracted.
-        super().__init__(IPAdapter(), backbone, sampling)
+        super().__init__(IPAdapter(), backbone, sampling, runtime=runtime)
         if seed < 0:
             raise ValueError(f"`seed` must be at least 0, got {seed}.")
         self.adapter_class, self.objective = adapter, objective
@@ -102,12 +106,21 @@ class AdapterReconstruction(StyleTransfer):
             return
         adapter = _build_adapter(self.adapter_class, self.model, self.seed)
         self.condition = Adapted(adapter, self.strength, self.rescale)
+        names = [name for name, _ in (*self.named_parameters(), *self.named_buffers()) if name.startswith("diffusion.")]
+        # Frozen weights are the same on all processes: nothing of them is to be sent about.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, names)
         if self.gradient_checkpointing:
             self.model.unet.enable_gradient_checkpointing()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer of the adapter's parameters, and the schedule by steps."""
         parameters = list(self.adapter.parameters())
+        if self.backbone.dtype == "float16" and self.trainer.precision != "16-mixed":
+            raise ValueError(
+                f"`precision` of the Trainer is {self.trainer.precision!r}, but the frozen weights are float16, in "
+                "which small gradients vanish unless the loss is scaled. Give `--trainer.precision 16-mixed`, or "
+                "`--model.backbone.dtype bfloat16`."
+            )
         if any(parameter.dtype != torch.float32 for parameter in parameters):
             raise ValueError(
                 f"`precision` of the Trainer made the adapter {parameters[0].dtype}, whose rounding swallows the steps "
@@ -144,6 +157,8 @@ class AdapterReconstruction(StyleTransfer):
         self._cache = encoded.features
         self._prompts(["", self.quality_prompt, *sorted({reference.content for reference in encoded.references})])
         datamodule.keys_only = True
+        if self.device.type != "cpu":
+            self.model.offload_idle()
 
     def training_step(self, batch: ReferenceBatch, batch_idx: int) -> Reconstruction:
         """The losses of a batch, as means over the batches of all processes."""
@@ -153,9 +168,9 @@ class AdapterReconstruction(StyleTransfer):
         draws = draw(self.seed, self.current_epoch, indices, self.model.latent_shape, self._n_timesteps)
         dropped = self.drop(draws.u)
         words = zip(references, dropped.content.tolist(), strict=True)
-        content_states = self._prompts(["" if is_dropped else word.content for word, is_dropped in words])
-        feature = self._edited(features.image_feature, content_states, dropped.image.to(device)[:, None])
-        losses = self._losses(features, feature, content_states, draws.to(device))
+        content = self._prompts(["" if is_dropped else word.content for word, is_dropped in words])
+        feature = self._edited(features.image_feature, content.states, dropped.image.to(device)[:, None])
+        losses = self._losses(features, feature, content, draws.to(device))
         return self._reduced(losses)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -188,18 +203,15 @@ class AdapterReconstruction(StyleTransfer):
             v = subtract_content(e, f, self.strength, norm_matched=self.rescale_in_training)
             return v.masked_fill(dropped, 0) if self.dropped_image == "zero" else v
 
-    def _losses(self, features: FrozenFeatures, v: Tensor, content_states: Tensor, draws: Draws) -> Losses:
+    def _losses(self, features: FrozenFeatures, v: Tensor, content: Text, draws: Draws) -> Losses:
         """The losses of each sample; both predictions are one UNet call of 2 * batch rows."""
         model, rows = self.model, len(v)
         latents = features.sample_latents(draws.latent_noise)
         noisy = model.add_noise(latents, draws.noise, draws.timesteps)
-        quality_states = self._prompts([self.quality_prompt]).expand(rows, -1, -1)
-        p, pc = model.predict_noise(
-            torch.cat([noisy, noisy]),
-            draws.timesteps.repeat(2),
-            torch.cat([quality_states, content_states]),
-            model.project(v).repeat(2, 1, 1),
-        ).chunk(2)
+        tokens = [model.project(v)]
+        quality = model.conditions(self._prompts([self.quality_prompt]).expand(rows), tokens)
+        both = quality.joined(model.conditions(content, tokens))
+        p, pc = model.predict_noise(torch.cat([noisy, noisy]), draws.timesteps.repeat(2), both).chunk(2)
         return self.objective(p, pc, draws.noise)
 
     def _reduced(self, losses: Losses) -> Reconstruction:

@@ -1,8 +1,10 @@
 """What leaves a step, for callbacks to read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypedDict
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -25,6 +27,21 @@ class Generations:
     """(batch,), share of the feature's elements that were set to zero; None for methods without a mask."""
     keep_mask: Tensor | None = None
     """(batch, dim) or (batch, levels, dim), bool, True = kept; None for methods without a mask."""
+
+
+def joined(parts: Sequence[Generations]) -> Generations:
+    """Several batches as one, in their order."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    shares, masks = [part.share_masked for part in parts], [part.keep_mask for part in parts]
+    return Generations(
+        images=torch.cat([part.images for part in parts]),
+        jobs=[job for part in parts for job in part.jobs],
+        references=[image for part in parts for image in part.references],
+        share_masked=None if first.share_masked is None else torch.cat(shares),  # type: ignore[arg-type]
+        keep_mask=None if first.keep_mask is None else torch.cat(masks),  # type: ignore[arg-type]
+    )
 
 
 class Reconstruction(TypedDict):

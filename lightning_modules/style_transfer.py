@@ -2,18 +2,20 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from datamodules.batches import JobBatch
+from datamodules.batches import Job, JobBatch
 from lightning_modules.conditions import Condition, Conditioned
-from lightning_modules.diffusion.config import Backbone, SamplingSettings
-from lightning_modules.outputs import JSON, Generations
+from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, SamplingSettings, check_precision
+from lightning_modules.diffusion.encoders import Text
+from lightning_modules.outputs import JSON, Generations, joined
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
@@ -32,6 +34,8 @@ class StyleTransfer(LightningModule):
         condition: the method that edits the image feature.
         backbone: names of the frozen weights.
         sampling: how pictures are sampled.
+        mix: how several references of one picture come together.
+        runtime: how the networks run, which decides no picture.
     """
 
     def __init__(
@@ -39,14 +43,19 @@ class StyleTransfer(LightningModule):
         condition: Condition,
         backbone: Backbone = Backbone(),
         sampling: SamplingSettings = SamplingSettings(),
+        mix: ReferenceMix = ReferenceMix(),
+        runtime: Runtime = Runtime(),
     ) -> None:
         super().__init__()
         self._save_plain_hyperparameters()
         self.condition = condition
         self.backbone = backbone
         self.sampling = sampling
+        self.mix = mix
+        self.runtime = runtime
         self.diffusion: StableDiffusion | None = None
         self._memory = EncodedOnce()
+        self._most_rows: int | None = None
         self.register_state_dict_post_hook(_drop_frozen)
         self.register_load_state_dict_post_hook(_forgive_frozen)
 
@@ -63,6 +72,7 @@ class StyleTransfer(LightningModule):
             "condition": {**self.condition.settings, **_fingerprint(self.condition)},
             "backbone": asdict(self.backbone),
             "sampling": asdict(self.sampling),
+            "mix": asdict(self.mix),
             "precision": str(self._trainer.precision) if self._trainer else "32-true",
         }
 
@@ -71,11 +81,13 @@ class StyleTransfer(LightningModule):
         if self.diffusion is None:
             from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
-            self.diffusion = StableDiffusion.load(self.backbone)
+            self.diffusion = StableDiffusion.load(self.backbone, self.runtime)
 
     def setup(self, stage: str) -> None:
         """Forgets what was encoded in an earlier run, perhaps of other data or on another device."""
         self._memory = EncodedOnce()
+        if self._trainer is not None:
+            check_precision(self._trainer.strategy.root_device, self.backbone)
 
     @property
     def model(self) -> "StableDiffusion":
@@ -91,25 +103,54 @@ class StyleTransfer(LightningModule):
         return self.diffusion
 
     def generate(self, batch: JobBatch) -> Generations:
-        """Generates the picture of each job: `(batch, 3, height, width)`, float32 in 0 .. 1."""
+        """Generates the picture of each job: `(batch, 3, height, width)`, float32 in 0 .. 1.
+
+        Where the accelerator's memory does not hold the batch, its halves are drawn one after the other, now and from
+        then on: the pictures are the same.
+        """
+        jobs, images = batch["jobs"], batch["images"]
+        parts: list[Generations] = []
+        done = 0
+        while done < len(jobs):
+            rows = min(self._most_rows or len(jobs), len(jobs) - done)
+            try:
+                parts.append(self._generate({"jobs": jobs[done : done + rows], "images": images}))
+            except torch.OutOfMemoryError:
+                if rows == 1:
+                    raise
+                self._most_rows = rows // 2
+                torch.cuda.empty_cache()
+                rank_zero_warn(
+                    f"{rows} pictures at a time do not fit into the accelerator's memory: going on with {rows // 2}. "
+                    f"`--data.generation_batch_size {rows // 2}` starts so at once."
+                )
+            else:
+                done += rows
+        return joined(parts)
+
+    def _generate(self, batch: JobBatch) -> Generations:
         from lightning_modules.diffusion.sampling import sample
 
-        jobs, conditioned = batch["jobs"], self._conditioned(batch)
+        jobs = batch["jobs"]
+        conditioned = self._conditioned(batch)
+        sets = self._mixed(conditioned.feature, jobs)
+        shares = self.mix.shares(len(sets)) if len(sets) > 1 else [1.0]
         images = sample(
             self.model,
             self.sampling,
-            text_states=self._prompts([f"{job.prompt}{self.sampling.prompt_suffix}" for job in jobs]),
-            features=conditioned.feature,
+            text=self._prompts([f"{job.prompt}{self.sampling.prompt_suffix}" for job in jobs]),
+            features=sets,
             seeds=[job.seed for job in jobs],
-            negative_states=self._prompts([self.sampling.negative_prompt]),
+            negative_text=self._unconditional_text(),
+            negative_features=self._negative_features(batch),
+            shares=shares,
         )
-        share = conditioned.share_masked
         return Generations(
             images=images,
             jobs=jobs,
-            references=batch["images"],
-            share_masked=None if share is None else share.reshape(len(jobs), -1).mean(1),
-            keep_mask=conditioned.keep_mask,
+            references=[batch["images"][job.reference.key] for job in jobs],
+            share_masked=None if (share := conditioned.share_masked) is None else share.reshape(len(jobs), -1).mean(1),
+            keep_mask=None if (mask := conditioned.keep_mask) is None else mask[:, 0],
         )
 
     def validation_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # type: ignore[override]
@@ -126,23 +167,54 @@ class StyleTransfer(LightningModule):
 
     @torch.no_grad()
     def _conditioned(self, batch: JobBatch) -> Conditioned:
-        """The edited feature of each job; a reference that several jobs share is edited once."""
-        references = {job.reference.key: job.reference for job in batch["jobs"]}
-        images = {job.reference.key: image for job, image in zip(batch["jobs"], batch["images"], strict=True)}
+        """The edited features of each job's references `(batch, references, ...)`; each reference is edited once."""
+        groups = [(job.reference, *job.others) for job in batch["jobs"]]
+        references = {reference.key: reference for group in groups for reference in group}
         contents = [reference.content for reference in references.values()]
-        image_feature = self._memory("image", list(images), list(images.values()), self.model.encode_images)
-        text_feature = self._memory("content", contents, contents, self.model.encode_contents)
-        text_states = self._prompts(contents)
+        image_feature = self._image_features(references, batch)
+        [text_feature] = self._memory("content", contents, contents, lambda new: (self.model.encode_contents(new),))
+        text_states = self._prompts(contents).states
         # Mixed precision is for the large networks: a mask or an adapter costs nothing and shall not be rounded.
         with torch.autocast(image_feature.device.type, enabled=False):
             edited: Conditioned = self.condition(image_feature, text_feature, text_states)
         place = {key: row for row, key in enumerate(references)}
-        rows = torch.tensor([place[job.reference.key] for job in batch["jobs"]], device=edited.feature.device)
-        keep_mask, share_masked = (None if part is None else part[rows] for part in edited[1:])
-        return Conditioned(edited.feature[rows], keep_mask, share_masked)
+        rows = [[place[reference.key] for reference in group] for group in groups]
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError("`others` must be as many for each job of a batch; got different numbers.")
+        chosen = torch.tensor(rows, device=edited.feature.device)
+        keep_mask, share_masked = (None if part is None else part[chosen] for part in edited[1:])
+        return Conditioned(edited.feature[chosen], keep_mask, share_masked)
 
-    def _prompts(self, prompts: list[str]) -> Tensor:
-        return self._memory("prompt", prompts, prompts, self.model.encode_prompts)
+    def _mixed(self, features: Tensor, jobs: Sequence[Job]) -> list[Tensor]:
+        """One set of features `(batch, ...)`, or one for each reference, of `(batch, references, ...)`."""
+        if features.shape[1] == 1 or self.mix.combine == "tokens":
+            return list(features.unbind(1))
+        weights = features.new_tensor(self.mix.shares(features.shape[1]))
+        return [torch.tensordot(features, weights, dims=([1], [0]))]
+
+    def _negative_features(self, batch: JobBatch) -> Tensor | None:
+        """The mean feature of each job's negative references `(batch, ...)`, unedited; None where there are none."""
+        groups = [job.negatives for job in batch["jobs"]]
+        if not any(groups):
+            return None
+        references = {reference.key: reference for group in groups for reference in group}
+        features = dict(zip(references, self._image_features(references, batch), strict=True))
+        return torch.stack([torch.stack([features[r.key] for r in group]).mean(0) for group in groups])
+
+    def _image_features(self, keys: Iterable[str], batch: JobBatch) -> Tensor:
+        images = {key: batch["images"][key] for key in keys}
+        [features] = self._memory(
+            "image", list(images), list(images.values()), lambda new: (self.model.encode_images(new),)
+        )
+        return features
+
+    def _prompts(self, prompts: list[str]) -> Text:
+        return Text(*self._memory("prompt", prompts, prompts, self.model.encode_prompts))
+
+    def _unconditional_text(self) -> Text:
+        negative = self.sampling.negative_prompt
+        encode = self.model.unconditional_text
+        return Text(*self._memory("unconditional", [repr(negative)], [negative], lambda new: encode(new[0])))
 
     def _save_plain_hyperparameters(self) -> None:
         """Saves what the CLI was given, or, without it, the plain arguments: checkpoints must load `weights_only`."""
@@ -158,17 +230,18 @@ class EncodedOnce:
     """Encodes each item once, all new ones of a call together, and keeps the results."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], Tensor] = {}
+        self._kept: dict[tuple[str, str], tuple[Tensor, ...]] = {}
 
     def __call__(
-        self, kind: str, keys: Sequence[str], items: Sequence[T], encode: Callable[[list[T]], Tensor]
-    ) -> Tensor:
-        """Encodings `(len(keys), ...)` of `items`, which `keys` name within `kind`."""
+        self, kind: str, keys: Sequence[str], items: Sequence[T], encode: Callable[[list[T]], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        """Encodings of `items`, which `keys` name within `kind`: tensors of `len(keys)` rows."""
         new = {key: item for key, item in zip(keys, items, strict=True) if (kind, key) not in self._kept}
         if new:
             encoded = encode(list(new.values()))
-            self._kept.update(((kind, key), row) for key, row in zip(new, encoded, strict=True))
-        return torch.stack([self._kept[kind, key] for key in keys])
+            self._kept.update(((kind, key), rows) for key, rows in zip(new, zip(*encoded, strict=True), strict=True))
+        kept = [self._kept[kind, key] for key in keys]
+        return tuple(map(torch.stack, zip(*kept, strict=True)))
 
 
 def _fingerprint(condition: nn.Module) -> dict[str, JSON]:

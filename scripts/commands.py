@@ -66,12 +66,24 @@ class Commands(LightningCLI):
         folder = (config.default_root_dir or "outputs").replace(_METHOD, self.model.name)
         kwargs["default_root_dir"] = folder
         kwargs["callbacks"] = _complete(config.callbacks or [], folder)
+        if self.subcommand == "fit":
+            kwargs |= self._fit_options(config)
         if config.logger in (None, True):
             kwargs["logger"] = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
         if self.subcommand == "predict":
             # Every picture's settings are written with it; the config of a run that is refused must not be.
             self.save_config_callback = None
         return super().instantiate_trainer(**kwargs)
+
+    def _fit_options(self, config: Any) -> dict[str, Any]:
+        """Evaluations counted in steps of the optimizer, and the scaled loss that float16 needs."""
+        options: dict[str, Any] = {}
+        interval = config.val_check_interval
+        if config.check_val_every_n_epoch is None and isinstance(interval, int):
+            options["val_check_interval"] = interval * config.accumulate_grad_batches  # Lightning counts batches
+        if config.precision is None and self.model.backbone.dtype == "float16":
+            options["precision"] = "16-mixed"
+        return options
 
     def before_fit(self) -> None:
         """Protect a run that is there already; evaluate step 0 of a new one."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
+from torch.nn import functional
 
 MINIATURE = Path(__file__).resolve().parents[2] / "weights" / "miniature"
 DType = Literal["float32", "float16", "bfloat16"]
@@ -20,28 +21,97 @@ class Backbone:
         image_encoder: folder of the CLIP image encoder; None: `image_encoder` within `model`.
         text_tower: folder of the CLIP text tower paired with `image_encoder`; None: `text_tower` within `model`.
         ip_adapter: IP-Adapter file (`.bin` or `.safetensors`); None: `ip_adapter.safetensors` within `model`.
+        vae: folder of another VAE than that of `model`, for example "madebyollin/sdxl-vae-fp16-fix".
         revision: commit, tag or branch of `model`, where it is a hub name.
         variant: variant of the weight files of `model`, for example "fp16".
         dtype: precision in which all frozen weights are held.
+        vae_dtype: precision of the VAE; None: `dtype`, but float32 for a VAE that overflows in float16, as SDXL's does.
     """
 
     model: str = "miniature"
     image_encoder: str | None = None
     text_tower: str | None = None
     ip_adapter: str | None = None
+    vae: str | None = None
     revision: str | None = None
     variant: str | None = None
     dtype: DType = "float32"
+    vae_dtype: DType | None = None
 
     def __post_init__(self) -> None:
-        if self.dtype not in get_args(DType):
-            raise ValueError(f"`dtype` must be one of {', '.join(get_args(DType))}; got {self.dtype!r}.")
+        for name in ("dtype", "vae_dtype"):
+            value = getattr(self, name)
+            if value not in get_args(DType) and not (name == "vae_dtype" and value is None):
+                raise ValueError(f"`{name}` must be one of {', '.join(get_args(DType))}; got {value!r}.")
 
     @property
     def torch_dtype(self) -> torch.dtype:
         """The torch dtype that `dtype` names."""
-        dtype: torch.dtype = getattr(torch, self.dtype)
-        return dtype
+        return torch_dtype(self.dtype)
+
+
+def torch_dtype(name: DType) -> torch.dtype:
+    """The torch dtype of a name."""
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def check_precision(device: torch.device, backbone: Backbone) -> None:
+    """Tries the kernels that the networks are made of, in the backbone's precision.
+
+    Raises:
+        ValueError: the device lacks one of them.
+    """
+    x = torch.zeros(1, 8, 8, 8, device=device, dtype=backbone.torch_dtype)
+    try:
+        y = functional.group_norm(functional.conv2d(x, x.expand(8, -1, -1, -1)[..., :3, :3], padding=1), 4)
+        z = functional.silu(y).flatten(2)
+        functional.scaled_dot_product_attention(z, z, z)
+    except RuntimeError as error:
+        raise ValueError(
+            f"`dtype` is {backbone.dtype}, in which {device.type!r} cannot compute ({error}). Give "
+            "`--model.backbone.dtype float32` (or bfloat16), or run on an accelerator."
+        ) from error
+
+
+Size = tuple[int, int]
+TargetBlocks = Literal["all", "style", "style_layout"] | list[str]
+
+
+@dataclass(frozen=True)
+class MicroConditioning:
+    """What SDXL is told of a picture's history (Podell et al., arXiv 2307.01952, section 2.2); others do not read it.
+
+    Sizes are (height, width) in pixels; None: the size of the picture that is drawn.
+
+    Args:
+        original_size: size before it was resized for training; small ones give blurred pictures.
+        crop_top_left: corner of the crop; (0, 0) centres the object.
+        target_size: size of the picture.
+        negative_original_size: the same of the unconditional half; None: as the conditional one.
+        negative_crop_top_left: the same of the unconditional half; None: as the conditional one.
+        negative_target_size: the same of the unconditional half; None: as the conditional one.
+    """
+
+    original_size: Size | None = None
+    crop_top_left: Size = (0, 0)
+    target_size: Size | None = None
+    negative_original_size: Size | None = None
+    negative_crop_top_left: Size | None = None
+    negative_target_size: Size | None = None
+
+    def time_ids(self, size: Size) -> list[int]:
+        """The six numbers of the conditional half for a picture of `size`."""
+        return [*(self.original_size or size), *self.crop_top_left, *(self.target_size or size)]
+
+    def negative_time_ids(self, size: Size) -> list[int]:
+        """The six numbers of the unconditional half."""
+        negative = MicroConditioning(
+            self.negative_original_size or self.original_size,
+            self.negative_crop_top_left or self.crop_top_left,
+            self.negative_target_size or self.target_size,
+        )
+        return negative.time_ids(size)
 
 
 @dataclass(frozen=True)
@@ -52,22 +122,37 @@ class SamplingSettings:
         scheduler: class name of a diffusers scheduler; its parameters come from the model's own configuration.
         steps: number of denoising steps, at least 1.
         guidance_scale: g of classifier-free guidance `eps_u + g * (eps_c - eps_u)`; no guidance at g <= 1.
-        negative_prompt: text of the unconditional half; reaches the picture only under guidance.
+        negative_prompt: text of the unconditional half, which reaches the picture only under guidance; None: what the
+            model was trained with, the empty prompt or, on SDXL, zeros.
         prompt_suffix: appended to every prompt, for example ", best quality, high quality".
-        scale: weight of the image tokens beside the text; one number for all cross-attention layers, or
+        scale: weight of the image tokens beside the text; one number for all `target_blocks`, or
             a number for each named block ("up_blocks.0.attentions.1"), all others being 0.
+        target_blocks: blocks that attend to the image tokens: "all", "style" or "style_layout" (those that
+            InstantStyle, arXiv 2404.02733, found to carry them), or names of blocks.
+        height: of the pictures in pixels; None: what the model was trained for.
+        width: of the pictures in pixels; None: what the model was trained for.
+        micro_conditioning: sizes that SDXL is told.
     """
 
     scheduler: str = "UniPCMultistepScheduler"
     steps: int = 30
     guidance_scale: float = 7.5
-    negative_prompt: str = ""
+    negative_prompt: str | None = None
     prompt_suffix: str = ""
     scale: float | dict[str, float] = 1.0
+    target_blocks: TargetBlocks = "all"
+    height: int | None = None
+    width: int | None = None
+    micro_conditioning: MicroConditioning = MicroConditioning()
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"`steps` must be at least 1; got {self.steps}.")
+        if isinstance(self.scale, dict) and self.target_blocks != "all":
+            raise ValueError(
+                f"`scale` names blocks and `target_blocks` is {self.target_blocks!r}: both say which blocks attend to "
+                'the image. Leave `target_blocks` at "all", or give one number as `scale`.'
+            )
 
     @property
     def guided(self) -> bool:
@@ -75,5 +160,54 @@ class SamplingSettings:
         return self.guidance_scale > 1
 
 
-# Both travel inside checkpoints as hyper-parameters, which are read back with `weights_only=True`.
-torch.serialization.add_safe_globals([Backbone, SamplingSettings])
+@dataclass(frozen=True)
+class ReferenceMix:
+    """How several references of one picture come together.
+
+    Args:
+        combine: "mean" projects the weighted mean of their edited features; "tokens" gives each reference a set of
+            image tokens and an attention of its own, whose outputs are averaged by weight.
+        weights: of the references of each picture, in their order, at least 0; None: all equal. Only ratios count.
+    """
+
+    combine: Literal["mean", "tokens"] = "mean"
+    weights: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and (min(self.weights, default=0) < 0 or sum(self.weights) <= 0):
+            raise ValueError(f"`weights` must be numbers from 0 up, not all 0; got {self.weights}.")
+
+    def shares(self, count: int) -> list[float]:
+        """The weights of `count` references, which sum to 1.
+
+        Raises:
+            ValueError: there are more or fewer weights than references.
+        """
+        weights = self.weights or [1.0] * count
+        if len(weights) != count:
+            raise ValueError(
+                f"`weights` must have one number for each of the {count} references of a picture; got {weights}. "
+                "`references_per_picture` of the data says how many these are."
+            )
+        return [weight / sum(weights) for weight in weights]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How the networks run; none of it decides what a picture shows.
+
+    Args:
+        offload: keep on the accelerator only the network that is at work, the others in main memory.
+        channels_last: memory layout of the UNet and the VAE, faster on many GPUs and CPUs.
+        compile: `torch.compile` the UNet; the first call takes minutes, later ones are faster.
+        vae_tiling: decode and encode large pictures in overlapping tiles, which bounds the VAE's memory.
+    """
+
+    offload: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    vae_tiling: bool = False
+
+
+# They travel inside checkpoints as hyper-parameters, which are read back with `weights_only=True`.
+torch.serialization.add_safe_globals([Backbone, MicroConditioning, SamplingSettings, ReferenceMix, Runtime])

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from PIL import Image
@@ -26,6 +26,19 @@ def frozen(method: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P]
             return method(self, *args, **kwargs)
 
     return wrapper
+
+
+class Text(NamedTuple):
+    """Encoded prompts, as a UNet is given them."""
+
+    states: Tensor
+    """Hidden states (n, tokens, text_dim)."""
+    pooled: Tensor
+    """One vector for each prompt (n, pooled_dim); pooled_dim is 0 where the UNet reads none."""
+
+    def expand(self, rows: int) -> "Text":
+        """One prompt for `rows` rows."""
+        return Text(*(part.expand(rows, *part.shape[1:]) for part in self))
 
 
 class Tokens(nn.Module):
@@ -63,10 +76,10 @@ class PromptEncoder(Tokens):
     """Stable Diffusion's own text encoder."""
 
     @frozen
-    def forward(self, prompts: Sequence[str]) -> Tensor:
-        """Last hidden states `(len(prompts), max_length, text_dim)`."""
+    def forward(self, prompts: Sequence[str]) -> Text:
+        """Last hidden states `(len(prompts), max_length, text_dim)`, and nothing pooled."""
         states: Tensor = self.model(self.token_ids(prompts)).last_hidden_state
-        return states
+        return Text(states, states.new_zeros(len(states), 0))
 
 
 class ContentEncoder(Tokens):
@@ -76,6 +89,28 @@ class ContentEncoder(Tokens):
     def forward(self, contents: Sequence[str]) -> Tensor:
         """Text features `(len(contents), dim)` in float32, not normalised."""
         return self.model(self.token_ids(contents)).text_embeds.float()
+
+
+class DualPromptEncoder(nn.Module):
+    """SDXL's two text encoders (Podell et al., arXiv 2307.01952, section 2.1).
+
+    Args:
+        first: CLIP ViT-L/14's text encoder and its tokenizer.
+        second: OpenCLIP ViT-bigG/14's text encoder with projection and its tokenizer.
+    """
+
+    def __init__(self, first: PromptEncoder, second: ContentEncoder) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    @frozen
+    def forward(self, prompts: Sequence[str]) -> Text:
+        """Second to last hidden states of both `(len(prompts), tokens, dim1 + dim2)`, and the second's feature."""
+        outputs = [
+            tower.model(tower.token_ids(prompts), output_hidden_states=True) for tower in (self.first, self.second)
+        ]
+        states = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
+        return Text(states, outputs[1].text_embeds)
 
 
 class ImageEncoder(nn.Module):

@@ -1,14 +1,17 @@
 """Loads the parts of a backbone and checks that they fit together."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from lightning_modules.diffusion.config import Backbone
-from lightning_modules.diffusion.encoders import ContentEncoder, ImageEncoder, PromptEncoder
+from lightning_modules.diffusion.config import Backbone, DType, Runtime
+from lightning_modules.diffusion.encoders import ContentEncoder, DualPromptEncoder, ImageEncoder, PromptEncoder
 from lightning_modules.diffusion.ip_adapter import (
     ImageProjection,
     build_projection,
@@ -16,36 +19,77 @@ from lightning_modules.diffusion.ip_adapter import (
     read_ip_adapter,
 )
 from lightning_modules.diffusion.sources import Source, fetch_file, find_source, load_pretrained
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.diffusion.stable_diffusion_xl import StableDiffusionXL
 
 # Bytes of the byte-level alphabet: fewer entries mean that transformers made up an empty vocabulary.
 _SMALLEST_VOCABULARY = 256
 
 
-def load_parts(backbone: Backbone) -> dict[str, Any]:
-    """The arguments of `StableDiffusion`, loaded from the places that `backbone` names.
+def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
+    """All networks that `backbone` names, loaded once, as the class that its pipeline calls for.
 
     Raises:
         FileNotFoundError: a name leads nowhere.
-        ValueError: the parts do not fit together.
+        ValueError: the parts do not fit together, or the pipeline is of a class without an entry in `FAMILIES`.
     """
     model = find_source(backbone.model, "model", backbone.revision)
     # Small, and therefore first: a wrong `model` is found out before anything large is loaded.
+    pipeline_config = load_pretrained(DiffusionPipeline.load_config, model, "model")
+    family = _family(pipeline_config, model)
     scheduler_config = load_pretrained(DDPMScheduler.load_config, model.within("scheduler"), "model")
     image_encoder = _load_image_encoder(_part(model, backbone.image_encoder, "image_encoder"), backbone)
-    content_encoder = _load_content_encoder(_part(model, backbone.text_tower, "text_tower"), backbone)
+    prompt_encoder = family.load_prompt_encoder(model, backbone)
+    content_encoder = _load_content_encoder(model, prompt_encoder, backbone)
     unet = _load_network(UNet2DConditionModel, model.within("unet"), "model", backbone, backbone.variant)
     file = _part(model, backbone.ip_adapter, "ip_adapter", "ip_adapter.safetensors")
     projection = _install_ip_adapter(unet, file, backbone)
     _check_features(image_encoder, content_encoder, projection)
-    return {
-        "unet": unet,
-        "vae": _load_network(AutoencoderKL, model.within("vae"), "model", backbone, backbone.variant),
-        "prompt_encoder": _load_prompt_encoder(model, backbone),
-        "content_encoder": content_encoder,
-        "image_encoder": image_encoder,
-        "image_projection": projection,
-        "scheduler_config": scheduler_config,
-    }
+    return family.network(
+        unet=unet,
+        vae=_load_vae(model, backbone),
+        prompt_encoder=prompt_encoder,
+        content_encoder=content_encoder,
+        image_encoder=image_encoder,
+        image_projection=projection,
+        scheduler_config=scheduler_config,
+        pipeline_config=pipeline_config,
+        runtime=runtime,
+    )
+
+
+class Family(NamedTuple):
+    """What a diffusers pipeline needs beyond what all have in common."""
+
+    network: type[StableDiffusion]
+    load_prompt_encoder: Callable[[Source, Backbone], nn.Module]
+
+
+def _load_prompt_encoder(model: Source, backbone: Backbone) -> PromptEncoder:
+    return PromptEncoder(*_text_encoder(CLIPTextModel, model, backbone))
+
+
+def _load_dual_prompt_encoder(model: Source, backbone: Backbone) -> DualPromptEncoder:
+    first = _text_encoder(CLIPTextModel, model, backbone)
+    second = _text_encoder(CLIPTextModelWithProjection, model, backbone, "_2")
+    return DualPromptEncoder(PromptEncoder(*first), ContentEncoder(*second))
+
+
+FAMILIES = {
+    "StableDiffusionPipeline": Family(StableDiffusion, _load_prompt_encoder),
+    "StableDiffusionXLPipeline": Family(StableDiffusionXL, _load_dual_prompt_encoder),
+}
+"""Pipeline classes of model_index.json that are known here."""
+
+
+def _family(pipeline_config: Mapping[str, Any], model: Source) -> Family:
+    name = pipeline_config.get("_class_name")
+    if name not in FAMILIES:
+        raise ValueError(
+            f"`model`: the pipeline in {model.repository!r} is a {name}; expected one of {', '.join(FAMILIES)}. "
+            "Name a text-to-image base of one of these, or add its class to `FAMILIES` (docs/backbones.md)."
+        )
+    return FAMILIES[name]
 
 
 def _part(model: Source, name: str | None, argument: str, default: str = "") -> Source:
@@ -59,14 +103,32 @@ def _install_ip_adapter(unet: Any, source: Source, backbone: Backbone) -> ImageP
     return projection.to(backbone.torch_dtype)
 
 
-def _load_prompt_encoder(model: Source, backbone: Backbone) -> PromptEncoder:
-    network = _load_network(CLIPTextModel, model.within("text_encoder"), "model", backbone, backbone.variant)
-    return PromptEncoder(network, _load_tokenizer(model.within("tokenizer"), "model"))
+def _text_encoder(network: Any, model: Source, backbone: Backbone, suffix: str = "") -> tuple[nn.Module, Any]:
+    """A text encoder of `model` and its tokenizer."""
+    folder = model.within(f"text_encoder{suffix}")
+    tokenizer = _load_tokenizer(model.within(f"tokenizer{suffix}"), "model")
+    return _load_network(network, folder, "model", backbone, backbone.variant), tokenizer
 
 
-def _load_content_encoder(source: Source, backbone: Backbone) -> ContentEncoder:
+def _load_content_encoder(model: Source, prompt_encoder: nn.Module, backbone: Backbone) -> ContentEncoder:
+    """The paired text tower; by default SDXL's second text encoder, which is loaded already."""
+    if backbone.text_tower is None and isinstance(prompt_encoder, DualPromptEncoder):
+        return prompt_encoder.second
+    source = _part(model, backbone.text_tower, "text_tower")
     network = _load_network(CLIPTextModelWithProjection, source, "text_tower", backbone)
     return ContentEncoder(network, _load_tokenizer(source, "text_tower"))
+
+
+def _load_vae(model: Source, backbone: Backbone) -> Any:
+    """The VAE of `model`, or another one, which has no variants."""
+    own = backbone.vae is None
+    source = model.within("vae") if own else find_source(str(backbone.vae), "vae")
+    argument, variant = ("model", backbone.variant) if own else ("vae", None)
+    overflows = load_pretrained(AutoencoderKL.load_config, source, argument).get("force_upcast", True)
+    own_dtype: DType = "float32" if overflows and backbone.dtype == "float16" else backbone.dtype
+    return _load_network(
+        AutoencoderKL, source, argument, replace(backbone, dtype=backbone.vae_dtype or own_dtype), variant
+    )
 
 
 def _load_image_encoder(source: Source, backbone: Backbone) -> ImageEncoder:

@@ -3,15 +3,16 @@
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import diffusers
 import torch
 from torch import Tensor
 
 from lightning_modules.diffusion.config import SamplingSettings
-from lightning_modules.diffusion.scales import scaled
-from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.diffusion.encoders import Text
+from lightning_modules.diffusion.scales import block_scales, scaled
+from lightning_modules.diffusion.stable_diffusion import Conditions, StableDiffusion
 
 _COMMON_SCHEDULERS = (
     "DDIMScheduler",
@@ -23,44 +24,53 @@ _COMMON_SCHEDULERS = (
 )
 
 
-class Conditions(NamedTuple):
-    """What each row of the UNet attends to."""
-
-    text_states: Tensor  # (batch, tokens, text_dim)
-    image_tokens: Tensor  # (batch, T, C)
-
-
 @torch.no_grad()
 def sample(
     model: StableDiffusion,
     settings: SamplingSettings,
-    text_states: Tensor,
-    features: Tensor,
+    text: Text,
+    features: Tensor | Sequence[Tensor],
     seeds: Sequence[int],
-    negative_states: Tensor | None = None,
+    negative_text: Text | None = None,
+    negative_features: Tensor | None = None,
+    shares: Sequence[float] = (1.0,),
 ) -> Tensor:
     """Samples one picture a row; a row depends on its own arguments only, never on the rest of the batch.
 
     Args:
         model: the frozen networks; their scales are the same after the call as before.
-        settings: scheduler, steps, guidance and scales.
-        text_states: encoded prompts `(batch, tokens, text_dim)`.
-        features: image features v `(batch, dim)` or `(batch, levels, dim)`, as a condition left them.
+        settings: scheduler, steps, guidance, scales and size.
+        text: encoded prompts, one row a picture.
+        features: image features v `(batch, dim)` or `(batch, levels, dim)`, as a condition left them; or a list of
+            these, of which each has image tokens and an attention of its own.
         seeds: seed of the initial noise of each row.
-        negative_states: encoded negative prompt `(1, tokens, text_dim)`; None: encoded here.
+        negative_text: encoded negative prompt, one row; None: encoded here.
+        negative_features: image features `(batch or 1, ...)` of the unconditional half; None: zeros, which give P(0).
+        shares: weight of each of the listed features.
 
     Returns:
         Pictures `(batch, 3, height, width)`, float32 in 0 .. 1.
 
     Raises:
-        ValueError: unknown scheduler or block name, or arguments of different lengths.
+        ValueError: unknown scheduler, block or preset, a size that the VAE cannot make, or arguments of different
+            lengths.
     """
-    _check_rows(text_states, features, seeds)
-    conditional = Conditions(text_states, model.project(features))
-    unconditional = _unconditional(model, settings, features, negative_states) if settings.guided else None
-    with _float32_default(), scaled(model.unet, settings.scale):
-        latents = denoise(model, settings, conditional, unconditional, seeds)
-        return model.decode(latents)
+    sets = [features] if isinstance(features, Tensor) else list(features)
+    _check_rows(text, sets, seeds)
+    size = settings.height or model.image_size, settings.width or model.image_size
+    time_ids = settings.micro_conditioning
+    conditional = model.conditions(text, [model.project(each) for each in sets], time_ids.time_ids(size))
+    unconditional = None
+    if settings.guided:
+        negative = model.unconditional_text(settings.negative_prompt) if negative_text is None else negative_text
+        against = torch.zeros_like(sets[0][:1]) if negative_features is None else negative_features
+        tokens = model.project(against).expand(len(seeds), -1, -1)
+        unconditional = model.conditions(
+            negative.expand(len(seeds)), [tokens] * len(sets), time_ids.negative_time_ids(size)
+        )
+    scale = block_scales(settings.scale, settings.target_blocks, model.BLOCKS)
+    with _float32_default(), scaled(model.unet, scale, shares):
+        return model.decode(denoise(model, settings, conditional, unconditional, seeds))
 
 
 def denoise(
@@ -78,17 +88,17 @@ def denoise(
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     scheduler = build_scheduler(settings.scheduler, model.scheduler_config)
     scheduler.set_timesteps(settings.steps, device=model.device)
-    latents = initial_noise(generators, model.latent_shape).to(model.device) * scheduler.init_noise_sigma
+    shape = model.latent_shape_of(settings.height or model.image_size, settings.width or model.image_size)
+    latents = initial_noise(generators, shape).to(model.device) * scheduler.init_noise_sigma
     # Everything that stays the same over the steps is prepared here, in the UNet's precision.
-    rows = conditional if unconditional is None else _joined(unconditional, conditional)
-    dtype = model.unet.conv_in.weight.dtype
-    text_states, image_tokens = rows.text_states.to(dtype), rows.image_tokens.to(dtype)
+    rows = conditional if unconditional is None else unconditional.joined(conditional)
+    rows = rows.to(model.unet.conv_in.weight.dtype)
     options = _step_options(scheduler, generators)
     for timestep in scheduler.timesteps:
         inputs = scheduler.scale_model_input(latents, timestep)
         if unconditional is not None:
             inputs = torch.cat([inputs, inputs])
-        noise = model.predict_noise(inputs, timestep, text_states, image_tokens).to(latents.dtype)
+        noise = model.predict_noise(inputs, timestep, rows).to(latents.dtype)
         if unconditional is not None:
             eps_u, eps_c = noise.chunk(2)
             noise = eps_u + settings.guidance_scale * (eps_c - eps_u)
@@ -125,21 +135,6 @@ def initial_noise(generators: Sequence[torch.Generator], shape: tuple[int, int, 
     return torch.cat([torch.randn((1, *shape), generator=generator, dtype=torch.float32) for generator in generators])
 
 
-def _unconditional(
-    model: StableDiffusion, settings: SamplingSettings, features: Tensor, negative_states: Tensor | None
-) -> Conditions:
-    """The negative prompt and P(0), for as many rows as there are features."""
-    if negative_states is None:
-        negative_states = model.encode_prompts([settings.negative_prompt])
-    rows = features.shape[0]
-    nothing = model.project(torch.zeros_like(features[:1]))
-    return Conditions(negative_states.expand(rows, -1, -1), nothing.expand(rows, -1, -1))
-
-
-def _joined(unconditional: Conditions, conditional: Conditions) -> Conditions:
-    return Conditions(*(torch.cat(pair) for pair in zip(unconditional, conditional, strict=True)))
-
-
 def _step_options(scheduler: Any, generators: Sequence[torch.Generator]) -> dict[str, Any]:
     """Schedulers that add noise in every step draw it row by row too."""
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
@@ -157,10 +152,10 @@ def _float32_default() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _check_rows(text_states: Tensor, features: Tensor, seeds: Sequence[int]) -> None:
-    rows = (text_states.shape[0], features.shape[0], len(seeds))
+def _check_rows(text: Text, features: Sequence[Tensor], seeds: Sequence[int]) -> None:
+    rows = [len(text.states), *map(len, features), len(seeds)]
     if len(set(rows)) > 1 or rows[0] == 0:
         raise ValueError(
-            "`text_states`, `features` and `seeds` must have one row for each picture and at least one; "
-            f"got {rows[0]}, {rows[1]} and {rows[2]} rows."
+            "`text`, `features` and `seeds` must have one row for each picture and at least one; "
+            f"got {rows[0]}, {', '.join(map(str, rows[1:-1]))} and {rows[-1]} rows."
         )

@@ -1,8 +1,10 @@
 """The weight of the image tokens in each cross-attention layer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from torch import nn
 
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 
@@ -28,17 +30,47 @@ def set_scales(unet: Any, scale: Scale) -> None:
         unet.get_submodule(layer).processor.scale = [_scale_of(layer, scale)]
 
 
+def block_scales(scale: Scale, target_blocks: str | Sequence[str], presets: Mapping[str, Sequence[str]]) -> Scale:
+    """One number for the blocks of `target_blocks` alone: all, those of a preset, or those that are named.
+
+    Raises:
+        ValueError: a preset that the model does not have.
+    """
+    if target_blocks == "all" or isinstance(scale, Mapping):
+        return scale
+    if isinstance(target_blocks, str):
+        if target_blocks not in presets:
+            raise ValueError(
+                f'`target_blocks` must be "all", one of {", ".join(map(repr, presets))}, or a list of block names; '
+                f"got {target_blocks!r}."
+            )
+        target_blocks = presets[target_blocks]
+    return dict.fromkeys(target_blocks, scale)
+
+
 @contextmanager
-def scaled(unet: Any, scale: Scale) -> Iterator[None]:
-    """Sets scales for the duration of a `with` block and puts the former ones back, so training is not affected."""
+def scaled(unet: Any, scale: Scale, shares: Sequence[float] = (1.0,)) -> Iterator[None]:
+    """Sets scales for the duration of a `with` block and puts the former ones back, so training is not affected.
+
+    Args:
+        unet: a UNet2DConditionModel with installed IP-Adapter attention.
+        scale: see `set_scales`.
+        shares: weight of each set of image tokens, by which its scale is multiplied. Each set has an attention
+            (softmax) of its own, all with the same matrices.
+    """
     processors = [unet.get_submodule(layer).processor for layer in cross_attention_layers(unet)]
-    before = [processor.scale for processor in processors]
+    before = [(processor.scale, processor.to_k_ip, processor.to_v_ip) for processor in processors]
     set_scales(unet, scale)
+    for processor in processors:
+        [own] = processor.scale
+        processor.scale = [own * share for share in shares]
+        processor.to_k_ip = nn.ModuleList([processor.to_k_ip[0]] * len(shares))
+        processor.to_v_ip = nn.ModuleList([processor.to_v_ip[0]] * len(shares))
     try:
         yield
     finally:
         for processor, former in zip(processors, before, strict=True):
-            processor.scale = former
+            processor.scale, processor.to_k_ip, processor.to_v_ip = former
 
 
 def block_names(layers: list[str]) -> list[str]:
@@ -59,6 +91,6 @@ def _check_names(scale: Mapping[str, float], layers: list[str]) -> None:
     unknown = [name for name in scale if name not in names]
     if unknown:
         raise ValueError(
-            f"`scale` names {', '.join(map(repr, unknown))}, which this UNet does not have or which holds no "
-            f"cross-attention. It has: {', '.join(names)}."
+            f"`scale` or `target_blocks` names {', '.join(map(repr, unknown))}, which this UNet does not have or which "
+            f"holds no cross-attention. It has: {', '.join(names)}."
         )

@@ -1,15 +1,16 @@
 """Stable Diffusion with an IP-Adapter, frozen: everything that the methods share."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from diffusers import DDPMScheduler
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from lightning_modules.diffusion.config import Backbone
-from lightning_modules.diffusion.encoders import ContentEncoder, ImageEncoder, PromptEncoder, frozen
+from lightning_modules.diffusion.config import Backbone, Runtime
+from lightning_modules.diffusion.encoders import ContentEncoder, ImageEncoder, Text, frozen
 from lightning_modules.diffusion.scales import Scale, set_scales
 
 # Pixels that the VAE handles in one call: four images of 512 x 512, or 256 of 64 x 64.
@@ -29,28 +30,64 @@ class LatentMoments(NamedTuple):
         return self.mean + self.std * noise.to(self.mean)
 
 
+class Conditions(NamedTuple):
+    """What each row of the UNet is told."""
+
+    text_states: Tensor
+    """(batch, tokens, text_dim)."""
+    image_tokens: Sequence[Tensor]
+    """One (batch, T, C) for each reference that has an attention of its own."""
+    added: Mapping[str, Tensor]
+    """Further inputs by diffusers' names, (batch, ...); empty for Stable Diffusion 1 and 2."""
+
+    def joined(self, other: "Conditions") -> "Conditions":
+        """The rows of both, these first."""
+        tokens = [torch.cat(pair) for pair in zip(self.image_tokens, other.image_tokens, strict=True)]
+        added = {name: torch.cat([tensor, other.added[name]]) for name, tensor in self.added.items()}
+        return Conditions(torch.cat([self.text_states, other.text_states]), tokens, added)
+
+    def to(self, dtype: torch.dtype) -> "Conditions":
+        """The same in another precision."""
+        tokens = [tensor.to(dtype) for tensor in self.image_tokens]
+        return Conditions(self.text_states.to(dtype), tokens, {k: v.to(dtype) for k, v in self.added.items()})
+
+
 class StableDiffusion(nn.Module):
     """The frozen networks and what can be asked of them; always in evaluation mode, never trained.
+
+    A subclass is another family of UNets: it says how its prompts are encoded (`prompt_encoder`), what else its UNet
+    reads (`conditions`) and which blocks carry the style (`BLOCKS`).
 
     Args:
         unet: UNet2DConditionModel with installed IP-Adapter attention.
         vae: AutoencoderKL.
-        prompt_encoder: Stable Diffusion's text encoder.
+        prompt_encoder: the UNet's own text encoder, prompts to `Text`.
         content_encoder: CLIP text tower paired with `image_encoder`.
         image_encoder: CLIP image encoder.
         image_projection: P, from image features to image tokens.
         scheduler_config: configuration from which schedulers are built.
+        pipeline_config: the options of diffusers' pipeline, from model_index.json.
+        runtime: how the networks run.
     """
+
+    BLOCKS: ClassVar[Mapping[str, Sequence[str]]] = {
+        "style": ("up_blocks.1",),
+        "style_layout": ("up_blocks.1", "down_blocks.2"),
+    }
+    """Presets of `target_blocks`."""
+    _place: Tensor  # empty; lies where the networks work
 
     def __init__(
         self,
         unet: Any,
         vae: Any,
-        prompt_encoder: PromptEncoder,
+        prompt_encoder: nn.Module,
         content_encoder: ContentEncoder,
         image_encoder: ImageEncoder,
         image_projection: nn.Module,
         scheduler_config: Mapping[str, Any],
+        pipeline_config: Mapping[str, Any] = MappingProxyType({}),
+        runtime: Runtime = Runtime(),
     ) -> None:
         super().__init__()
         self.unet = unet
@@ -60,20 +97,34 @@ class StableDiffusion(nn.Module):
         self.image_encoder = image_encoder
         self.image_projection = image_projection
         self.scheduler_config = dict(scheduler_config)
+        self.pipeline_config = dict(pipeline_config)
         self.training_scheduler = DDPMScheduler.from_config(self.scheduler_config)
+        self.register_buffer("_place", torch.empty(0), persistent=False)
+        self._offload = runtime.offload
+        self._at_work: list[nn.Module] = []  # a list, for a module would become a part of this one
         self.requires_grad_(False).eval()
+        self._prepare(runtime)
 
-    @classmethod
-    def load(cls, backbone: Backbone) -> "StableDiffusion":
-        """Loads all networks that `backbone` names.
+    def _prepare(self, runtime: Runtime) -> None:
+        if runtime.channels_last:
+            self.unet.to(memory_format=torch.channels_last)
+            self.vae.to(memory_format=torch.channels_last)
+        if runtime.vae_tiling:
+            self.vae.enable_tiling()
+        if runtime.compile:
+            self.unet.compile()
+
+    @staticmethod
+    def load(backbone: Backbone, runtime: Runtime = Runtime()) -> "StableDiffusion":
+        """Loads all networks that `backbone` names, as the class that its pipeline calls for.
 
         Raises:
             FileNotFoundError: a name leads nowhere.
-            ValueError: the parts do not fit together.
+            ValueError: the parts do not fit together, or the pipeline is of an unknown class.
         """
-        from lightning_modules.diffusion.loading import load_parts
+        from lightning_modules.diffusion.loading import load
 
-        return cls(**load_parts(backbone))
+        return load(backbone, runtime)
 
     def train(self, mode: bool = True) -> "StableDiffusion":
         """Stays in evaluation mode: a frozen network has no training mode."""
@@ -81,20 +132,58 @@ class StableDiffusion(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
-        device: torch.device = self.unet.conv_in.weight.device
-        return device
+        """Where the networks work."""
+        return self._place.device
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follows to another device; with offload the large networks stay behind until they are at work."""
+        if not self._offload:
+            return super()._apply(fn, recurse)
+        self._send_away()
+        self.image_projection._apply(fn)
+        return super()._apply(fn, recurse=False)
+
+    def offload_idle(self) -> None:
+        """From now on keeps only the network at work on the device, the UNet first."""
+        self._offload = True
+        for part in (self.vae, self.prompt_encoder, self.content_encoder, self.image_encoder):
+            part.to("cpu")
+        self._at_work = [self.unet]
+
+    def _use(self, part: nn.Module) -> None:
+        """With offload, brings a network to the device and sends the one before it away."""
+        if self._offload and part not in self._at_work:
+            self._send_away()
+            self._at_work = [part.to(self.device)]
+
+    def _send_away(self) -> None:
+        for part in self._at_work:
+            part.to("cpu")
+        self._at_work = []
 
     @property
     def image_size(self) -> int:
-        """Height and width of the pictures in pixels."""
+        """Height and width in pixels of the pictures that the UNet was trained for."""
         return int(self.unet.config.sample_size) * self._vae_factor
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the latents of one picture."""
-        size = int(self.unet.config.sample_size)
-        return int(self.unet.config.in_channels), size, size
+        """Channels, height and width of the latents of one picture of that size."""
+        return self.latent_shape_of(self.image_size, self.image_size)
+
+    def latent_shape_of(self, height: int, width: int) -> tuple[int, int, int]:
+        """Channels, height and width of the latents of one picture.
+
+        Raises:
+            ValueError: the VAE cannot make a picture of that size.
+        """
+        factor = self._vae_factor
+        if height < factor or width < factor or height % factor or width % factor:
+            raise ValueError(
+                f"`height` and `width` must be multiples of {factor}, the step of this VAE; got {height} x {width}. "
+                f"The model was trained for {self.image_size} x {self.image_size}."
+            )
+        return int(self.unet.config.in_channels), height // factor, width // factor
 
     @property
     def _vae_factor(self) -> int:
@@ -102,18 +191,25 @@ class StableDiffusion(nn.Module):
 
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
         """Image features e `(len(images), dim)`, float32, not normalised."""
+        self._use(self.image_encoder)
         features: Tensor = self.image_encoder(images)
         return features
 
     def encode_contents(self, contents: Sequence[str]) -> Tensor:
         """Text features t `(len(contents), dim)` of the paired tower, float32, not normalised."""
+        self._use(self.content_encoder)
         features: Tensor = self.content_encoder(contents)
         return features
 
-    def encode_prompts(self, prompts: Sequence[str]) -> Tensor:
-        """Hidden states `(len(prompts), tokens, text_dim)` of Stable Diffusion's text encoder."""
-        states: Tensor = self.prompt_encoder(prompts)
-        return states
+    def encode_prompts(self, prompts: Sequence[str]) -> Text:
+        """Prompts as the UNet reads them, `len(prompts)` rows."""
+        self._use(self.prompt_encoder)
+        text: Text = self.prompt_encoder(prompts)
+        return text
+
+    def unconditional_text(self, negative_prompt: str | None = None) -> Text:
+        """The text of the unconditional half, one row; None: what the model was trained with."""
+        return self.encode_prompts([negative_prompt or ""])
 
     @frozen
     def encode_latents(self, images: Sequence[Image.Image]) -> LatentMoments:
@@ -121,13 +217,16 @@ class StableDiffusion(nn.Module):
 
         Images are brought to `image_size` by their shorter side and a centre crop.
         """
+        self._use(self.vae)
         pixels = torch.stack([_pixels(image, self.image_size) for image in images])
-        moments = [self._encode_pixels(chunk) for chunk in pixels.split(self._vae_rows)]
+        moments = [self._encode_pixels(chunk) for chunk in pixels.split(_vae_rows(self.image_size**2))]
         mean, std = (torch.cat(parts).float() * self.vae.config.scaling_factor for parts in zip(*moments, strict=True))
         return LatentMoments(mean, std)
 
     def _encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        distribution = self.vae.encode(pixels.to(self.vae.decoder.conv_in.weight)).latent_dist
+        weight = self.vae.decoder.conv_in.weight
+        with torch.autocast(weight.device.type, enabled=False):  # some VAEs overflow in float16
+            distribution = self.vae.encode(pixels.to(weight)).latent_dist
         return distribution.mean, distribution.std
 
     def project(self, feature: Tensor) -> Tensor:
@@ -135,21 +234,37 @@ class StableDiffusion(nn.Module):
         tokens: Tensor = self.image_projection(feature)
         return tokens
 
-    def predict_noise(self, latents: Tensor, timesteps: Tensor, text_states: Tensor, image_tokens: Tensor) -> Tensor:
+    def conditions(self, text: Text, image_tokens: Sequence[Tensor], time_ids: Sequence[int] = ()) -> Conditions:
+        """What the UNet is told of each row.
+
+        Args:
+            text: encoded prompts, `batch` rows.
+            image_tokens: one `(batch, T, C)` for each reference with an attention of its own.
+            time_ids: sizes and crop that the whole batch is told (`MicroConditioning`); read by SDXL alone.
+        """
+        return Conditions(text.states, image_tokens, {})
+
+    def predict_noise(self, latents: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
         """One UNet call.
 
         Args:
             latents: noisy latents `(batch, channels, height, width)`.
             timesteps: `()` or `(batch,)`, 0 .. 999.
-            text_states: `(batch, tokens, text_dim)`.
-            image_tokens: `(batch, T, C)`, already projected: doing so inside would repeat it in every step.
+            conditions: of `batch` rows, the image tokens already projected: doing so inside would repeat it every step.
 
         Returns:
             Predicted noise `(batch, channels, height, width)` in the UNet's precision; differentiable.
         """
+        self._use(self.unet)
         dtype = self.unet.conv_in.weight.dtype
-        conditions = (text_states.to(dtype), [image_tokens.to(dtype)])
-        noise: Tensor = self.unet(latents.to(dtype), timesteps, encoder_hidden_states=conditions, return_dict=False)[0]
+        told = conditions.to(dtype)
+        noise: Tensor = self.unet(
+            latents.to(dtype),
+            timesteps,
+            encoder_hidden_states=(told.text_states, list(told.image_tokens)),
+            added_cond_kwargs=dict(told.added),
+            return_dict=False,
+        )[0]
         return noise
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -159,18 +274,21 @@ class StableDiffusion(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures `(batch, 3, height, width)`, float32 in 0 .. 1, of scaled latents."""
+        self._use(self.vae)
         latents = latents / self.vae.config.scaling_factor
         weight = self.vae.decoder.conv_in.weight
-        chunks = [self.vae.decode(chunk.to(weight)).sample for chunk in latents.split(self._vae_rows)]
+        pixels = latents.shape[-1] * latents.shape[-2] * self._vae_factor**2
+        with torch.autocast(weight.device.type, enabled=False):
+            chunks = [self.vae.decode(chunk.to(weight)).sample for chunk in latents.split(_vae_rows(pixels))]
         return (torch.cat(chunks).float() / 2 + 0.5).clamp(0, 1)
 
     def set_scales(self, scale: Scale) -> None:
         """Sets the weight of the image tokens, one for all layers or one a named block (`scales.set_scales`)."""
         set_scales(self.unet, scale)
 
-    @property
-    def _vae_rows(self) -> int:
-        return max(1, _VAE_PIXELS // self.image_size**2)
+
+def _vae_rows(pixels: int) -> int:
+    return max(1, _VAE_PIXELS // pixels)
 
 
 def _pixels(image: Image.Image, size: int) -> Tensor:

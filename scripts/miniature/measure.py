@@ -17,6 +17,7 @@ from callbacks.judges import ClipJudge
 from datamodules.miniature.generate import draw
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, caption, content_prompt
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
+from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from scripts.miniature.classifier import load_classifier
@@ -87,11 +88,11 @@ class Measurement:
     def generate(self, prompts: list[str], features: Tensor, scale: float) -> Tensor:
         """Pictures of prompts and image features, with seeds 0, 1, 2, ..."""
         settings = SamplingSettings(**{**vars(self.settings), "scale": scale})
-        states = {prompt: self.model.encode_prompts([prompt])[0] for prompt in dict.fromkeys(prompts)}
+        texts = {prompt: self.model.encode_prompts([prompt]) for prompt in dict.fromkeys(prompts)}
         parts = []
         for start in range(0, len(prompts), self.batch_size):
             rows = range(start, min(start + self.batch_size, len(prompts)))
-            text = torch.stack([states[prompts[row]] for row in rows])
+            text = Text(*map(torch.cat, zip(*(texts[prompts[row]] for row in rows), strict=True)))
             parts.append(sample(self.model, settings, text, features[rows.start : rows.stop], list(rows)))
         return torch.cat(parts)
 

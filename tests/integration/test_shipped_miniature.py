@@ -41,7 +41,7 @@ def features(model: StableDiffusion) -> Tensor:
 
 @pytest.fixture(scope="module")
 def batch(model: StableDiffusion, features: Tensor) -> Tensor:
-    text = model.encode_prompts(["A rocket"]).expand(len(PAIRS), -1, -1)
+    text = model.encode_prompts(["A rocket"]).expand(len(PAIRS))
     return sample(model, SETTINGS, text, features, SEEDS)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_modules.adapter_reconstruction import AdapterReconstruction
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter
 from lightning_modules.diffusion.config import Backbone
-from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.diffusion.stable_diffusion import Conditions, StableDiffusion
 from lightning_modules.draws import DropRates, draw
 from lightning_modules.objectives import PublishedObjective
 from tests.fitting import Recorded, module, references, trainer
@@ -23,13 +23,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[Tensor]]:
-    """The arguments of each UNet call."""
+    """Latents, time steps, text states and image tokens of each UNet call."""
     recorded: list[list[Tensor]] = []
     original = StableDiffusion.predict_noise
 
-    def spy(model: StableDiffusion, *arguments: Tensor) -> Tensor:
+    def spy(model: StableDiffusion, latents: Tensor, timesteps: Tensor, told: Conditions) -> Tensor:
+        arguments = latents, timesteps, told.text_states, *told.image_tokens
         recorded.append([argument.detach().clone() for argument in arguments])
-        return original(model, *arguments)
+        return original(model, latents, timesteps, told)
 
     monkeypatch.setattr(StableDiffusion, "predict_noise", spy)
     return recorded
@@ -53,11 +54,11 @@ def by_hand(made: AdapterReconstruction, root: Path, indices: list[int]) -> dict
         latents = mean + std * draws.latent_noise
         alpha = model.training_scheduler.alphas_cumprod[draws.timesteps]
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * draws.noise
-        states = model.encode_prompts(content)
-        f = made.adapter(e, states)
-        tokens = model.project(e - e.norm() / f.norm() * f)
-        p = model.predict_noise(noisy, draws.timesteps, model.encode_prompts(["best quality, high quality"]), tokens)
-        pc = model.predict_noise(noisy, draws.timesteps, states, tokens)
+        text, quality = model.encode_prompts(content), model.encode_prompts(["best quality, high quality"])
+        f = made.adapter(e, text.states)
+        tokens = [model.project(e - e.norm() / f.norm() * f)]
+        p = model.predict_noise(noisy, draws.timesteps, model.conditions(quality, tokens))
+        pc = model.predict_noise(noisy, draws.timesteps, model.conditions(text, tokens))
         rows.append({"e": e, "f": f, "p": p, "pc": pc, "eps": draws.noise, "t": draws.timesteps, "x": noisy})
     return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
 
@@ -79,7 +80,7 @@ def test_both_predictions_are_one_unet_call(tiny_backbone: Backbone, root: Path,
     parts = by_hand(made, root, recorded.indices[0])
     torch.testing.assert_close(latents, parts["x"].repeat(2, 1, 1, 1), atol=1e-5, rtol=1e-4)
     assert timesteps.tolist() == parts["t"].tolist() * 2
-    quality = made.model.encode_prompts(["best quality, high quality"])
+    quality = made.model.encode_prompts(["best quality, high quality"]).states
     torch.testing.assert_close(text_states[:4], quality.expand(4, -1, -1))
 
 
@@ -107,7 +108,7 @@ def test_without_rescaling_in_training_the_raw_f_is_subtracted(
 
 def test_dropped_content_is_the_empty_prompt(tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]]) -> None:
     made, _ = one_step(tiny_backbone, root, adapter=TextAdapter, drop=DROP_CONTENTS)
-    torch.testing.assert_close(calls[0][2][4:], made.model.encode_prompts([""]).expand(4, -1, -1))
+    torch.testing.assert_close(calls[0][2][4:], made.model.encode_prompts([""]).expand(4).states)
 
 
 def test_only_the_adapter_trains(tiny_backbone: Backbone, root: Path) -> None:
