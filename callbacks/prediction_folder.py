@@ -92,7 +92,7 @@ def picture_name(job: Job, method: str) -> str:
     what looks the same after that.
     """
     reference = job.reference
-    parts = [reference.key, reference.index, job.prompt, job.sample, job.seed, method]
+    parts = [reference.key, reference.index, reference.content, job.prompt, job.sample, job.seed, method]
     parts += [{name: [other["key"] for other in others]} for name, others in _further(job).items()]
     exact = json.dumps(parts)
     words = [

@@ -93,9 +93,9 @@ def _others_of_style(
 def _check_sizes(sizes: dict[str, int], count: int) -> None:
     few = {style: size for style, size in sizes.items() if size <= count}
     if few:
-        styles = ", ".join(f"{style!r} has {size}" for style, size in list(few.items())[:STYLES_IN_ERROR])
-        more = f", and {len(few) - STYLES_IN_ERROR} more styles have too few" if len(few) > STYLES_IN_ERROR else ""
+        styles = ", ".join(f"{style!r} ({size})" for style, size in list(few.items())[:STYLES_IN_ERROR])
+        more = f" and {len(few) - STYLES_IN_ERROR} more styles" if len(few) > STYLES_IN_ERROR else ""
         raise ValueError(
-            f"`references_per_picture` is {count + 1}, but of the test references {styles}{more}. "
+            f"`references_per_picture` is {count + 1}, but fewer test references are of the style {styles}{more}. "
             f"Set it to {min(few.values())} or less, or give each style as many readable images."
         )

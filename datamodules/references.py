@@ -159,9 +159,7 @@ def open_references(root: str | Path, content_words: str | dict[str, str] | None
     shards = ReferenceShards(root)
     if content_words is not None:
         contents = contents_of([r.key + shards.source(r.index).suffix for r in shards.references], content_words)
-        shards.references = [
-            r._replace(content=content) for r, content in zip(shards.references, contents, strict=True)
-        ]
+        shards.references = [r._replace(content=contents[r.index]) for r in shards.references]
     return shards
 
 

@@ -13,6 +13,7 @@ from datamodules.batches import Job, Reference
 
 REFERENCE = Reference(12, "frog/frog/a-frog-in-lego toy_0", "frog", "lego toy")
 JOB = Job(REFERENCE, "A rocket", 0, 42)
+OTHER = Reference(3, "cat/a-cat-in-lego toy_0", "cat", "lego toy")
 
 
 def test_names_say_what_a_picture_is() -> None:
@@ -20,6 +21,11 @@ def test_names_say_what_a_picture_is() -> None:
     assert name.startswith("frog__lego-toy__00012__a-rocket__masking__seed42__")
     assert name == picture_name(JOB, "masking")
     assert name.endswith(".png")
+
+
+def test_the_name_of_a_job_with_one_reference_never_changes() -> None:
+    """So that folders of earlier versions go on."""
+    assert picture_name(JOB, "masking") == "frog__lego-toy__00012__a-rocket__masking__seed42__e761d16c.png"
 
 
 @pytest.mark.parametrize(
@@ -31,10 +37,29 @@ def test_names_say_what_a_picture_is() -> None:
         JOB._replace(seed=43),
         JOB._replace(reference=REFERENCE._replace(index=13, key="frog/frog/a-frog-in-lego toy_1")),
         JOB._replace(reference=REFERENCE._replace(key="other/frog/a-frog-in-lego toy_0")),
+        JOB._replace(others=(OTHER,)),
+        JOB._replace(negatives=(OTHER,)),
     ],
 )
 def test_different_jobs_have_different_names(other: Job) -> None:
     assert picture_name(other, "masking").lower() != picture_name(JOB, "masking").lower()
+
+
+def test_jobs_with_other_others_or_negatives_have_different_names() -> None:
+    other, third = OTHER, OTHER._replace(key="third")
+    parts = [(other,), (third,), (other, third), (third, other)]
+    jobs = [JOB._replace(**{name: part}) for name in ("others", "negatives") for part in parts]
+    jobs.append(JOB._replace(others=(other,), negatives=(third,)))
+    assert len({picture_name(job, "masking") for job in [JOB, *jobs]}) == 10
+
+
+def test_others_and_negatives_stand_in_the_line_where_there_are_any() -> None:
+    assert set(job_line(JOB)) == {"reference", "prompt", "sample", "seed"}
+    negative = Reference(-1, "negative:grey.png", "", "negative")
+    line = json.loads(json.dumps(job_line(JOB._replace(others=(OTHER,), negatives=(negative,)))))
+    assert line["others"] == [{"index": 3, "key": "cat/a-cat-in-lego toy_0", "content": "cat", "style": "lego toy"}]
+    assert line["negatives"] == [{"index": -1, "key": "negative:grey.png", "content": "", "style": "negative"}]
+    assert "negatives" not in job_line(JOB._replace(others=(OTHER,)))
 
 
 def test_long_and_odd_words_make_names_that_file_systems_take(tmp_path: Path) -> None:

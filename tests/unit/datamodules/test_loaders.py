@@ -1,12 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from datamodules.batches import Job, Reference
 from datamodules.jobs import list_jobs
-from datamodules.loaders import BatchLoader, JobBatches, ReferenceBatches, ResumableLoader
+from datamodules.loaders import BatchLoader, JobBatches, NegativeReferences, ReferenceBatches, ResumableLoader
 from datamodules.references import ReferenceFolder, ReferenceSet
 from datamodules.sampling import EpochBatchSampler, batches_of
-from tests.unit.datamodules.folders import write_folder
+from tests.unit.datamodules.folders import spoil, write_folder, write_image
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +48,56 @@ def test_a_batch_of_jobs_has_the_image_of_each_and_opens_it_once(
     jobs = list_jobs(references.references[3:6], ["A rocket", "A bench"], 2, seed=0)
     batch = JobBatches(references, jobs)[[2, 3, 4, 5]]
     assert batch["jobs"] == jobs[2:6]
-    assert [image.getpixel((0, 0))[0] for image in batch["images"]] == [3, 3, 4, 4]
+    assert {key: image.getpixel((0, 0))[0] for key, image in batch["images"].items()} == {
+        references.references[index].key: index for index in (3, 4)
+    }
     assert sorted(opened) == [3, 4]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_batch_of_jobs_has_the_images_of_others_and_negatives_too(
+    references: ReferenceSet, tmp_path: Path, num_workers: int
+) -> None:
+    files = [
+        str(write_image(tmp_path / name, colour)) for name, colour in (("a.png", (91, 0, 0)), ("b.PNG", (92, 0, 0)))
+    ]
+    negatives = NegativeReferences(files)
+    all_references = references.references
+    others = {r.key: (all_references[r.index + 1], all_references[7]) for r in all_references[3:5]}
+    jobs = list_jobs(all_references[3:5], ["A rocket"], 2, 0, others, negatives.references)
+    assert jobs[2] == Job(
+        all_references[4], "A rocket", 0, 0, (all_references[5], all_references[7]), jobs[0].negatives
+    )
+    [batch] = BatchLoader(JobBatches(references, jobs, negatives), [[0, 1, 2, 3]], num_workers)
+    assert batch["jobs"] == jobs
+    assert {key: image.getpixel((0, 0))[0] for key, image in batch["images"].items()} == {
+        **{all_references[index].key: index for index in (3, 4, 5, 7)},
+        f"negative:{files[0]}": 91,
+        f"negative:{files[1]}": 92,
+    }
+
+
+def test_negative_references_are_told_apart_from_those_of_a_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "bad" / "smooth.jpg")
+    write_image(tmp_path / "grey.png")
+    assert NegativeReferences(["./bad//smooth.jpg", "grey.png"]).references == (
+        Reference(-1, "negative:bad/smooth.jpg", "", "negative"),
+        Reference(-2, "negative:grey.png", "", "negative"),
+    )
+    assert NegativeReferences([]).references == ()
+
+
+def test_a_negative_reference_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
+    good, bad = write_image(tmp_path / "good.png"), spoil(write_image(tmp_path / "bad.png"), keep=0)
+    with pytest.raises(
+        FileNotFoundError, match=r"There is no file `.*/no.png`, a negative reference. Correct its path"
+    ):
+        NegativeReferences([str(good), str(tmp_path / "no.png")])
+    with pytest.raises(ValueError, match=r"negative reference `.*/bad.png` cannot be read: the file is empty. Correct"):
+        NegativeReferences([str(bad)])
 
 
 def test_loading_leaves_the_global_random_state_alone(references: ReferenceSet) -> None:

@@ -39,6 +39,8 @@ def test_the_defaults_are_the_published_ones() -> None:
     assert references.prompts == ["A bench", "A human", "A laptop", "A rocket", "A flower"]
     assert (references.batch_size, references.generation_batch_size, references.seed) == (8, 30, 42)
     assert (references.evaluation_references, references.predict_references) == (24, None)
+    assert (references.references_per_picture, references.negative_references) == (1, [])
+    assert references.content_words is None
 
 
 def test_training_sees_each_reference_once_an_epoch_with_its_image(data: Path) -> None:
@@ -162,6 +164,7 @@ def test_prompts_that_ask_for_nothing_or_twice_are_errors(prompts: Any, message:
         ("samples_per_prompt", 0),
         ("evaluation_references", 0),
         ("predict_references", 0),
+        ("references_per_picture", 0),
         ("seed", -1),
         ("num_workers", -1),
     ],

@@ -69,6 +69,23 @@ def test_prompts_and_captions_read_as_published():
     assert reference_name("airplane", "lego toy", 3) == "an-airplane-in-lego-toy_3"
 
 
+@pytest.mark.parametrize(
+    ("content", "prompt"),
+    [
+        (
+            "person, animal, plant, or object in the foreground",
+            "Person, animal, plant, or object in the foreground",
+        ),
+        ("dog, cat", "Dog, cat"),
+        ("the main object there", "The main object there"),
+        ("little old dog", "A little old dog"),
+        ("ISS", "An ISS"),
+    ],
+)
+def test_a_list_or_a_longer_phrase_is_a_prompt_without_an_article(content, prompt):
+    assert content_prompt(content) == prompt
+
+
 def test_every_reference_name_reads_back():
     for content, style in product((*CONTENTS, *PROMPT_CONTENTS), (*TRAIN_STYLES, *TEST_STYLES)):
         assert parse_reference_name(reference_name(content, style, 12)) == (content, style)

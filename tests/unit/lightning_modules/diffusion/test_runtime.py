@@ -1,0 +1,110 @@
+"""How the networks run: where they lie, in which layout and precision; the pictures are the same."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings, check_precision
+from lightning_modules.diffusion.sampling import sample
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+
+NETWORKS = ("unet", "vae", "prompt_encoder", "content_encoder", "image_encoder")
+IMAGES = [Image.new("RGB", (20, 18), (200, 40, 90))]
+
+
+def _draw(model: StableDiffusion) -> Tensor:
+    text = model.encode_prompts(["A rocket"])
+    features = model.encode_images(IMAGES) + model.encode_contents(["dog"])
+    return sample(model, SamplingSettings(steps=2), text, features, [42])
+
+
+def _devices(model: StableDiffusion) -> dict[str, str]:
+    return {name: next(model.get_submodule(name).parameters()).device.type for name in NETWORKS}
+
+
+@pytest.mark.parametrize("runtime", [Runtime(offload=True), Runtime(channels_last=True), Runtime(vae_tiling=True)])
+def test_pictures_are_the_same(tiny_backbone: Backbone, model: StableDiffusion, runtime: Runtime) -> None:
+    torch.testing.assert_close(_draw(StableDiffusion.load(tiny_backbone, runtime)), _draw(model), atol=1e-5, rtol=0)
+
+
+def test_options_reach_the_networks(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    options = Runtime(channels_last=True, vae_tiling=True, compile=True)
+    made: Any = StableDiffusion.load(tiny_backbone, options)
+    assert made.vae.use_tiling and compiled == ["UNet2DConditionModel"]
+    for network in (made.unet, made.vae.decoder):
+        assert network.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_offload_leaves_the_large_networks_behind(tiny_backbone: Backbone) -> None:
+    made = StableDiffusion.load(tiny_backbone, Runtime(offload=True)).to("meta")
+    assert made.device.type == "meta"
+    assert set(_devices(made).values()) == {"cpu"}
+    assert next(made.image_projection.parameters()).device.type == "meta", "small, and asked for in every step"
+
+
+def test_only_the_network_at_work_is_on_the_device(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = StableDiffusion.load(tiny_backbone, Runtime(offload=True))
+    moves: list[tuple[str, str]] = []
+    names = {id(made.get_submodule(name)): name for name in NETWORKS}
+
+    def to(module: torch.nn.Module, device: Any, *_: Any) -> torch.nn.Module:
+        if id(module) in names:
+            moves.append((names[id(module)], "cpu" if device == "cpu" else "device"))
+        return module
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    _draw(made)
+    order = ["prompt_encoder", "image_encoder", "content_encoder", "prompt_encoder", "unet", "vae"]
+    arrivals = [(name, "device") for name in order]
+    departures = [(name, "cpu") for name in order[:-1]]
+    expected = [arrivals[0]]
+    for departure, arrival in zip(departures, arrivals[1:], strict=True):
+        expected += [departure, arrival]
+    assert moves == expected
+
+
+def test_encoders_leave_and_the_unet_stays(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = StableDiffusion.load(tiny_backbone)
+    expected = _draw(made)
+    made.offload_idle()
+    assert made._at_work == [made.unet]
+    torch.testing.assert_close(_draw(made), expected)
+    assert made._at_work == [made.vae]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_precisions_that_every_cpu_has(dtype: Any) -> None:
+    check_precision(torch.device("cpu"), Backbone(dtype=dtype))
+
+
+def test_a_precision_that_the_device_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: Any, **__: Any) -> None:
+        raise RuntimeError("\"slow_conv2d_cpu\" not implemented for 'Half'")
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", lacking)
+    with pytest.raises(ValueError, match=r"`dtype` is float16, in which 'cpu' cannot compute .*Half.*dtype float32"):
+        check_precision(torch.device("cpu"), Backbone(dtype="float16"))
+
+
+def test_a_vae_that_overflows_stays_in_float32(tiny_backbone: Backbone) -> None:
+    half = replace(tiny_backbone, dtype="float16")
+    made: Any = StableDiffusion.load(half)
+    assert (made.unet.dtype, made.vae.dtype) == (torch.float16, torch.float32), "the tiny VAE says force_upcast"
+    made = StableDiffusion.load(replace(half, vae_dtype="float16"))
+    assert made.vae.dtype == torch.float16
+    made = StableDiffusion.load(replace(tiny_backbone, dtype="bfloat16"))
+    assert made.vae.dtype == torch.bfloat16
+    assert bool(_draw(made).isfinite().all())
+
+
+def test_another_vae(tiny_backbone: Backbone) -> None:
+    made: Any = StableDiffusion.load(replace(tiny_backbone, vae=f"{tiny_backbone.model}/vae"))
+    assert made.vae.config.sample_size == 16
+    with pytest.raises(FileNotFoundError, match="`vae`"):
+        StableDiffusion.load(replace(tiny_backbone, vae="no such/folder at all"))
