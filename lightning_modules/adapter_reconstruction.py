@@ -112,15 +112,19 @@ class AdapterReconstruction(StyleTransfer):
         if self.gradient_checkpointing:
             self.model.unet.enable_gradient_checkpointing()
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer of the adapter's parameters, and the schedule by steps."""
-        parameters = list(self.adapter.parameters())
+    def setup(self, stage: str) -> None:
+        """Refuse to train through float16 weights without a scaled loss, before anything is loaded or evaluated."""
+        super().setup(stage)
         if self.backbone.dtype == "float16" and self.trainer.precision != "16-mixed":
             raise ValueError(
                 f"`precision` of the Trainer is {self.trainer.precision!r}, but the frozen weights are float16, in "
                 "which small gradients vanish unless the loss is scaled. Give `--trainer.precision 16-mixed`, or "
                 "`--model.backbone.dtype bfloat16`."
             )
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer of the adapter's parameters, and the schedule by steps."""
+        parameters = list(self.adapter.parameters())
         if any(parameter.dtype != torch.float32 for parameter in parameters):
             raise ValueError(
                 f"`precision` of the Trainer made the adapter {parameters[0].dtype}, whose rounding swallows the steps "
