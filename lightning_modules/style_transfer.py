@@ -199,7 +199,9 @@ class StyleTransfer(LightningModule):
             return None
         references = {reference.key: reference for group in groups for reference in group}
         features = dict(zip(references, self._image_features(references, batch), strict=True))
-        return torch.stack([torch.stack([features[r.key] for r in group]).mean(0) for group in groups])
+        nothing = torch.zeros_like(next(iter(features.values())))
+        means = [torch.stack([features[r.key] for r in group]).mean(0) if group else nothing for group in groups]
+        return torch.stack(means)
 
     def _image_features(self, keys: Iterable[str], batch: JobBatch) -> Tensor:
         images = {key: batch["images"][key] for key in keys}

@@ -16,6 +16,22 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
 
 
 @pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """Settings of a complete tiny SDXL on disk; do not change its files."""
+    from tests.tiny_xl import write_tiny_sdxl
+
+    return write_tiny_sdxl(tmp_path_factory.mktemp("sdxl"))
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_vit_h(tiny_sdxl: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """Settings of the same SDXL with the IP-Adapter of a smaller CLIP pair; do not change its files."""
+    from tests.tiny_xl import write_tiny_sdxl_vit_h
+
+    return write_tiny_sdxl_vit_h(tmp_path_factory.mktemp("vit_h"), tiny_sdxl)
+
+
+@pytest.fixture(scope="session")
 def tiny_judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny CLIP judge on disk; do not change its files."""
     from tests.tiny import write_tiny_judge

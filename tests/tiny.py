@@ -42,15 +42,13 @@ def write_tiny_backbone(folder: Path, seed: int = 0) -> Backbone:
         torch.manual_seed(seed)
         unet = tiny_unet()
         unet.save_pretrained(folder / "unet")
-        _randomised(tiny_vae()).save_pretrained(folder / "vae")
-        _randomised(CLIPTextModel(_text_config())).save_pretrained(folder / "text_encoder")
-        _write_towers(folder)
-        weights = tiny_ip_adapter(unet)
+        randomised(tiny_vae()).save_pretrained(folder / "vae")
+        randomised(CLIPTextModel(text_config())).save_pretrained(folder / "text_encoder")
+        write_image_encoder(folder / "image_encoder")
+        write_text_tower(folder / "text_tower")
+        write_ip_adapter(folder, tiny_ip_adapter(unet))
     write_tokenizer(folder / "tokenizer")
     _write_scheduler(folder)
-    torch.save(weights, folder / "ip_adapter.bin")
-    flat = {f"{part}.{key}": tensor for part, tensors in weights.items() for key, tensor in tensors.items()}
-    save_file(flat, folder / "ip_adapter.safetensors")
     return Backbone(model=str(folder))
 
 
@@ -59,9 +57,9 @@ def write_tiny_judge(folder: Path, seed: int = 1) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = CLIPConfig(
-            text_config=_text_config().to_dict(), vision_config=_vision_config().to_dict(), projection_dim=FEATURE_DIM
+            text_config=text_config().to_dict(), vision_config=vision_config().to_dict(), projection_dim=FEATURE_DIM
         )
-        _randomised(CLIPModel(config)).save_pretrained(folder)
+        randomised(CLIPModel(config)).save_pretrained(folder)
     write_tokenizer(folder)
     _processor().save_pretrained(folder)
     return folder
@@ -79,7 +77,7 @@ def tiny_unet() -> UNet2DConditionModel:
         attention_head_dim=2,
         norm_num_groups=4,
     )
-    return _randomised(unet)
+    return randomised(unet)
 
 
 def tiny_vae() -> AutoencoderKL:
@@ -93,13 +91,14 @@ def tiny_vae() -> AutoencoderKL:
     )
 
 
-def tiny_ip_adapter(unet: UNet2DConditionModel) -> dict[str, dict[str, Tensor]]:
+def tiny_ip_adapter(unet: UNet2DConditionModel, feature_dim: int = FEATURE_DIM) -> dict[str, dict[str, Tensor]]:
     """The nested dictionary of an IP-Adapter `.bin`, keys 1, 3, 5, ... in the order of `unet.attn_processors`."""
+    token_dim = unet.config.cross_attention_dim
     image_proj = {
-        "proj.weight": torch.randn(IMAGE_TOKENS * TEXT_DIM, FEATURE_DIM),
-        "proj.bias": torch.randn(IMAGE_TOKENS * TEXT_DIM),
-        "norm.weight": torch.randn(TEXT_DIM),
-        "norm.bias": torch.randn(TEXT_DIM),
+        "proj.weight": torch.randn(IMAGE_TOKENS * token_dim, feature_dim),
+        "proj.bias": torch.randn(IMAGE_TOKENS * token_dim),
+        "norm.weight": torch.randn(token_dim),
+        "norm.bias": torch.randn(token_dim),
     }
     names = [name for name in unet.attn_processors if "attn2" in name]
     layers = {}
@@ -110,7 +109,14 @@ def tiny_ip_adapter(unet: UNet2DConditionModel) -> dict[str, dict[str, Tensor]]:
     return {"image_proj": image_proj, "ip_adapter": layers}
 
 
-def write_tokenizer(folder: Path) -> None:
+def write_ip_adapter(folder: Path, weights: dict[str, dict[str, Tensor]]) -> None:
+    """Writes an IP-Adapter in both formats: nested `ip_adapter.bin`, flat `ip_adapter.safetensors`."""
+    torch.save(weights, folder / "ip_adapter.bin")
+    flat = {f"{part}.{key}": tensor for part, tensors in weights.items() for key, tensor in tensors.items()}
+    save_file(flat, folder / "ip_adapter.safetensors")
+
+
+def write_tokenizer(folder: Path, pad: str = _END) -> None:
     """Writes a byte-level BPE tokenizer as Stable Diffusion 1.5 has it: vocab.json and merges.txt."""
     folder.mkdir(parents=True, exist_ok=True)
     merges = _merges(_WORDS)
@@ -124,20 +130,24 @@ def write_tokenizer(folder: Path) -> None:
         "bos_token": _START,
         "eos_token": _END,
         "unk_token": _END,
-        "pad_token": _END,
+        "pad_token": pad,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def _write_towers(folder: Path) -> None:
-    """The CLIP pair: image encoder with its processor, text tower with a tokenizer in the newer single file."""
-    _randomised(CLIPVisionModelWithProjection(_vision_config())).save_pretrained(folder / "image_encoder")
-    _processor().save_pretrained(folder / "image_encoder")
-    _randomised(CLIPTextModelWithProjection(_text_config())).save_pretrained(folder / "text_tower")
-    write_tokenizer(folder / "text_tower")
-    CLIPTokenizer.from_pretrained(folder / "text_tower").save_pretrained(folder / "text_tower")
+def write_image_encoder(folder: Path, dim: int = FEATURE_DIM) -> None:
+    """Writes a CLIP image encoder with features of size `dim`, and its processor."""
+    randomised(CLIPVisionModelWithProjection(vision_config(dim))).save_pretrained(folder)
+    _processor().save_pretrained(folder)
+
+
+def write_text_tower(folder: Path) -> None:
+    """Writes a CLIP text tower with a tokenizer in the newer single file."""
+    randomised(CLIPTextModelWithProjection(text_config())).save_pretrained(folder)
+    write_tokenizer(folder)
+    CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)
     for name in ("vocab.json", "merges.txt"):
-        (folder / "text_tower" / name).unlink()
+        (folder / name).unlink()
 
 
 def _write_scheduler(folder: Path) -> None:
@@ -164,23 +174,24 @@ def _processor() -> CLIPImageProcessorPil:
     )
 
 
-def _text_config() -> CLIPTextConfig:
+def text_config(dim: int = TEXT_DIM, feature_dim: int = FEATURE_DIM, **options: Any) -> CLIPTextConfig:
+    """Configuration of a text encoder for `write_tokenizer`'s vocabulary."""
     size = 2 * len(_byte_letters()) + len(_merges(_WORDS)) + 2
+    places = {"bos_token_id": size - 2, "eos_token_id": size - 1, "pad_token_id": size - 1}
     return CLIPTextConfig(
         vocab_size=size,
-        hidden_size=TEXT_DIM,
-        intermediate_size=TEXT_DIM,
+        hidden_size=dim,
+        intermediate_size=dim,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=TEXT_TOKENS,
-        projection_dim=FEATURE_DIM,
-        bos_token_id=size - 2,
-        eos_token_id=size - 1,
-        pad_token_id=size - 1,
+        projection_dim=feature_dim,
+        **(places | options),
     )
 
 
-def _vision_config() -> CLIPVisionConfig:
+def vision_config(feature_dim: int = FEATURE_DIM) -> CLIPVisionConfig:
+    """Configuration of an image encoder with features of size `feature_dim`."""
     return CLIPVisionConfig(
         hidden_size=16,
         intermediate_size=16,
@@ -188,11 +199,11 @@ def _vision_config() -> CLIPVisionConfig:
         num_attention_heads=2,
         image_size=IMAGE_SIZE,
         patch_size=8,
-        projection_dim=FEATURE_DIM,
+        projection_dim=feature_dim,
     )
 
 
-def _randomised(network: M) -> M:
+def randomised(network: M) -> M:
     """Larger weights than at a usual start, so that every input visibly matters to the output."""
     for parameter in network.parameters():
         if parameter.ndim > 1:

@@ -61,12 +61,18 @@ def read_adapter(path: str | Path) -> Adapter:
     return adapter
 
 
-def write_adapter(adapter: Adapter, path: str | Path) -> None:
-    """Write the tensors of an adapter, and the name of its class as metadata, to a `.safetensors` file."""
-    from safetensors.torch import save_file
+def adapter_bytes(adapter: Adapter, metadata: Mapping[str, str] | None = None) -> bytes:
+    """A `.safetensors` file of an adapter: its tensors, and as metadata its class, its sizes and what is given."""
+    from safetensors.torch import save
 
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in adapter.state_dict().items()}
-    save_file(state, path, metadata={"kind": adapter.kind})
+    own = {"kind": adapter.kind, **{name: str(size) for name, size in adapter.settings.items()}}
+    return save(state, metadata={**(metadata or {}), **own})
+
+
+def write_adapter(adapter: Adapter, path: str | Path) -> None:
+    """Write an adapter to a `.safetensors` file, which `read_adapter` reads."""
+    Path(path).write_bytes(adapter_bytes(adapter))
 
 
 def checkpoint_weights(checkpoint: Mapping[str, Any]) -> AdapterWeights:

@@ -155,7 +155,7 @@ def _check_shape(key: str, weight: Tensor, own: Tensor, layer: str) -> None:
         )
 
 
-def _listed(names: Iterable[str], most: int = 6) -> str:
+def _listed(names: Iterable[str], most: int = 10) -> str:
     shown = list(names)
     rest = f" and {len(shown) - most} more" if len(shown) > most else ""
     return (", ".join(shown[:most]) or "none") + rest

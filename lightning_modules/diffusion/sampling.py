@@ -57,6 +57,7 @@ def sample(
     """
     sets = [features] if isinstance(features, Tensor) else list(features)
     _check_rows(text, sets, seeds)
+    _check_sets(sets, shares, negative_features)
     size = settings.height or model.image_size, settings.width or model.image_size
     time_ids = settings.micro_conditioning
     conditional = model.conditions(text, [model.project(each) for each in sets], time_ids.time_ids(size))
@@ -158,4 +159,16 @@ def _check_rows(text: Text, features: Sequence[Tensor], seeds: Sequence[int]) ->
         raise ValueError(
             "`text`, `features` and `seeds` must have one row for each picture and at least one; "
             f"got {rows[0]}, {', '.join(map(str, rows[1:-1]))} and {rows[-1]} rows."
+        )
+
+
+def _check_sets(features: Sequence[Tensor], shares: Sequence[float], negatives: Tensor | None) -> None:
+    if len(shares) != len(features):
+        raise ValueError(
+            f"`shares` must have one number for each of the {len(features)} listed `features`; got {list(shares)}."
+        )
+    rows = len(features[0])
+    if negatives is not None and len(negatives) not in (1, rows):
+        raise ValueError(
+            f"`negative_features` must have one row, or one for each of the {rows} pictures; got {len(negatives)} rows."
         )

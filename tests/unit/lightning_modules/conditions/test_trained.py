@@ -3,11 +3,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter
 from lightning_modules.conditions import Adapted
-from lightning_modules.conditions.trained import TrainedAdapter, read_adapter, write_adapter
+from lightning_modules.conditions.trained import TrainedAdapter, adapter_bytes, read_adapter, write_adapter
 
 ADAPTERS = [ImageAdapter(6), TextAdapter(6, 4), TextAdapter(6, 6)]
 
@@ -52,6 +54,34 @@ def test_trained_adapter_is_adapted_with_frozen_weights(tmp_path: Path) -> None:
     assert torch.equal(trained(e).feature, Adapted(adapter, 0.4, rescale=False)(e).feature)
     assert trained.name == "image_adapter"
     assert not any(parameter.requires_grad for parameter in trained.parameters())
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_an_exported_file_says_what_it_is(adapter: Adapter, tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(adapter_bytes(adapter, {"strength": "0.5", "kind": "wrong"}))
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        sizes = {"dim": "6", "text_dim": str(adapter.proj.in_features)}
+        expected = sizes if isinstance(adapter, TextAdapter) else {"dim": "6"}
+        assert file.metadata() == {"kind": adapter.kind, "strength": "0.5", **expected}
+    assert_same(read_adapter(tmp_path / "a.safetensors"), adapter)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("in_dim", [1024, 768])
+def test_files_of_the_original_training_code(name: str, in_dim: int, tmp_path: Path) -> None:
+    """They hold the adapter alone, as accelerate saves a model: D is 1024, and the text's hidden states have 768."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(1024, in_dim, generator=generator)
+    bias, scale, shift = (torch.randn(1024, generator=generator) for _ in range(3))
+    state = {"proj.weight": weight, "proj.bias": bias, "norm.weight": scale, "norm.bias": shift}
+    save_file(state, tmp_path / name) if name.endswith("safetensors") else torch.save(state, tmp_path / name)
+    trained = TrainedAdapter(str(tmp_path / name))
+    assert trained.name == {1024: "image_adapter", 768: "text_adapter"}[in_dim]
+    e, states = torch.randn(2, 1024, generator=generator), torch.randn(2, 77, 768, generator=generator)
+    x = e if in_dim == 1024 else states.mean(dim=1)
+    f = functional.layer_norm(x @ weight.T + bias, (1024,), scale, shift)
+    expected = e - e.norm(dim=-1, keepdim=True) / f.norm(dim=-1, keepdim=True) * f
+    torch.testing.assert_close(trained(e, text_states=states).feature, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_half_precision_files_are_read_as_float32(tmp_path: Path) -> None:

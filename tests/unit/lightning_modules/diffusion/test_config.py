@@ -5,13 +5,15 @@ import io
 import pytest
 import torch
 
-from lightning_modules.diffusion.config import Backbone, SamplingSettings
+from lightning_modules.diffusion.config import Backbone, MicroConditioning, ReferenceMix, Runtime, SamplingSettings
 
 
 def test_dtype_names_a_torch_dtype() -> None:
     assert Backbone(dtype="bfloat16").torch_dtype is torch.bfloat16
     with pytest.raises(ValueError, match="`dtype` must be one of float32, float16, bfloat16; got 'fp16'"):
         Backbone(dtype="fp16")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`vae_dtype` must be one of float32, float16, bfloat16; got 'half'"):
+        Backbone(vae_dtype="half")  # type: ignore[arg-type]
 
 
 def test_steps() -> None:
@@ -25,8 +27,45 @@ def test_guided(guidance_scale: float, guided: bool) -> None:
 
 
 def test_settings_load_weights_only() -> None:
-    settings = [Backbone("folder", dtype="float16"), SamplingSettings(scale={"mid_block": 0.5})]
+    settings = [
+        Backbone("folder", dtype="float16"),
+        SamplingSettings(scale={"mid_block": 0.5}, micro_conditioning=MicroConditioning((8, 9))),
+        ReferenceMix("tokens", [1.0, 2.0]),
+        Runtime(offload=True),
+    ]
     file = io.BytesIO()
     torch.save(settings, file)
     file.seek(0)
     assert torch.load(file, weights_only=True) == settings
+
+
+def test_blocks_are_named_once() -> None:
+    with pytest.raises(ValueError, match="`scale` names blocks and `target_blocks` is 'style': both say which blocks"):
+        SamplingSettings(scale={"mid_block": 0.5}, target_blocks="style")
+
+
+def test_sizes_that_are_not_given_are_those_of_the_picture() -> None:
+    micro = MicroConditioning()
+    assert micro.time_ids((24, 32)) == micro.negative_time_ids((24, 32)) == [24, 32, 0, 0, 24, 32]
+    micro = MicroConditioning((1, 2), (3, 4), (5, 6))
+    assert micro.time_ids((24, 32)) == micro.negative_time_ids((24, 32)) == [1, 2, 3, 4, 5, 6]
+    micro = MicroConditioning((1, 2), (3, 4), negative_crop_top_left=(0, 0), negative_target_size=(7, 8))
+    assert micro.negative_time_ids((24, 32)) == [1, 2, 0, 0, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("weights", "count", "shares"), [(None, 4, [0.25] * 4), ([1, 3], 2, [0.25, 0.75]), ([5, 0], 2, [1, 0])]
+)
+def test_shares_sum_to_one(weights: list[float] | None, count: int, shares: list[float]) -> None:
+    assert ReferenceMix(weights=weights).shares(count) == shares
+
+
+@pytest.mark.parametrize("weights", [[1, -1], [0, 0], []])
+def test_impossible_weights(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="`weights` must be numbers from 0 up, not all 0; got"):
+        ReferenceMix(weights=weights)
+
+
+def test_weights_for_another_number_of_references() -> None:
+    with pytest.raises(ValueError, match=r"`weights` must have one number for each of the 3 references.*got \[1, 2\]"):
+        ReferenceMix(weights=[1, 2]).shares(3)

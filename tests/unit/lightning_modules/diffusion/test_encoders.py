@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from tests.unit.lightning_modules.diffusion.stock import Pair
 
 TEXTS = ["A rocket", "frog", ""]
 
@@ -21,9 +23,34 @@ def test_prompts_are_last_hidden_states(model: StableDiffusion, tiny_backbone: B
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     encoder = CLIPTextModel.from_pretrained(folder / "text_encoder").eval()
     ids = tokenizer(TEXTS, padding="max_length", max_length=32, return_tensors="pt").input_ids
-    states = model.encode_prompts(TEXTS)
-    assert states.shape == (3, 32, 24)
-    torch.testing.assert_close(states, encoder(ids)[0])
+    text = model.encode_prompts(TEXTS)
+    assert text.states.shape == (3, 32, 24) and text.pooled.shape == (3, 0)
+    torch.testing.assert_close(text.states, encoder(ids)[0])
+
+
+@torch.no_grad()
+def test_prompts_equal_those_of_the_pipeline(pair: Pair) -> None:
+    encoded = DiffusionPipeline.from_pretrained(pair.folder).encode_prompt(
+        TEXTS,
+        device="cpu",
+        num_images_per_prompt=1,
+        do_classifier_free_guidance=True,
+        negative_prompt=["low quality"] * 3,
+    )
+    text, negative = pair.model.encode_prompts(TEXTS), pair.model.unconditional_text("low quality").expand(3)
+    expected = encoded if len(encoded) == 4 else (*encoded, *(text.states.new_zeros(3, 0),) * 2)
+    for own, theirs in zip((text.states, negative.states, text.pooled, negative.pooled), expected, strict=True):
+        torch.testing.assert_close(own, theirs, atol=1e-6, rtol=0)
+
+
+def test_the_pooled_feature_of_sdxl_is_its_content_feature(sdxl: StableDiffusion) -> None:
+    """Without a text tower of its own, an SDXL is asked once: the same network and tokens, padding with "!"."""
+    assert sdxl.content_encoder is sdxl.prompt_encoder.second
+    text = sdxl.encode_prompts(["frog", "oil painting"])
+    assert text.states.shape == (2, 32, 40) and text.pooled.shape == (2, 28)
+    torch.testing.assert_close(sdxl.encode_contents(["frog", "oil painting"]), text.pooled)
+    ids = sdxl.content_encoder.token_ids(["frog"])
+    assert ids[0, -1] == 0 and sdxl.prompt_encoder.first.token_ids(["frog"])[0, -1] != 0
 
 
 @torch.no_grad()
@@ -60,7 +87,7 @@ def test_a_cut_prompt_is_named_once(model: StableDiffusion) -> None:
     kept = " ".join(prompt.split()[:30])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        torch.testing.assert_close(cut[1:], model.encode_prompts([kept]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(cut.states[1:], model.encode_prompts([kept]).states, atol=1e-5, rtol=0)
 
 
 def test_features_serve_training_after_inference_mode(model: StableDiffusion, images: list[Image.Image]) -> None:

@@ -110,3 +110,98 @@ def test_text_tower_of_another_size(copy: Path) -> None:
     _halve(copy / "text_tower", "text_projection.weight")
     with pytest.raises(ValueError, match="`text_tower` gives features of size 10, `image_encoder` of size 20"):
         StableDiffusion.load(Backbone(str(copy)))
+
+
+@pytest.fixture
+def xl_copy(tiny_sdxl: Backbone, tmp_path: Path) -> Path:
+    """A copy of the tiny SDXL that a test may damage."""
+    return shutil.copytree(tiny_sdxl.model, tmp_path / "sdxl")
+
+
+def test_sdxl_with_the_smaller_clip_pair(tiny_sdxl_vit_h: Backbone, sdxl: StableDiffusion) -> None:
+    model = StableDiffusion.load(tiny_sdxl_vit_h)
+    assert model.encode_contents(["frog"]).shape == (1, 20) and sdxl.encode_contents(["frog"]).shape == (1, 28)
+    assert model.content_encoder is not model.prompt_encoder.second
+    assert model.project(torch.zeros(1, 20)).shape == (1, 4, 40)
+    assert all(map(torch.equal, model.encode_prompts(["frog"]), sdxl.encode_prompts(["frog"])))
+
+
+@pytest.mark.parametrize("name", ["StableDiffusion3Pipeline", None])
+def test_unknown_pipeline(copy: Path, name: str | None) -> None:
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps({**index, "_class_name": name}))
+    known = "StableDiffusionPipeline, StableDiffusionXLPipeline"
+    with pytest.raises(ValueError, match=rf"`model`: the pipeline in '.*' is a {name}; expected one of {known}"):
+        StableDiffusion.load(Backbone(str(copy)))
+
+
+def test_absent_model_index(copy: Path) -> None:
+    (copy / "model_index.json").unlink()
+    with pytest.raises(FileNotFoundError, match="`model`: could not load"):
+        StableDiffusion.load(Backbone(str(copy)))
+
+
+@pytest.mark.parametrize("part", ["text_encoder_2", "tokenizer_2"])
+def test_absent_part_of_sdxl(xl_copy: Path, part: str) -> None:
+    shutil.rmtree(xl_copy / part)
+    with pytest.raises(FileNotFoundError, match=rf"`model`: could not load '.*{part}'"):
+        StableDiffusion.load(Backbone(str(xl_copy)))
+
+
+def test_gaps_in_the_second_text_encoder(xl_copy: Path) -> None:
+    path = xl_copy / "text_encoder_2" / "model.safetensors"
+    weights = load_file(path)
+    weights.pop("text_projection.weight")
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="lack 1 of the tensors of a CLIPTextModelWithProjection, first text_proj"):
+        StableDiffusion.load(Backbone(str(xl_copy)))
+
+
+def test_ip_adapter_of_another_family(tiny_backbone: Backbone, tiny_sdxl: Backbone) -> None:
+    other = str(Path(tiny_sdxl.model) / "ip_adapter.safetensors")
+    with pytest.raises(ValueError, match=r"`ip_adapter` gives tokens of size 40 .*attends to size 24.* 2048: SDXL"):
+        StableDiffusion.load(dataclasses.replace(tiny_backbone, ip_adapter=other))
+
+
+def test_ip_adapter_of_another_clip_pair(tiny_sdxl: Backbone, tiny_sdxl_vit_h: Backbone) -> None:
+    mixed = dataclasses.replace(tiny_sdxl, ip_adapter=tiny_sdxl_vit_h.ip_adapter)
+    with pytest.raises(ValueError, match=r"`image_encoder` gives features of size 28, .*trained on size 20.*ViT-bigG"):
+        StableDiffusion.load(mixed)
+
+
+def test_without_its_text_tower_the_smaller_pair_is_no_pair(tiny_sdxl_vit_h: Backbone) -> None:
+    with pytest.raises(ValueError, match="`text_tower` gives features of size 28, `image_encoder` of size 20"):
+        StableDiffusion.load(dataclasses.replace(tiny_sdxl_vit_h, text_tower=None))
+
+
+def test_half_an_ip_adapter(xl_copy: Path) -> None:
+    path = xl_copy / "ip_adapter.safetensors"
+    weights = load_file(path)
+    for number in range(5, 35, 2):
+        weights[f"ip_adapter.{number + 100}.to_k_ip.weight"] = weights.pop(f"ip_adapter.{number}.to_k_ip.weight")
+    save_file(weights, path)
+    with pytest.raises(ValueError, match="the part ip_adapter does not fit this UNet") as caught:
+        StableDiffusion.load(Backbone(str(xl_copy)))
+    message = str(caught.value)
+    missing, unknown = message.split("missing keys ")[1].split(" unknown keys ")
+    assert "11.to_k_ip.weight" in missing and "105.to_k_ip.weight" in unknown
+    for listed in (missing, unknown):
+        shown = listed.count("_ip.weight")
+        assert shown <= 10 and f"and {15 - shown} more" in listed
+
+
+def test_the_vae_stays_in_float32_where_it_overflows(tiny_backbone: Backbone, tiny_sdxl: Backbone) -> None:
+    half = dataclasses.replace(tiny_sdxl, dtype="float16")
+    loaded = StableDiffusion.load(half)
+    assert loaded.vae.dtype == torch.float32 and loaded.unet.dtype == torch.float16
+    assert StableDiffusion.load(dataclasses.replace(half, vae_dtype="float16")).vae.dtype == torch.float16
+    assert StableDiffusion.load(dataclasses.replace(half, dtype="bfloat16")).vae.dtype == torch.bfloat16
+
+
+def test_another_vae(tiny_sdxl: Backbone, xl_copy: Path, sdxl: StableDiffusion) -> None:
+    path = xl_copy / "vae" / "diffusion_pytorch_model.safetensors"
+    save_file({key: 2 * tensor for key, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+    other = StableDiffusion.load(dataclasses.replace(tiny_sdxl, vae=str(xl_copy / "vae")))
+    torch.testing.assert_close(other.vae.decoder.conv_in.weight, 2 * sdxl.vae.decoder.conv_in.weight)
+    with pytest.raises(FileNotFoundError, match="`vae`"):
+        StableDiffusion.load(dataclasses.replace(tiny_sdxl, vae=str(xl_copy / "unet" / "none")))

@@ -1,79 +1,142 @@
-"""Sampling must equal diffusers' StableDiffusionPipeline with its own IP-Adapter loader."""
+"""Whole sampling must equal diffusers' stock pipelines with their own IP-Adapter: final latents and pictures."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import diffusers
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, UniPCMultistepScheduler
 from torch import Tensor
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from lightning_modules.diffusion.config import Backbone, SamplingSettings
+from lightning_modules.diffusion.config import MicroConditioning, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
-from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from tests.unit.lightning_modules.diffusion.stock import (
+    STEPS,
+    Pair,
+    against_nothing,
+    assert_same,
+    sampled_latents,
+    stock_latents,
+)
 
 PROMPTS = ["A rocket", "A bench"]
 NEGATIVE = "low quality"
 SEEDS = [42, 7]
-BLOCKS = {"down_blocks.1": 0.7, "up_blocks.0.attentions.1": 1.3, "mid_block": 0.4}
-BLOCKS_IN_DIFFUSERS = {"down": {"block_1": 0.7}, "up": {"block_0": [0.0, 1.3]}, "mid": 0.4}
+SETTINGS = SamplingSettings("EulerDiscreteScheduler", steps=STEPS)
 
 
 @pytest.fixture(scope="module")
-def pipeline(tiny_backbone: Backbone) -> Any:
-    folder = Path(tiny_backbone.model)
-    pipe = StableDiffusionPipeline.from_pretrained(folder, feature_extractor=CLIPImageProcessorPil())
-    weights = torch.load(folder / "ip_adapter.bin", weights_only=True)
-    pipe.load_ip_adapter(weights, subfolder=None, weight_name=None, image_encoder_folder=None)
-    pipe.set_progress_bar_config(disable=True)
+def pipe(pair: Pair) -> Any:
+    return _with_scheduler(pair.pipeline(), SETTINGS.scheduler)
+
+
+def _with_scheduler(pipe: Any, name: str) -> Any:
+    pipe.scheduler = getattr(diffusers, name).from_config(pipe.scheduler.config)
     return pipe
 
 
-def _reference(pipe: Any, features: Tensor, guidance_scale: float) -> Tensor:
-    """Row by row: given several references in one call, the pipeline gives each row all of them."""
+def _own(pair: Pair, settings: SamplingSettings, *sets: Tensor, **options: Any) -> Tensor:
+    """Both pictures in one batch."""
+    text = pair.model.encode_prompts(PROMPTS)
+    return sampled_latents(pair.model, settings, text, list(sets), SEEDS, **options)
+
+
+def _stock(pipe: Any, *sets: Sequence[Tensor], **call: Any) -> Tensor:
+    """The pictures one by one; a set has a `(2, dim)` for each picture."""
     rows = [
-        _one_picture(pipe, prompt, feature, seed, guidance_scale)
-        for prompt, feature, seed in zip(PROMPTS, features, SEEDS, strict=True)
+        stock_latents(pipe, prompt, [each[row] for each in sets], seed, **call)
+        for row, (prompt, seed) in enumerate(zip(PROMPTS, SEEDS, strict=True))
     ]
     return torch.cat(rows)
 
 
-def _one_picture(pipe: Any, prompt: str, feature: Tensor, seed: int, guidance_scale: float) -> Tensor:
-    embeds = feature[None, None]
-    if guidance_scale > 1:
-        embeds = torch.cat([torch.zeros_like(embeds), embeds])
-    images: Tensor = pipe(
-        prompt,
-        negative_prompt=NEGATIVE,
-        ip_adapter_image_embeds=[embeds],
-        latents=torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)),
-        guidance_scale=guidance_scale,
-        num_inference_steps=5,
-        output_type="pt",
-    ).images
-    return images
+def _plain(features: Tensor) -> list[Tensor]:
+    return [against_nothing(feature) for feature in features]
 
 
 @pytest.mark.parametrize("guidance_scale", [7.5, 1.0])
 @pytest.mark.parametrize("scheduler", ["UniPCMultistepScheduler", "EulerDiscreteScheduler", "DDIMScheduler"])
-def test_equal_to_the_pipeline(model: StableDiffusion, pipeline: Any, scheduler: str, guidance_scale: float) -> None:
-    features = torch.randn(2, 20, generator=torch.Generator().manual_seed(5))
-    pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
-    pipeline.set_ip_adapter_scale(1.0)
-    settings = SamplingSettings(scheduler, steps=5, guidance_scale=guidance_scale, negative_prompt=NEGATIVE)
-    images = sample(model, settings, model.encode_prompts(PROMPTS), features, SEEDS)
-    torch.testing.assert_close(images, _reference(pipeline, features, guidance_scale), atol=1e-4, rtol=0)
+def test_schedulers_with_and_without_guidance(pair: Pair, scheduler: str, guidance_scale: float) -> None:
+    pipe = _with_scheduler(pair.pipeline(), scheduler)
+    features = pair.features(2)
+    settings = replace(SETTINGS, scheduler=scheduler, guidance_scale=guidance_scale)
+    assert_same(_own(pair, settings, features), _stock(pipe, _plain(features), guidance_scale=guidance_scale))
 
 
-@pytest.mark.parametrize("scale, in_diffusers", [(0.6, 0.6), (BLOCKS, BLOCKS_IN_DIFFUSERS)])
-def test_scales_equal_those_of_the_pipeline(
-    model: StableDiffusion, pipeline: Any, scale: float | dict[str, float], in_diffusers: Any
-) -> None:
-    features = torch.randn(2, 20, generator=torch.Generator().manual_seed(5))
-    pipeline.scheduler = UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
-    pipeline.set_ip_adapter_scale(in_diffusers)
-    settings = SamplingSettings(steps=5, negative_prompt=NEGATIVE, scale=scale)
-    images = sample(model, settings, model.encode_prompts(PROMPTS), features, SEEDS)
-    torch.testing.assert_close(images, _reference(pipeline, features, 7.5), atol=1e-4, rtol=0)
+@pytest.mark.parametrize("negative_prompt", [None, "", NEGATIVE])
+def test_negative_prompts(pair: Pair, pipe: Any, negative_prompt: str | None) -> None:
+    features = pair.features(2)
+    latents = _own(pair, replace(SETTINGS, negative_prompt=negative_prompt), features)
+    assert_same(latents, _stock(pipe, _plain(features), negative_prompt=negative_prompt))
+
+
+def test_without_a_negative_prompt_sdxl_takes_zeros(sdxl_pair: Pair) -> None:
+    zeros, empty = sdxl_pair.model.unconditional_text(None), sdxl_pair.model.unconditional_text("")
+    assert not any(part.any() for part in zeros) and all(part.any() for part in empty)
+    assert [part.shape for part in zeros] == [part.shape for part in empty]
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 32), (8, 16)])
+def test_other_sizes(pair: Pair, pipe: Any, height: int, width: int) -> None:
+    features = pair.features(2)
+    latents = _own(pair, replace(SETTINGS, height=height, width=width), features)
+    assert latents.shape == (2, 4, height // 2, width // 2)
+    assert_same(latents, _stock(pipe, _plain(features), height=height, width=width))
+
+
+_SIZES: dict[str, tuple[int, int]] = {"original_size": (64, 48), "target_size": (24, 20)}
+_NEGATIVE_SIZES: dict[str, tuple[int, int]] = {"negative_original_size": (8, 9), "negative_target_size": (30, 31)}
+
+
+@pytest.mark.parametrize(
+    ("micro", "in_diffusers"),
+    [
+        (_SIZES, _SIZES),
+        (_NEGATIVE_SIZES, _NEGATIVE_SIZES),
+        ({"crop_top_left": (3, 5)}, {"crops_coords_top_left": (3, 5)}),
+        (
+            {**_SIZES, **_NEGATIVE_SIZES, "crop_top_left": (3, 5), "negative_crop_top_left": (0, 7)},
+            {**_SIZES, **_NEGATIVE_SIZES, "crops_coords_top_left": (3, 5), "negative_crops_coords_top_left": (0, 7)},
+        ),
+    ],
+)
+def test_micro_conditioning_of_sdxl(sdxl_pair: Pair, micro: dict[str, Any], in_diffusers: dict[str, Any]) -> None:
+    pipe = _with_scheduler(sdxl_pair.pipeline(), SETTINGS.scheduler)
+    features = sdxl_pair.features(2)
+    settings = replace(SETTINGS, height=24, width=32, micro_conditioning=MicroConditioning(**micro))
+    latents = _own(sdxl_pair, settings, features)
+    assert_same(latents, _stock(pipe, _plain(features), height=24, width=32, **in_diffusers))
+    usual = _own(sdxl_pair, replace(settings, micro_conditioning=MicroConditioning()), features)
+    assert float((latents - usual).abs().max()) > 1e-3, "the sizes must matter"
+
+
+def test_target_blocks(sdxl_pair: Pair) -> None:
+    pipe = _with_scheduler(sdxl_pair.pipeline(), SETTINGS.scheduler)
+    pipe.set_ip_adapter_scale({"up": {"block_0": [0.0, 0.9, 0.0]}})
+    features = sdxl_pair.features(2)
+    latents = _own(sdxl_pair, replace(SETTINGS, target_blocks="style", scale=0.9), features)
+    assert_same(latents, _stock(pipe, _plain(features)))
+
+
+def test_two_references_are_the_adapter_twice(pair: Pair) -> None:
+    pipe = _with_scheduler(pair.pipeline(adapters=2), SETTINGS.scheduler)
+    pipe.set_ip_adapter_scale([0.3, 0.7])
+    first, second = pair.features(2, 0), pair.features(2, 1)
+    latents = _own(pair, SETTINGS, first, second, shares=(0.3, 0.7))
+    assert_same(latents, _stock(pipe, _plain(first), _plain(second)))
+
+
+def test_negative_references_are_the_unconditional_half(pair: Pair, pipe: Any) -> None:
+    features, negative = pair.features(2, 0), pair.features(2, 1)
+    expected = _stock(pipe, [torch.stack(rows) for rows in zip(negative, features, strict=True)])
+    assert_same(_own(pair, SETTINGS, features, negative_features=negative), expected)
+    shared = _own(pair, SETTINGS, features, negative_features=negative[:1])
+    assert_same(shared[:1], expected[:1])
+
+
+@torch.no_grad()
+def test_pictures(pair: Pair, pipe: Any) -> None:
+    features = pair.features(2)
+    images = sample(pair.model, SETTINGS, pair.model.encode_prompts(PROMPTS), features, SEEDS)
+    assert_same(images, _stock(pipe, _plain(features), output_type="pt"))

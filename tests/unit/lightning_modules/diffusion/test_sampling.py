@@ -10,11 +10,17 @@ from diffusers import EulerDiscreteScheduler
 from torch import Tensor
 
 from lightning_modules.diffusion.config import SamplingSettings
+from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.sampling import build_scheduler, initial_noise, sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from tests.unit.lightning_modules.diffusion.stock import Pair
 
 SETTINGS = SamplingSettings(steps=4, negative_prompt="low quality")
 PROMPTS = ["A rocket", "A bench", "A human", "A laptop", "A flower", "", "a dog", "oil painting"]
+
+
+def _rows(text: Text, rows: slice) -> Text:
+    return Text(text.states[rows], text.pooled[rows])
 
 
 def _features(rows: int = 8) -> Tensor:
@@ -22,26 +28,31 @@ def _features(rows: int = 8) -> Tensor:
 
 
 @pytest.mark.parametrize("scheduler", ["UniPCMultistepScheduler", "EulerAncestralDiscreteScheduler", "DDIMScheduler"])
-def test_a_row_does_not_depend_on_its_batch(model: StableDiffusion, scheduler: str) -> None:
-    settings = dataclasses.replace(SETTINGS, scheduler=scheduler)
-    states, features, seeds = model.encode_prompts(PROMPTS), _features(), list(range(40, 48))
-    together = sample(model, settings, states, features, seeds)
+def test_a_row_does_not_depend_on_its_batch(pair: Pair, scheduler: str) -> None:
+    model, settings = pair.model, dataclasses.replace(SETTINGS, scheduler=scheduler)
+    sets, negative, seeds = [pair.features(8, 0), pair.features(8, 1)], pair.features(8, 2), list(range(40, 48))
+    text, shares = model.encode_prompts(PROMPTS), (0.4, 0.6)
+    together = sample(model, settings, text, sets, seeds, negative_features=negative, shares=shares)
     for row, seed in enumerate(seeds):
-        alone = sample(model, settings, states[row : row + 1], features[row : row + 1], [seed])
-        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-4, rtol=0)
+        one = slice(row, row + 1)
+        alone = [each[one] for each in sets], [seed], None, negative[one], shares
+        torch.testing.assert_close(together[one], sample(model, settings, _rows(text, one), *alone), atol=1e-4, rtol=0)
     pairs = itertools.combinations(together, 2)
     assert min(float((a - b).abs().max()) for a, b in pairs) > 1e-2, "rows must differ, or nothing was compared"
 
 
 def test_each_input_reaches_the_picture(model: StableDiffusion) -> None:
-    states, features = model.encode_prompts(["A rocket", "A bench"]), _features(2)
-    base = sample(model, SETTINGS, states[:1], features[:1], [42])
+    one, other, features = model.encode_prompts(["A rocket"]), model.encode_prompts(["A bench"]), _features(2)
+    base = sample(model, SETTINGS, one, features[:1], [42])
     changed = {
-        "prompt": sample(model, SETTINGS, states[1:], features[:1], [42]),
-        "feature": sample(model, SETTINGS, states[:1], features[1:], [42]),
-        "seed": sample(model, SETTINGS, states[:1], features[:1], [43]),
-        "negative": sample(model, SETTINGS, states[:1], features[:1], [42], model.encode_prompts(["A frog"])),
-        "scale": sample(model, dataclasses.replace(SETTINGS, scale=0.3), states[:1], features[:1], [42]),
+        "prompt": sample(model, SETTINGS, other, features[:1], [42]),
+        "feature": sample(model, SETTINGS, one, features[1:], [42]),
+        "second feature": sample(model, SETTINGS, one, list(features.split(1)), [42], shares=(0.9, 0.1)),
+        "seed": sample(model, SETTINGS, one, features[:1], [43]),
+        "negative": sample(model, SETTINGS, one, features[:1], [42], model.encode_prompts(["A frog"])),
+        "negative feature": sample(model, SETTINGS, one, features[:1], [42], negative_features=features[1:]),
+        "scale": sample(model, dataclasses.replace(SETTINGS, scale=0.3), one, features[:1], [42]),
+        "blocks": sample(model, dataclasses.replace(SETTINGS, target_blocks=["mid_block"]), one, features[:1], [42]),
     }
     for name, images in changed.items():
         assert float((images - base).abs().max()) > 1e-3, name
@@ -115,3 +126,19 @@ def test_unknown_scheduler(model: StableDiffusion, name: str) -> None:
 def test_unequal_rows(model: StableDiffusion) -> None:
     with pytest.raises(ValueError, match="must have one row for each picture .* got 1, 2 and 1 rows"):
         sample(model, SETTINGS, model.encode_prompts(["A rocket"]), _features(2), [1])
+
+
+def test_unequal_sets_of_tokens(model: StableDiffusion) -> None:
+    with pytest.raises(ValueError, match="got 2, 2, 1 and 2 rows"):
+        sample(model, SETTINGS, model.encode_prompts(["A rocket"] * 2), [_features(2), _features(1)], [1, 2])
+
+
+def test_a_share_for_each_set_of_tokens(model: StableDiffusion) -> None:
+    with pytest.raises(ValueError, match="`shares` must have one number for each of the 2"):
+        sample(model, SETTINGS, model.encode_prompts(["A rocket"]), [_features(1)] * 2, [1])
+
+
+def test_negative_rows(model: StableDiffusion) -> None:
+    text = model.encode_prompts(["A rocket"] * 2)
+    with pytest.raises(ValueError, match="`negative_features` must have one row, or one for each of the 2 pictures"):
+        sample(model, SETTINGS, text, _features(2), [1, 2], negative_features=_features(3))

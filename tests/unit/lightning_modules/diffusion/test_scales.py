@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from lightning_modules.diffusion.scales import block_names, cross_attention_layers, scaled, set_scales
+from lightning_modules.diffusion.scales import block_names, block_scales, cross_attention_layers, scaled, set_scales
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
 
@@ -41,7 +41,9 @@ def test_scales_come_back_after_an_error(model: StableDiffusion) -> None:
 
 @pytest.mark.parametrize("name", ["up_blocks.9", "up_blocks.0.attentions.7", "up", "down_blocks.1."])
 def test_unknown_block(model: StableDiffusion, name: str) -> None:
-    with pytest.raises(ValueError, match=rf"`scale` names '{name}'.*It has: down_blocks.0, down_blocks.0.attentions.0"):
+    with pytest.raises(
+        ValueError, match=rf"`scale` or `target_blocks` names '{name}'.*It has: down_blocks.0, down_blocks.0"
+    ):
         set_scales(model.unet, {name: 1.0})
     assert _scales(model) == [1.0] * 7
 
@@ -51,3 +53,41 @@ def test_a_block_is_not_the_beginning_of_another_number() -> None:
     assert block_names(layers) == [
         "down_blocks.1", "down_blocks.1.attentions.0", "down_blocks.10", "down_blocks.10.attentions.0"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("target_blocks", "expected"),
+    [
+        ("all", 0.5),
+        ("style", {"up_blocks.0.attentions.1": 0.5}),
+        ("style_layout", {"up_blocks.0.attentions.1": 0.5, "down_blocks.2.attentions.1": 0.5}),
+        (["mid_block", "up_blocks.1"], {"mid_block": 0.5, "up_blocks.1": 0.5}),
+    ],
+)
+def test_target_blocks(sdxl: StableDiffusion, target_blocks: str | list[str], expected: object) -> None:
+    assert block_scales(0.5, target_blocks, sdxl.BLOCKS) == expected
+
+
+def test_unknown_preset(sdxl: StableDiffusion) -> None:
+    with pytest.raises(ValueError, match="""must be "all", one of 'style', 'style_layout', or a list.*got 'layout'"""):
+        block_scales(1.0, "layout", sdxl.BLOCKS)
+
+
+def test_a_preset_of_blocks_that_this_unet_lacks(model: StableDiffusion) -> None:
+    scale = block_scales(1.0, "style_layout", model.BLOCKS)
+    with pytest.raises(ValueError, match="`target_blocks` names 'down_blocks.2', which this UNet does not have"):
+        set_scales(model.unet, scale)
+
+
+def test_a_block_without_cross_attention(sdxl: StableDiffusion) -> None:
+    with pytest.raises(ValueError, match="'down_blocks.0', which .*holds no cross-attention. It has: down_blocks.1,"):
+        set_scales(sdxl.unet, {"down_blocks.0": 1.0})
+
+
+def test_sets_of_tokens_share_the_scale_and_the_matrices(model: StableDiffusion) -> None:
+    processors = [model.unet.get_submodule(layer).processor for layer in cross_attention_layers(model.unet)]
+    keys = set(model.state_dict())
+    with scaled(model.unet, {"mid_block": 0.5}, (0.2, 0.8)):
+        assert [p.scale for p in processors] == [[0, 0]] * 6 + [[0.1, 0.4]]
+        assert all(p.to_k_ip[0] is p.to_k_ip[1] and p.to_v_ip[0] is p.to_v_ip[1] for p in processors)
+    assert [p.scale for p in processors] == [[1.0]] * 7 and set(model.state_dict()) == keys

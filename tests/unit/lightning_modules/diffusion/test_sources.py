@@ -52,12 +52,12 @@ def test_the_miniature_lies_beside_the_packages() -> None:
     assert sources.MINIATURE.relative_to(root) == Path("weights/miniature")
 
 
-def test_hub_failures_name_the_way_out() -> None:
-    def offline(*_: Any, **__: Any) -> None:
-        raise OSError("We could not connect\nto the hub")
+def test_what_a_loader_cannot_read_names_the_way_out(tmp_path: Path) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError("no config\nand more")
 
-    with pytest.raises(FileNotFoundError, match="`model`: could not load 'owner/name/unet'.*a local folder or file"):
-        load_pretrained(offline, Source(False, "owner/name", None, "unet"), "model")
+    with pytest.raises(FileNotFoundError, match="`model`: could not load '.*'.*a local folder or file.*: no config$"):
+        load_pretrained(fails, Source(True, str(tmp_path)), "model")
 
 
 def test_absent_file(tmp_path: Path) -> None:

@@ -1,0 +1,175 @@
+"""The Hugging Face hub: which files of a repository are needed, fetching them, and saying what went wrong."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+_SETTINGS = {"model_index.json", "config.json", "scheduler_config.json", "preprocessor_config.json"}
+_VOCABULARY = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+_READ = _SETTINGS | _VOCABULARY | {"vocab.json", "merges.txt"}
+_WEIGHTS = re.compile(
+    r"(diffusion_pytorch_model|model|pytorch_model)"
+    r"(\.(?P<before>\w+))?(?P<shard>-\d{5}-of-\d{5})?(\.(?P<after>\w+))?\.(?P<format>safetensors|bin)"
+)
+# One request, which is not repeated: without a network this fails at once instead of after minutes.
+_PATIENCE = 10.0  # seconds
+
+
+class Listing(NamedTuple):
+    """The files of a repository at a commit, with their bytes where the hub tells them."""
+
+    commit: str
+    sizes: dict[str, int | None]
+
+
+def in_folder(names: Iterable[str], folder: str) -> list[str]:
+    """The names of the files directly in `folder` ("" is the top), without it."""
+    start = f"{folder}/" if folder else ""
+    inside = [name.removeprefix(start) for name in names if name.startswith(start)]
+    return [name for name in inside if "/" not in name]
+
+
+def needed_files(names: Iterable[str], weights: bool = False, variant: str | None = None) -> list[str]:
+    """Those of a folder's file names that loading opens: settings, vocabulary and, with `weights`, one set of weights.
+
+    Weights are taken of `variant` alone, as safetensors where they exist, and in one file before shards.
+    """
+    names = sorted(names)
+    chosen = [name for name in names if name in _READ]
+    return chosen + _one_set(names, variant) if weights else chosen
+
+
+def _one_set(names: Iterable[str], variant: str | None) -> list[str]:
+    matches = [match for match in map(_WEIGHTS.fullmatch, names) if match and _variant(match) == variant]
+    for kind in ("safetensors", "bin"):
+        of_kind = [match for match in matches if match["format"] == kind]
+        whole, shards = ([m.string for m in of_kind if bool(m["shard"]) == is_shard] for is_shard in (False, True))
+        if whole:
+            return whole[:1]
+        if shards:
+            return [*shards, *(name for name in names if f".{kind}.index" in name and (variant or "") in name)]
+    return []
+
+
+def _variant(match: re.Match[str]) -> str | None:
+    return match["before"] or match["after"]
+
+
+def has_weights(names: Iterable[str]) -> bool:
+    """Whether any of the names is a file of weights."""
+    return any(_WEIGHTS.fullmatch(name) for name in names)
+
+
+@lru_cache
+def list_repository(repository: str, revision: str | None) -> Listing:
+    """The files of a repository, asked of the hub once a process; errors are the library's own, one of `errors()`."""
+    from huggingface_hub import HfApi
+
+    info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=_PATIENCE)
+    return Listing(info.sha or "", {file.rfilename: file.size for file in info.siblings or ()})
+
+
+def cached_file(repository: str, name: str, revision: str | None) -> Path | None:
+    """Where a file of a repository lies in the hub's cache, if it does."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, name, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def cached_snapshot(repository: str, revision: str | None) -> Path | None:
+    """The folder of a repository in the hub's cache, complete or not, if there is one."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:  # with a pattern that no file has, so that none is missed
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True, allow_patterns=["/"]))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def download(repository: str, revision: str | None, commit: str, names: list[str]) -> Path:
+    """The folder of a repository in the hub's cache, after those of the files are fetched that are not there."""
+    from huggingface_hub import snapshot_download
+
+    there = [cached_file(repository, name, commit) for name in names]
+    if there and there[0] and all(there):
+        return there[0].parents[names[0].count("/")]
+    return Path(snapshot_download(repository, revision=revision, allow_patterns=names))
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """What the library raises where it cannot list or fetch: of the hub, the network, the disk, or a bad name."""
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+
+    # The base of the errors of its network library, whose name depends on its version.
+    network = next(kind for kind in HfHubHTTPError.__mro__ if kind.__module__.split(".")[0] != "huggingface_hub")
+    return (OSError, network, EntryNotFoundError, HFValidationError)
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether the hub did not answer, so that what lies in the cache has to do."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code >= 500
+    return not isinstance(error, HFValidationError) and not _is_of_the_disk(error)
+
+
+def explained(error: Exception, argument: str, repository: str, revision: str | None) -> OSError:
+    """The same error in a line that names the argument and the way out."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RevisionNotFoundError
+
+    at = f"`{argument}`: {repository!r}"
+    local = f"give a local folder or file in its place by `{_option(argument)} PATH`"
+    if isinstance(error, RevisionNotFoundError):
+        return FileNotFoundError(
+            f"{at} has no revision {revision!r} on the hub. Give a commit, tag or branch that it has, as "
+            "owner/name@REVISION, or leave it out for the newest."
+        )
+    if isinstance(error, GatedRepoError) or _status(error) == 403:
+        return PermissionError(
+            f"{at} is gated: the hub gives it to those who accepted its terms. Do so at "
+            f"https://huggingface.co/{repository}, log in by `hf auth login` and try again; or {local}."
+        )
+    if isinstance(error, HfHubHTTPError) and not is_unreachable(error) and _status(error) not in (401, 404):
+        return ConnectionError(f"{at} is refused by the hub ({_reason(error)}). Try again later; or {local}.")
+    if _is_of_the_disk(error):
+        return OSError(
+            f"{at} cannot be kept in the cache {HF_HUB_CACHE} ({_reason(error)}). Free some space or set HF_HOME to "
+            "another folder, and try again: what is fetched is kept."
+        )
+    if is_unreachable(error):
+        return ConnectionError(
+            f"{at} is no local path, and the hub cannot be reached for it ({_reason(error)}). Try again with a "
+            f"connection, or run `maskst weights --fetch` where there is one and copy its cache to "
+            f"{HF_HUB_CACHE} here; or {local}."
+        )
+    return FileNotFoundError(
+        f"{at} is neither a local path nor a repository on the hub that you may see. Check the spelling; for a "
+        f"private one log in by `hf auth login`; or {local}."
+    )
+
+
+def _option(argument: str) -> str:
+    return f"--{argument}" if "." in argument else f"--model.backbone.{argument}"
+
+
+def _status(error: Exception) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether the operating system, and not the network, failed."""
+    network = (ConnectionError, TimeoutError)
+    return isinstance(error, OSError) and (error.errno or 0) > 0 and not isinstance(error, network)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the innermost error, which says most: that a name is unknown, or a timeout."""
+    while (inner := error.__cause__ or error.__context__) is not None and str(inner):
+        error = inner
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
