@@ -2,9 +2,9 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import LightningModule
@@ -15,12 +15,12 @@ from datamodules.batches import Job, JobBatch
 from lightning_modules.conditions import Condition, Conditioned
 from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, SamplingSettings, check_precision
 from lightning_modules.diffusion.encoders import Text
+from lightning_modules.encoded_once import EncodedOnce
 from lightning_modules.outputs import JSON, Generations, joined
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
-T = TypeVar("T")
 _FROZEN = "diffusion."
 _PLAIN = (bool, int, float, str, list, dict, type(None))
 
@@ -226,24 +226,6 @@ class StyleTransfer(LightningModule):
         loadable = torch.serialization.get_safe_globals()
         plain = {k for k, value in self.hparams.items() if isinstance(value, _PLAIN) or type(value) in loadable}
         self.remove_ignored_hparams([key for key in self.hparams if key not in plain])
-
-
-class EncodedOnce:
-    """Encodes each item once, all new ones of a call together, and keeps the results."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], tuple[Tensor, ...]] = {}
-
-    def __call__(
-        self, kind: str, keys: Sequence[str], items: Sequence[T], encode: Callable[[list[T]], tuple[Tensor, ...]]
-    ) -> tuple[Tensor, ...]:
-        """Encodings of `items`, which `keys` name within `kind`: tensors of `len(keys)` rows."""
-        new = {key: item for key, item in zip(keys, items, strict=True) if (kind, key) not in self._kept}
-        if new:
-            encoded = encode(list(new.values()))
-            self._kept.update(((kind, key), rows) for key, rows in zip(new, zip(*encoded, strict=True), strict=True))
-        kept = [self._kept[kind, key] for key in keys]
-        return tuple(map(torch.stack, zip(*kept, strict=True)))
 
 
 def _fingerprint(condition: nn.Module) -> dict[str, JSON]:

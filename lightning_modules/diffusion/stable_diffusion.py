@@ -6,28 +6,13 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from diffusers import DDPMScheduler
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
 from lightning_modules.diffusion.config import Backbone, Runtime
 from lightning_modules.diffusion.encoders import ContentEncoder, ImageEncoder, Text, frozen
+from lightning_modules.diffusion.latents import LatentMoments, to_pixels, vae_rows
 from lightning_modules.diffusion.scales import Scale, set_scales
-
-# Pixels that the VAE handles in one call: four images of 512 x 512, or 256 of 64 x 64.
-_VAE_PIXELS = 2**20
-
-
-class LatentMoments(NamedTuple):
-    """Mean and standard deviation `(batch, channels, height, width)` of scaled latents."""
-
-    mean: Tensor
-    std: Tensor
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Latents drawn from the moments, with noise drawn on the generator's device."""
-        device = generator.device if generator is not None else self.mean.device
-        noise = torch.randn(self.mean.shape, generator=generator, device=device, dtype=torch.float32)
-        return self.mean + self.std * noise.to(self.mean)
 
 
 class Conditions(NamedTuple):
@@ -218,8 +203,8 @@ class StableDiffusion(nn.Module):
         Images are brought to `image_size` by their shorter side and a centre crop.
         """
         self._use(self.vae)
-        pixels = torch.stack([_pixels(image, self.image_size) for image in images])
-        moments = [self._encode_pixels(chunk) for chunk in pixels.split(_vae_rows(self.image_size**2))]
+        pixels = torch.stack([to_pixels(image, self.image_size) for image in images])
+        moments = [self._encode_pixels(chunk) for chunk in pixels.split(vae_rows(self.image_size**2))]
         mean, std = (torch.cat(parts).float() * self.vae.config.scaling_factor for parts in zip(*moments, strict=True))
         return LatentMoments(mean, std)
 
@@ -279,22 +264,9 @@ class StableDiffusion(nn.Module):
         weight = self.vae.decoder.conv_in.weight
         pixels = latents.shape[-1] * latents.shape[-2] * self._vae_factor**2
         with torch.autocast(weight.device.type, enabled=False):
-            chunks = [self.vae.decode(chunk.to(weight)).sample for chunk in latents.split(_vae_rows(pixels))]
+            chunks = [self.vae.decode(chunk.to(weight)).sample for chunk in latents.split(vae_rows(pixels))]
         return (torch.cat(chunks).float() / 2 + 0.5).clamp(0, 1)
 
     def set_scales(self, scale: Scale) -> None:
         """Sets the weight of the image tokens, one for all layers or one a named block (`scales.set_scales`)."""
         set_scales(self.unet, scale)
-
-
-def _vae_rows(pixels: int) -> int:
-    return max(1, _VAE_PIXELS // pixels)
-
-
-def _pixels(image: Image.Image, size: int) -> Tensor:
-    """Pixels `(3, size, size)` in -1 .. 1."""
-    fitted = image.convert("RGB")
-    if fitted.size != (size, size):
-        fitted = ImageOps.fit(fitted, (size, size), Image.Resampling.BICUBIC)
-    flat = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
-    return flat.view(size, size, 3).permute(2, 0, 1).to(torch.float32) / 127.5 - 1

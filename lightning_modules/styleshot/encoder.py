@@ -1,0 +1,219 @@
+"""StyleShot's style-aware encoder and the projection of its three features to image tokens.
+
+Names of submodules are those of the published files, so that a state dict has their keys.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from PIL import Image
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from lightning_modules.diffusion.encoders import frozen
+from lightning_modules.diffusion.ip_adapter import ImageProjection
+from lightning_modules.styleshot.pyramid import PATCHES, centre_crop, patch_pyramid, shuffled
+
+LEVELS = ("high", "middle", "low")
+STYLE_TOKENS = (0, PATCHES[0] + 1, PATCHES[0] + PATCHES[1] + 2)
+"""Places of the three style tokens in the sequence [style, 8 patches, style, 16 patches, style, 32 patches]."""
+_TOKENS_PER_LEVEL = 2
+# Blocks before the first and after the last that halves, in each of the published CNNs.
+_BLOCKS_BEFORE, _BLOCKS_AFTER = 2, 1
+
+
+def clip_vit_h() -> CLIPVisionConfig:
+    """Sizes of CLIP ViT-H/14's image encoder, which the published style encoder has."""
+    return CLIPVisionConfig(
+        hidden_size=1280,
+        intermediate_size=5120,
+        num_hidden_layers=32,
+        num_attention_heads=16,
+        patch_size=14,
+        projection_dim=1024,
+        hidden_act="gelu",
+    )
+
+
+@dataclass(frozen=True)
+class StyleEncoderConfig:
+    """Sizes of a style encoder, by default the published ones.
+
+    Args:
+        channels: for the high, the middle and the low level the channels behind the CNN's first convolution and
+            behind each of its residual blocks. All blocks but the first two and the last halve the patch, so each
+            level has one block less than the level above.
+        unshuffle: side of the pixel squares that become channels before the first convolution.
+        vision: sizes of the CLIP image encoder whose layers read the tokens.
+
+    Raises:
+        ValueError: the numbers of blocks do not fit the pyramid.
+    """
+
+    channels: tuple[tuple[int, ...], ...] = (
+        (320, 320, 640, 640, 640, 1280, 1280),
+        (320, 320, 640, 640, 1280, 1280),
+        (320, 320, 640, 1280, 1280),
+    )
+    unshuffle: int = 8
+    vision: CLIPVisionConfig = field(default_factory=clip_vit_h)
+
+    def __post_init__(self) -> None:
+        blocks = [len(channels) - 1 for channels in self.channels]
+        if len(blocks) != 3 or blocks[2] < 3 or blocks != [blocks[2] + 2, blocks[2] + 1, blocks[2]]:
+            raise ValueError(
+                "`channels` must name three CNNs, each with one residual block less than the one before and the last "
+                f"with three or more; got {blocks} blocks. The published encoder has 6, 5 and 4."
+            )
+
+    @property
+    def patch_sizes(self) -> tuple[int, ...]:
+        """Side of a patch on each level in pixels: what the CNN reduces to one vector."""
+        # The first convolution, two blocks and the last one keep the size; the pooling at the end halves it.
+        return tuple(self.unshuffle * 2 ** (len(channels) - 3) for channels in self.channels)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square crop in pixels."""
+        return 4 * self.patch_sizes[0]
+
+
+class StyleEncoder(nn.Module):
+    """Style-aware encoder: a picture to one style feature for each level of its patch pyramid.
+
+    Args:
+        config: sizes.
+        permutations: over how many orders of the patches the features are averaged; 0 takes the canonical order.
+            The published code draws one order for each call.
+        seed: decides the orders.
+
+    Raises:
+        ValueError: `permutations` is negative.
+    """
+
+    def __init__(self, config: StyleEncoderConfig | None = None, permutations: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        if permutations < 0:
+            raise ValueError(f"`permutations` must be 0 (canonical order) or positive; got {permutations}.")
+        self.config = config or StyleEncoderConfig()
+        self.permutations, self.seed = permutations, seed
+        vision = self.config.vision
+        self.image_encoder = CLIPVisionModelWithProjection(vision)
+        self.cnn = nn.ModuleList(
+            PatchEncoder(channels, self.config.unshuffle, vision.hidden_size) for channels in self.config.channels
+        )
+        self.style_embeddings = nn.ParameterList(torch.randn(vision.hidden_size) for _ in PATCHES)
+        self.position_embedding = nn.Embedding(sum(PATCHES) + len(PATCHES), vision.hidden_size)
+
+    @property
+    def dim(self) -> int:
+        """Size of a style feature."""
+        return int(self.config.vision.projection_dim)
+
+    @frozen
+    def forward(self, images: Sequence[Image.Image]) -> Tensor:
+        """Style features `(len(images), 3, dim)` in float32: high, middle and low level, not normalised."""
+        pixels = torch.stack([centre_crop(image, self.config.image_size) for image in images])
+        return self.encode(pixels.to(self.position_embedding.weight)).float()
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Style features `(batch, 3, dim)` of pictures `(batch, 3, size, size)` in -1 to 1, in their precision.
+
+        Raises:
+            ValueError: the pictures have another size than the encoder's.
+        """
+        size = self.config.image_size
+        if pixels.ndim != 4 or pixels.shape[1:] != (3, size, size):
+            raise ValueError(
+                f"`pixels` must be (batch, 3, {size}, {size}) for this style encoder; got {tuple(pixels.shape)}. "
+                f"Crop the images with `centre_crop(image, {size})`."
+            )
+        levels = [cnn(patches) for cnn, patches in zip(self.cnn, patch_pyramid(pixels), strict=True)]
+        if not self.permutations:
+            return self._read(levels)
+        generator = Generator().manual_seed(self.seed)
+        # A CNN sees one patch at a time, so its vectors can be shuffled in place of the patches.
+        return torch.stack([self._read(shuffled(levels, generator)) for _ in range(self.permutations)]).mean(dim=0)
+
+    def _read(self, levels: Sequence[Tensor]) -> Tensor:
+        """Style features of patch vectors `(batch, patches, width)` of three levels, in this order."""
+        styles = [style.expand(len(levels[0]), 1, -1) for style in self.style_embeddings]
+        parts = [part for level in zip(styles, levels, strict=True) for part in level]
+        tokens = torch.cat(parts, dim=1) + self.position_embedding.weight
+        vision = self.image_encoder.vision_model
+        states = vision.encoder(inputs_embeds=vision.pre_layrnorm(tokens)).last_hidden_state
+        features: Tensor = self.image_encoder.visual_projection(vision.post_layernorm(states[:, STYLE_TOKENS]))
+        return features
+
+
+class PatchEncoder(nn.Module):
+    """The CNN of one level: patches to vectors.
+
+    Args:
+        channels: channels behind the first convolution and behind each residual block.
+        unshuffle: side of the pixel squares that become channels first.
+        width: size of a vector.
+    """
+
+    def __init__(self, channels: Sequence[int], unshuffle: int, width: int) -> None:
+        super().__init__()
+        self.unshuffle = unshuffle
+        self.conv_in = nn.Conv2d(3 * unshuffle**2, channels[0], 3, padding=1)
+        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        halving = range(_BLOCKS_BEFORE, len(pairs) - _BLOCKS_AFTER)
+        self.body = nn.Sequential(*(ResidualBlock(*pair, place in halving) for place, pair in enumerate(pairs)))
+        self.adapter = nn.Linear(channels[-1], width)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Vectors `(batch, n, width)` of patches `(batch, n, 3, size, size)`."""
+        flat = functional.pixel_unshuffle(patches.flatten(0, 1), self.unshuffle)
+        pooled = functional.avg_pool2d(self.body(self.conv_in(flat)), 2)
+        vectors: Tensor = self.adapter(pooled.flatten(1))
+        return vectors.unflatten(0, patches.shape[:2])
+
+
+class ResidualBlock(nn.Module):
+    """`conv1x1(relu(conv3x3(x))) + x`, of an x that may be halved and given another number of channels first."""
+
+    def __init__(self, channels_in: int, channels_out: int, halve: bool) -> None:
+        super().__init__()
+        self.halve = halve
+        same = channels_in == channels_out
+        self.in_conv = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
+        self.block1 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.block2 = nn.Conv2d(channels_out, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activations `(batch, channels_out, size, size)`, of half the size if this block halves."""
+        x = self.in_conv(functional.avg_pool2d(x, 2) if self.halve else x)
+        residual: Tensor = self.block2(functional.relu(self.block1(x)))
+        return residual + x
+
+
+class StyleProjection(nn.Module):
+    """P of StyleShot: a head of two tokens for each level; zeros give the unconditional tokens.
+
+    Args:
+        dim: size D of a style feature.
+        token_dim: size C of a token, the UNet's cross-attention size.
+    """
+
+    def __init__(self, dim: int, token_dim: int) -> None:
+        super().__init__()
+        self.num_tokens = _TOKENS_PER_LEVEL * len(LEVELS)
+        self.heads = nn.ModuleList(ImageProjection(dim, _TOKENS_PER_LEVEL, token_dim) for _ in LEVELS)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Image tokens `(batch, 6, C)` of style features `(batch, 3, D)`: two for each level, high to low.
+
+        Raises:
+            ValueError: the features have another shape.
+        """
+        if features.ndim != 3 or features.shape[1] != len(LEVELS):
+            raise ValueError(
+                f"`features` must be (batch, 3, dim): one for the {', '.join(LEVELS)} level each; got "
+                f"{tuple(features.shape)}. Encode the style references with a `StyleEncoder`."
+            )
+        return torch.cat([head(level) for head, level in zip(self.heads, features.unbind(1), strict=True)], dim=1)

@@ -1,0 +1,78 @@
+"""StyleShot's patch pyramid (Gao et al., arXiv 2407.01414): one picture in patches of three sizes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+
+PATCHES = (8, 16, 32)
+"""Patches of a picture on the high, the middle and the low level."""
+
+
+def centre_crop(image: Image.Image, size: int = 512) -> Tensor:
+    """The middle square of an image whose short side was scaled to `size` pixels (bilinear).
+
+    Returns:
+        Pixels `(3, size, size)` in float32, -1 to 1.
+    """
+    width, height = image.size
+    short = min(width, height)
+    scaled = image.convert("RGB").resize((size * width // short, size * height // short), Image.Resampling.BILINEAR)
+    left, top = (round((side - size) / 2) for side in scaled.size)
+    crop = np.array(scaled.crop((left, top, left + size, top + size)), dtype=np.float32)
+    return torch.from_numpy(crop).permute(2, 0, 1) / 127.5 - 1
+
+
+def patch_pyramid(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The patches of the high, the middle and the low level.
+
+    Each quadrant of the picture is cut into four: top left and bottom right are patches of the high level, bottom
+    left and top right are cut again, for the middle level, and theirs once more, for the low level. Quadrants come
+    in the order top left, bottom left, top right, bottom right.
+
+    Args:
+        pixels: square pictures `(batch, channels, size, size)`.
+
+    Returns:
+        Views stacked to `(batch, 8, channels, size / 4, size / 4)`, `(batch, 16, channels, size / 8, size / 8)` and
+        `(batch, 32, channels, size / 16, size / 16)`.
+
+    Raises:
+        ValueError: the pictures are no squares whose side is a multiple of 16.
+    """
+    if pixels.ndim != 4 or pixels.shape[2] != pixels.shape[3] or pixels.shape[3] % 16 or not pixels.shape[3]:
+        raise ValueError(
+            "`pixels` must be square pictures (batch, channels, size, size) whose size is a multiple of 16; got "
+            f"{tuple(pixels.shape)}. Crop them with `centre_crop`."
+        )
+    levels: list[list[Tensor]] = [[], [], []]
+    for quadrant in _quadrants(pixels):
+        _collect(quadrant, levels)
+    high, middle, low = (torch.stack(level, dim=1) for level in levels)
+    return high, middle, low
+
+
+def shuffled(levels: Sequence[Tensor], generator: Generator) -> list[Tensor]:
+    """Every level `(batch, patches, ...)` in an order of its own, the same for the whole batch.
+
+    Args:
+        levels: patches, or what was computed from each of them.
+        generator: source of the orders, on the CPU; one permutation is drawn for each level.
+    """
+    orders = [torch.randperm(level.shape[1], generator=generator) for level in levels]
+    return [level[:, order.to(level.device)] for level, order in zip(levels, orders, strict=True)]
+
+
+def _collect(square: Tensor, levels: list[list[Tensor]]) -> None:
+    """Adds the patches in `square` to the first level and to those below it."""
+    if levels:
+        top_left, bottom_left, top_right, bottom_right = _quadrants(square)
+        levels[0] += [top_left, bottom_right]
+        for inner in (bottom_left, top_right):
+            _collect(inner, levels[1:])
+
+
+def _quadrants(square: Tensor) -> list[Tensor]:
+    return [half for side in square.chunk(2, dim=-1) for half in side.chunk(2, dim=-2)]

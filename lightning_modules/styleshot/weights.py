@@ -1,0 +1,187 @@
+"""StyleShot's two weight files, `style_aware_encoder.bin` and `ip.bin`, also as safetensors."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isqrt
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import is_zipfile
+
+import torch
+from accelerate import init_empty_weights
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig
+
+from lightning_modules.styleshot.encoder import LEVELS, StyleEncoder, StyleEncoderConfig, StyleProjection
+
+_VISION = "image_encoder.vision_model"
+_HEADS, _LAYERS, _CONTROLNET = "style_image_proj_modules.", "adapter_modules.", "controlnet."
+# The UNet that the weights were trained in; its own tensors are not StyleShot's.
+_UNET = "unet."
+
+
+class StyleShotWeights(NamedTuple):
+    """The parts of `ip.bin`, keys without their prefix."""
+
+    heads: dict[str, Tensor]
+    """`{level}.proj.weight`, ... of the projection's three heads."""
+    attention: dict[str, Tensor]
+    """`{k}.to_k_ip.weight` and `{k}.to_v_ip.weight`, k = 1, 3, ..., as in an IP-Adapter."""
+    controlnet: dict[str, Tensor]
+    """The content-fusion encoder's; empty where the file has none."""
+
+
+def load_style_encoder(path: Path, heads: int = 16, permutations: int = 0, seed: int = 0) -> StyleEncoder:
+    """The style encoder of a file, in the file's precision; all sizes but `heads` are read off the weights.
+
+    Args:
+        path: `style_aware_encoder.bin`, or the same tensors as safetensors.
+        heads: attention heads of its CLIP layers.
+        permutations: see `StyleEncoder`.
+        seed: see `StyleEncoder`.
+
+    Raises:
+        ValueError: keys are missing or unknown, or the tensors' sizes do not fit each other.
+    """
+    # Transformers before 4.31 saved this buffer too.
+    tensors = {key: tensor for key, tensor in _read(path).items() if key.rpartition(".")[2] != "position_ids"}
+    try:
+        config = _sizes(tensors, heads)
+    except KeyError:
+        config = StyleEncoderConfig()  # whose keys then tell what is missing
+    with init_empty_weights():
+        encoder = StyleEncoder(config, permutations, seed)
+    _fill(encoder, tensors, "style_encoder", path)
+    return encoder.eval()
+
+
+def read_styleshot(path: Path, layers: Sequence[str]) -> StyleShotWeights:
+    """Reads `ip.bin`, or a safetensors file that kept only one of the two names of each attention weight.
+
+    Args:
+        path: the file.
+        layers: names of the UNet's cross-attention layers in the order down, up, mid.
+
+    Raises:
+        ValueError: keys are missing or unknown.
+    """
+    tensors = _read(path)
+    with init_empty_weights():
+        heads = [f"{_HEADS}{key.removeprefix('heads.')}" for key in StyleProjection(1, 1).state_dict()]
+    names = {
+        f"{_LAYERS}{2 * place + 1}.to_{kind}_ip.weight": f"{_UNET}{layer}.processor.to_{kind}_ip.weight"
+        for place, layer in enumerate(layers)
+        for kind in "kv"
+    }
+    # A retrained UNet holds the same tensors as `adapter_modules`, and safetensors stores a shared tensor once.
+    own = {key: tensor for key, tensor in tensors.items() if not key.startswith((_UNET, _CONTROLNET))}
+    own |= {key: tensors[alias] for key, alias in names.items() if key not in own and alias in tensors}
+    _check_keys(own, [*heads, *names], "ip_adapter", path)
+    return StyleShotWeights(_part(own, _HEADS), _part(own, _LAYERS), _part(tensors, _CONTROLNET))
+
+
+def build_style_projection(heads: Mapping[str, Tensor], dim: int, token_dim: int) -> StyleProjection:
+    """The projection with the heads of a file.
+
+    Args:
+        heads: `StyleShotWeights.heads`.
+        dim: size of the style encoder's features.
+        token_dim: the UNet's cross-attention size.
+
+    Raises:
+        ValueError: the heads fit another style encoder or another UNet.
+    """
+    own_dim, own_token_dim = heads["0.proj.weight"].shape[1], heads["0.norm.weight"].shape[0]
+    if own_dim != dim:
+        raise ValueError(
+            f"`ip_adapter` was trained on style features of size {own_dim}, but `style_encoder` gives size {dim}. "
+            "Use the two files of the same StyleShot (`ip.bin` and `style_aware_encoder.bin`)."
+        )
+    if own_token_dim != token_dim:
+        raise ValueError(
+            f"`ip_adapter` gives tokens of size {own_token_dim}, but the UNet of `model` attends to size {token_dim}. "
+            "The published StyleShot belongs to Stable Diffusion 1.5 (768)."
+        )
+    with init_empty_weights():
+        projection = StyleProjection(dim, token_dim)
+    _fill(projection.heads, heads, "ip_adapter", _HEADS.rstrip("."))
+    return projection.eval()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    # Mapped, since `ip.bin` holds a whole UNet besides.
+    tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+    if not isinstance(tensors, dict):
+        raise ValueError(f"{path} must hold a dictionary of tensors; it holds a {type(tensors).__name__}.")
+    return tensors
+
+
+def _sizes(tensors: Mapping[str, Tensor], heads: int) -> StyleEncoderConfig:
+    """Sizes of the encoder that has these weights; `KeyError` where a weight that tells them is missing."""
+    pixels = tensors["cnn.0.conv_in.weight"].shape[1] // 3
+    channels = tuple(tuple(_channels(tensors, f"cnn.{level}")) for level in range(len(LEVELS)))
+    return StyleEncoderConfig(channels, isqrt(pixels), _vision_sizes(tensors, heads))
+
+
+def _channels(tensors: Mapping[str, Tensor], cnn: str) -> Iterable[int]:
+    yield tensors[f"{cnn}.conv_in.weight"].shape[0]
+    for place in range(_count(tensors, f"{cnn}.body.")):
+        yield tensors[f"{cnn}.body.{place}.block1.weight"].shape[0]
+
+
+def _vision_sizes(tensors: Mapping[str, Tensor], heads: int) -> CLIPVisionConfig:
+    patch_size = tensors[f"{_VISION}.embeddings.patch_embedding.weight"].shape[-1]
+    positions = tensors[f"{_VISION}.embeddings.position_embedding.weight"].shape[0]
+    width = tensors[f"{_VISION}.pre_layrnorm.weight"].shape[0]
+    if width % heads:
+        raise ValueError(f"`heads` must divide the width {width} of the style encoder's CLIP layers; got {heads}.")
+    return CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=tensors[f"{_VISION}.encoder.layers.0.mlp.fc1.weight"].shape[0],
+        num_hidden_layers=_count(tensors, f"{_VISION}.encoder.layers."),
+        num_attention_heads=heads,
+        image_size=patch_size * isqrt(positions - 1),
+        patch_size=patch_size,
+        projection_dim=tensors["image_encoder.visual_projection.weight"].shape[0],
+        hidden_act="gelu",
+    )
+
+
+def _count(tensors: Iterable[str], prefix: str) -> int:
+    """Number of the numbered parts `{prefix}0.`, `{prefix}1.`, ..., by the last of them."""
+    numbers = (key.removeprefix(prefix).partition(".")[0] for key in tensors if key.startswith(prefix))
+    return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+
+
+def _fill(module: nn.Module, tensors: Mapping[str, Tensor], argument: str, place: Path | str) -> None:
+    """Gives a module without weights these, which must have its keys and shapes."""
+    expected = module.state_dict()
+    _check_keys(tensors, expected, argument, place)
+    for key, tensor in tensors.items():
+        if tensor.shape != expected[key].shape:
+            raise ValueError(
+                f"`{argument}`: {key} in {place} must be {tuple(expected[key].shape)} to fit the other tensors; got "
+                f"{tuple(tensor.shape)}. Use StyleShot's own file."
+            )
+    module.load_state_dict(dict(tensors), assign=True)
+
+
+def _check_keys(tensors: Iterable[str], expected: Iterable[str], argument: str, place: Path | str) -> None:
+    missing, unknown = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+    if missing or unknown:
+        raise ValueError(
+            f"`{argument}`: {place} does not hold StyleShot's tensors: missing keys {_listed(missing)}, unknown keys "
+            f"{_listed(unknown)}. Use StyleShot's own file, and the base in `model` that it was trained with."
+        )
+
+
+def _listed(names: Sequence[str], most: int = 10) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + rest
