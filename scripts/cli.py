@@ -9,6 +9,8 @@ ROOT = Path(__file__).parents[1]
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
 _HELP = """\
 usage: maskst {fit,validate,test,predict} --config FILE [--config FILE ...] [--KEY VALUE ...]
+       maskst weights [BACKBONE] [--fetch]
+       maskst export CHECKPOINT OUT.safetensors [--overwrite]
 
 Style transfer by diffusion models whose image condition does not leak the content of its reference. Without
 further configs everything runs on the miniature, which is shipped: nothing is downloaded.
@@ -17,6 +19,13 @@ further configs everything runs on the miniature, which is shipped: nothing is d
   validate  score a method or a checkpoint on the fixed evaluation set
   test      the same pictures, scored as `test`
   predict   write the pictures of a method for references x prompts x samples
+  weights   list the weights of the backbones: bytes, what is here, and `--fetch` for what is not
+  export    write a trained adapter as `.safetensors`, with its sizes and how it was trained
+
+Backbones are configs too, given after the method's: configs/backbone/sd15.yaml is Stable Diffusion 1.5, sdxl.yaml
+and sdxl_vit_h.yaml are SDXL with the image encoder ViT-bigG/14 or ViT-H/14. Their weights come from the hub, or from
+folders of yours (`--model.backbone.model FOLDER`):
+  maskst predict --config configs/predict/masking.yaml --config configs/backbone/sd15.yaml --data.test my/styles
 
 Examples:
   maskst predict --config configs/predict/masking.yaml
@@ -29,6 +38,7 @@ Examples:
       Scores in outputs/evaluate/masking: a constant line beside the curves of `fit`.
   maskst fit --config configs/fit/image_adapter.yaml --config configs/fit/published_objective.yaml
       Configs stack, the later over the earlier; this pair writes to outputs/fit/image_adapter_published.
+  maskst export outputs/fit/image_adapter/checkpoints/last.ckpt image_adapter.safetensors
   tensorboard --logdir outputs
   maskst fit --help; maskst fit --model.help AdapterReconstruction; maskst predict --config FILE --print_config
       All options of a subcommand, those of a class, and what a stack of configs comes to.
@@ -90,15 +100,25 @@ def raised_here(error: BaseException | None) -> BaseException | None:
 
 
 def _run(arguments: list[str]) -> None:
+    # Each imported where it is needed: PyTorch and Lightning take seconds, which the help must not.
+    if arguments[0] == "export":
+        from scripts import export
+
+        return export.main(arguments[1:])
+    if arguments[0] == "weights":
+        from scripts import weights
+
+        return weights.main(arguments[1:])
     names = [argument.partition("=")[0] for argument in arguments]
     if not any(name in ("-c", "--config", "-h", "--help") or name.startswith("--model") for name in names):
         raise ValueError(
             "`--config` is missing: it says what to run. Give one or more, for example "
             "`--config configs/predict/masking.yaml`; `maskst --help` lists those that are shipped."
         )
-    from scripts.commands import Commands  # PyTorch and Lightning, seconds: not for the help
+    from scripts.commands import Commands
 
     Commands(arguments)
+    return None
 
 
 if __name__ == "__main__":

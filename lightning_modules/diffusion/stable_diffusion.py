@@ -1,6 +1,7 @@
 """Stable Diffusion with an IP-Adapter, frozen: everything that the methods share."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -243,13 +244,16 @@ class StableDiffusion(nn.Module):
         self._use(self.unet)
         dtype = self.unet.conv_in.weight.dtype
         told = conditions.to(dtype)
-        noise: Tensor = self.unet(
-            latents.to(dtype),
-            timesteps,
-            encoder_hidden_states=(told.text_states, list(told.image_tokens)),
-            added_cond_kwargs=dict(told.added),
-            return_dict=False,
-        )[0]
+        # Mixed precision is for weights in float32: around others it would only keep more for the backward pass.
+        mixed = nullcontext() if dtype == torch.float32 else torch.autocast(latents.device.type, enabled=False)
+        with mixed:
+            noise: Tensor = self.unet(
+                latents.to(dtype),
+                timesteps,
+                encoder_hidden_states=(told.text_states, list(told.image_tokens)),
+                added_cond_kwargs=dict(told.added),
+                return_dict=False,
+            )[0]
         return noise
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Names of submodules are those of the published files, so that a state dict has t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from PIL import Image
@@ -161,7 +162,7 @@ class PatchEncoder(nn.Module):
         super().__init__()
         self.unshuffle = unshuffle
         self.conv_in = nn.Conv2d(3 * unshuffle**2, channels[0], 3, padding=1)
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        pairs = list(pairwise(channels))
         halving = range(_BLOCKS_BEFORE, len(pairs) - _BLOCKS_AFTER)
         self.body = nn.Sequential(*(ResidualBlock(*pair, place in halving) for place, pair in enumerate(pairs)))
         self.adapter = nn.Linear(channels[-1], width)

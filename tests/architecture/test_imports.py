@@ -26,7 +26,7 @@ OURS = {
 LIBRARIES = {
     "webdataset": ("datamodules/shards.py",),
     "diffusers": ("lightning_modules/diffusion/", "scripts/"),
-    "transformers": ("lightning_modules/diffusion/", "callbacks/judges.py", "scripts/"),
+    "transformers": ("lightning_modules/diffusion/", "lightning_modules/styleshot/", "callbacks/judges.py", "scripts/"),
     "sklearn": ("lightning_modules/conditions/", "scripts/"),
     "lightning": ("lightning_modules/*.py", "datamodules/", "callbacks/", "scripts/"),
 }

@@ -39,7 +39,10 @@ def test_help_needs_neither_torch_nor_the_model_libraries() -> None:
         "assert not {'torch', 'lightning', 'diffusers', 'transformers'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.count("maskst predict --config configs/predict/masking.yaml") == 4
+    assert done.stdout.count("maskst predict --config configs/predict/masking.yaml") == 6
+    assert done.stdout.count("masking.yaml --config configs/backbone/sd15.yaml --data.test my/styles\n") == 2
+    assert done.stdout.count("maskst weights [BACKBONE] [--fetch]\n") == 2
+    assert done.stdout.count("maskst export CHECKPOINT OUT.safetensors [--overwrite]\n") == 2
     assert done.stdout.count("configs/fit/text_adapter.yaml") == 2
 
 
@@ -67,6 +70,13 @@ def test_a_command_without_a_config_says_which_there_are(message: Callable[..., 
     said = "maskst: error: `--config` is missing: it says what to run. Give one or more"
     assert said in message("fit")
     assert said in message("predict", "--trainer.devices", "1")
+
+
+def test_weights_and_export_are_commands_with_one_line_errors(message: Callable[..., str], tmp_path: Path) -> None:
+    assert message("weights", "none.yaml").startswith("maskst: error: `backbone`: there is no 'none.yaml'.")
+    said = message("export", str(tmp_path / "none.ckpt"), str(tmp_path / "a.safetensors"))
+    assert said.startswith("maskst: error: `checkpoint` names no file")
+    assert "unrecognized arguments: --fecth" in message("weights", "--fecth")
 
 
 def test_a_caller_from_python_gets_the_error_itself() -> None:

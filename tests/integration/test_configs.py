@@ -1,6 +1,7 @@
 """Every shipped config runs, alone but for the tiny weights, and says what it means."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,18 @@ METHODS = {
     "instantstyle": ("instantstyle", {"strength": 1.0, "norm_matched": False}),
     "masking": ("masking", {"n_clusters": 2}),
     "masking_quantile": ("quantile_masking", {"theta": 0.7, "drop": "high"}),
+    "masking_quantile_sdxl": ("quantile_masking", {"theta": 0.8, "drop": "high"}),
     "image_adapter": ("image_adapter", {"strength": 1.0, "rescale": True}),
     "text_adapter": ("text_adapter", {"strength": 1.0, "rescale": True}),
 }
+# What sets the real models apart; their weights are not here, so that their configs are parsed and not run.
+EULER = {"scheduler": "EulerDiscreteScheduler", "guidance_scale": 5.0, "target_blocks": "style"}
+BACKBONES = {
+    "sd15": ("ip-adapter_sd15", "laion", {"scheduler": "UniPCMultistepScheduler", "guidance_scale": 7.5}),
+    "sdxl": ("ip-adapter_sdxl", "None", {**EULER, "prompt_suffix": ", best quality, high quality"}),
+    "sdxl_vit_h": ("ip-adapter_sdxl_vit-h", "laion", EULER),
+}
+ADDED = {"fit/published_objective", "fit/published_schedule", "fit/low_memory", "predict/low_memory"}
 SCORES = ["alignment/text", "alignment/text_low", "alignment/text_high", "alignment/image", "leakage/leaked"]
 
 
@@ -44,9 +54,9 @@ def parsed(
 
 def test_every_shipped_config_has_its_test_here() -> None:
     names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml")}
-    fit = {"fit/image_adapter", "fit/text_adapter", "fit/published_objective", "fit/published_schedule"}
+    fit, backbones = {"fit/image_adapter", "fit/text_adapter"}, {f"backbone/{name}" for name in BACKBONES}
     layers = {"backbone/miniature", "defaults/fit", "defaults/evaluate", "defaults/predict"}
-    assert names == fit | layers | {f"predict/{name}" for name in METHODS}
+    assert names == ADDED | fit | backbones | layers | {f"predict/{name}" for name in METHODS}
 
 
 @pytest.mark.parametrize("config", METHODS)
@@ -130,6 +140,54 @@ def test_another_backbone_replaces_the_miniature_and_the_miniature_it(
     assert replaced["data"]["class_path"] == "datamodules.style_references.StyleReferences"
     assert replaced["data"]["init_args"] | data == replaced["data"]["init_args"]
     assert parsed(capsys, "predict", method, other, miniature) == parsed(capsys, "predict", method)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_real_backbone_sets_all_that_the_miniature_sets(name: str) -> None:
+    said, replaced = (
+        yaml.safe_load((CONFIGS / "backbone" / f"{backbone}.yaml").read_text()) for backbone in (name, "miniature")
+    )
+    for part in ("backbone", "sampling"):
+        assert set(said["model"]["init_args"][part]) >= set(replaced["model"]["init_args"][part])
+    assert set(said["data"]["init_args"]) >= set(replaced["data"]["init_args"])
+    assert set(said["scores"]) >= set(replaced["scores"])
+
+
+@pytest.mark.parametrize("config", [f"predict/{name}" for name in METHODS] + ["fit/image_adapter", "fit/text_adapter"])
+def test_a_real_backbone_goes_over_every_method(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command, path = config.partition("/")[0], CONFIGS / f"{config}.yaml"
+    alone = parsed(capsys, command, path)
+    for name, (adapter, tower, sampling) in BACKBONES.items():
+        backbone = CONFIGS / "backbone" / f"{name}.yaml"
+        said = yaml.safe_load(backbone.read_text())["model"]["init_args"]
+        values = parsed(capsys, command, path, backbone)
+        model, data = values["model"]["init_args"], values["data"]["init_args"]
+        assert model["backbone"] == said["backbone"]
+        assert model["backbone"]["ip_adapter"].endswith(f"{adapter}.safetensors")
+        assert str(model["backbone"]["text_tower"]).startswith(tower)
+        assert model["sampling"] | said["sampling"] | sampling == model["sampling"]
+        assert model.get("condition") == alone["model"]["init_args"].get("condition")
+        assert values["trainer"] == alone["trainer"]
+        assert values["data"]["class_path"] == "datamodules.style_references.StyleReferences"
+        assert (data["train"], data["test"], data["samples_per_prompt"]) == ("data/object", "data/object_test", 4)
+        assert values["scores"]["constant_steps"] == list(range(0, 2401, 400))
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_miniature_replaces_a_real_backbone(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    method, real = CONFIGS / "predict" / "masking.yaml", CONFIGS / "backbone" / f"{name}.yaml"
+    assert parsed(capsys, "predict", method, real, real.with_name("miniature.yaml")) == parsed(
+        capsys, "predict", method
+    )
+
+
+def test_every_weight_of_a_real_backbone_is_pinned_to_a_commit() -> None:
+    for name in BACKBONES:
+        values = yaml.safe_load((CONFIGS / "backbone" / f"{name}.yaml").read_text())
+        backbone, judge = values["model"]["init_args"]["backbone"], values["scores"]["judge"]["init_args"]
+        names = [backbone[key] for key in ("model", "image_encoder", "text_tower", "ip_adapter") if backbone[key]]
+        assert all(re.search(r"@[0-9a-f]{40}(/|$)", hub_name) for hub_name in names)
+        assert re.fullmatch("[0-9a-f]{40}", judge["revision"])
 
 
 def test_own_images_need_no_config_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:

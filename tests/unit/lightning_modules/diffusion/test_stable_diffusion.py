@@ -6,7 +6,7 @@ import torch
 from diffusers import DDPMScheduler
 from PIL import Image
 
-from lightning_modules.diffusion import stable_diffusion
+from lightning_modules.diffusion import latents as latents_module
 from lightning_modules.diffusion.stable_diffusion import LatentMoments, StableDiffusion
 from lightning_modules.diffusion.stable_diffusion_xl import StableDiffusionXL
 from tests.unit.lightning_modules.diffusion.stock import Pair
@@ -84,7 +84,7 @@ def test_decode_is_the_vae_in_unit_range(pair: Pair) -> None:
 def test_vae_in_chunks_is_the_same(model: StableDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
     images, _ = _square_images(model, 3)
     latents, moments = model.decode(torch.ones(3, 4, 8, 8)), model.encode_latents(images)
-    monkeypatch.setattr(stable_diffusion, "_VAE_PIXELS", 2 * 16 * 16)
+    monkeypatch.setattr(latents_module, "_VAE_PIXELS", 2 * 16 * 16)
     torch.testing.assert_close(model.decode(torch.ones(3, 4, 8, 8)), latents, atol=1e-5, rtol=0)
     torch.testing.assert_close(model.encode_latents(images).mean, moments.mean, atol=1e-5, rtol=0)
 
