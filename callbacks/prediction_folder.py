@@ -94,6 +94,7 @@ def picture_name(job: Job, method: str) -> str:
     reference = job.reference
     parts = [reference.key, reference.index, reference.content, job.prompt, job.sample, job.seed, method]
     parts += [{name: [other["key"] for other in others]} for name, others in _further(job).items()]
+    parts += [{"content_image": job.content_image.key}] if job.content_image is not None else []
     exact = json.dumps(parts)
     words = [
         reference.content,
@@ -107,13 +108,14 @@ def picture_name(job: Job, method: str) -> str:
 
 
 def job_line(job: Job) -> dict[str, Any]:
-    """A job as JSON; `others` and `negatives` stand in it only where the job has some."""
+    """A job as JSON; `others`, `negatives` and `content_image` stand in it only where the job has some."""
     return {
         "reference": job.reference._asdict(),
         "prompt": job.prompt,
         "sample": job.sample,
         "seed": job.seed,
         **_further(job),
+        **({"content_image": job.content_image._asdict()} if job.content_image is not None else {}),
     }
 
 

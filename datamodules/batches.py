@@ -46,10 +46,12 @@ class Job(NamedTuple):
     """Further references of the same style that the picture is conditioned on."""
     negatives: tuple[Reference, ...] = ()
     """References whose feature takes the place of the zero feature in the unconditional half of guidance."""
+    content_image: Reference | None = None
+    """Image whose layout the picture keeps (key "content:...", content = the prompt, style ""); None is text-driven."""
 
     @property
     def all_references(self) -> tuple[Reference, ...]:
-        """The reference, the others and the negatives."""
+        """The style references: the main one, the others and the negatives."""
         return self.reference, *self.others, *self.negatives
 
 
@@ -58,4 +60,4 @@ class JobBatch(TypedDict):
 
     jobs: list[Job]
     images: dict[str, Image.Image]
-    """`Reference.key` -> its image (RGB, each in its own size), for each reference of each job."""
+    """`Reference.key` -> its image (RGB, each in its own size), for each reference and content image of each job."""

@@ -56,21 +56,26 @@ def list_jobs(
     seed: int,
     others: Mapping[str, tuple[Reference, ...]] | None = None,
     negatives: tuple[Reference, ...] = (),
+    content_images: Sequence[Reference] = (),
 ) -> list[Job]:
     """Every reference x prompt x sample, reference by reference, so that a batch opens few images.
 
+    With content images it is every reference x content image x sample.
+
     Args:
         references: The main reference of each picture.
-        prompts: What is drawn.
+        prompts: What is drawn; not looked at with content images, whose contents are the prompts.
         samples_per_prompt: Pictures for each reference and prompt.
         seed: Seed of sample 0; sample i has seed + i.
         others: Further references for the key of each main one; None gives none.
         negatives: The negative references of every picture.
+        content_images: Images whose layout the pictures keep.
     """
+    drawn: list[tuple[str, Reference | None]] = [(image.content, image) for image in content_images]
     return [
-        Job(reference, prompt, sample, seed + sample, others[reference.key] if others else (), negatives)
+        Job(reference, prompt, sample, seed + sample, others[reference.key] if others else (), negatives, content_image)
         for reference in references
-        for prompt in prompts
+        for prompt, content_image in drawn or [(prompt, None) for prompt in prompts]
         for sample in range(samples_per_prompt)
     ]
 

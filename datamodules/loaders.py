@@ -64,23 +64,37 @@ class JobBatches(Dataset[JobBatch]):
         references: The set of the jobs' references and others.
         jobs: All jobs.
         negatives: The set of the jobs' negatives; None where they have none.
+        content_images: The set of the jobs' content images; None where they have none.
     """
 
     def __init__(
-        self, references: ReferenceSet, jobs: Sequence[Job], negatives: NegativeReferences | None = None
+        self,
+        references: ReferenceSet,
+        jobs: Sequence[Job],
+        negatives: NegativeReferences | None = None,
+        content_images: ReferenceSet | None = None,
     ) -> None:
         self.references, self.jobs, self.negatives = references, jobs, negatives
+        self.content_images = content_images
 
     def __getitem__(self, indices: list[int]) -> JobBatch:
         jobs = [self.jobs[index] for index in indices]
         references = {reference.key: reference for job in jobs for reference in job.all_references}
-        return {"jobs": jobs, "images": {key: self._open(reference) for key, reference in references.items()}}
+        images = {key: self._open(reference) for key, reference in references.items()}
+        return {"jobs": jobs, "images": images | self._contents_of(jobs)}
 
     def _open(self, reference: Reference) -> Image.Image:
         if reference.index >= 0:
             return self.references.image(reference.index)
         assert self.negatives is not None
         return self.negatives.image(reference.index)
+
+    def _contents_of(self, jobs: list[Job]) -> dict[str, Image.Image]:
+        indices = {job.content_image.key: job.content_image.index for job in jobs if job.content_image is not None}
+        if not indices:
+            return {}
+        assert self.content_images is not None
+        return {key: self.content_images.image(index) for key, index in indices.items()}
 
 
 class BatchLoader(Iterable[Batch]):

@@ -1,15 +1,11 @@
 """The datamodule of the miniature: the same references and jobs, over a small set that it draws itself."""
 
-import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
+from datamodules.miniature.drawing import drawn_once
 from datamodules.style_references import StyleReferences
 from datamodules.vocabulary import CONTENTS, TEST_STYLES, TRAIN_STYLES
-
-RECIPE = "recipe.json"
 
 
 class MiniatureReferences(StyleReferences):
@@ -45,29 +41,11 @@ class MiniatureReferences(StyleReferences):
 
     def prepare_data(self) -> None:
         """Draws the set if it is not there; one process does it while the others wait."""
-        if not Path(self.root).exists():
-            self._draw()
-        recipe_file = Path(self.root) / RECIPE
-        drawn = json.loads(recipe_file.read_text(encoding="utf-8")) if recipe_file.is_file() else None
-        if drawn != self.recipe:
-            raise ValueError(
-                f"`{self.root}` was drawn with {drawn}, but {self.recipe} is asked for. "
-                "Remove that folder to have it drawn again, or choose another `root`."
-            )
+        drawn_once(self.root, self.recipe, self._draw)
 
-    def _draw(self) -> None:
+    def _draw(self, root: Path) -> None:
         from datamodules.miniature.generate import write_dataset
 
-        root = Path(self.root).resolve()
-        staging = root.with_name(f".{root.name}.partial-{os.getpid()}")
         n_train, n_test, seed = self.recipe.values()
-        try:
-            write_dataset(staging / "object", CONTENTS, TRAIN_STYLES, n_train, seed)
-            write_dataset(staging / "object_test", CONTENTS, TEST_STYLES, n_test, seed)
-            (staging / RECIPE).write_text(json.dumps(self.recipe) + "\n", encoding="utf-8")
-            staging.rename(root)  # so that an interrupted drawing never looks like a whole one
-        except OSError:
-            if not root.exists():  # else another run has drawn it meanwhile
-                raise
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        write_dataset(root / "object", CONTENTS, TRAIN_STYLES, n_train, seed)
+        write_dataset(root / "object_test", CONTENTS, TEST_STYLES, n_test, seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 from lightning import LightningDataModule
 
 from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
+from datamodules.content_images import ContentImages
 from datamodules.jobs import list_jobs, same_style, spread
 from datamodules.loaders import BatchLoader, JobBatches, NegativeReferences, ReferenceBatches, ResumableLoader
 from datamodules.references import ReferenceSet, open_references
@@ -33,6 +34,9 @@ class StyleReferences(LightningDataModule):
             the test set, if possible with other contents. The choice is fixed and depends on the test set alone.
         negative_references: Image files, with path, that all pictures are steered away from: their feature takes
             the place of the zero feature in the unconditional half of guidance.
+        content_images: Folder of images `<prompt>.<suffix>` ("A rocket.png", "A_rocket.jpg"). With it, each
+            reference is transferred onto each of them, with the name of the content image as the prompt, and
+            `prompts` is not looked at. null: pictures are drawn from `prompts` alone.
         content_words: What the references show. null: the class in the file name. A word or phrase: that, for
             all references, for StyleBench "person, animal, plant, or object in the foreground". Words by file
             name, or by a glob pattern over the path below the root: the first that matches. With words given,
@@ -62,6 +66,7 @@ class StyleReferences(LightningDataModule):
         predict_references: int | None = None,
         references_per_picture: int = 1,
         negative_references: Sequence[str] = (),
+        content_images: str | None = None,
         content_words: str | dict[str, str] | None = None,
         seed: int = 42,
         num_workers: int = 0,
@@ -81,6 +86,7 @@ class StyleReferences(LightningDataModule):
         self.evaluation_references, self.predict_references = evaluation_references, predict_references
         self.references_per_picture = references_per_picture
         self.negative_references, self.content_words = list(negative_references), content_words
+        self.content_images = content_images
         self.seed, self.num_workers = seed, num_workers
         # With fewer jobs than processes some process has nothing to generate, which is no error.
         self.allow_zero_length_dataloader_with_multiple_devices = True
@@ -102,11 +108,16 @@ class StyleReferences(LightningDataModule):
         return NegativeReferences(self.negative_references)
 
     @cached_property
+    def content_set(self) -> ContentImages | None:
+        """The images of `content_images`, read and checked once; None without that folder."""
+        return None if self.content_images is None else ContentImages(self.content_images)
+
+    @cached_property
     def other_references(self) -> dict[str, tuple[Reference, ...]]:
         """For the key of each test reference, the further ones of its pictures; empty where they have none."""
         if self.references_per_picture == 1:
             return {}
-        return same_style(self.test_set.references, self.references_per_picture - 1)
+        return same_style(self._transferred(), self.references_per_picture - 1)
 
     @property
     def content_prompts(self) -> list[str]:
@@ -115,7 +126,10 @@ class StyleReferences(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Reads what the stage needs, so that a fault in it is named before a model is loaded."""
-        _ = self.train_set if stage == "fit" else (self.negative_set, self.test_set, self.other_references)
+        if stage == "fit":
+            _ = self.train_set
+        else:
+            _ = self.negative_set, self.content_set, self.test_set, self.other_references
 
     def keep_jobs(self, predicate: Callable[[Job], bool]) -> None:
         """Lets prediction generate only the jobs for which the predicate is true, the same on all ranks."""
@@ -146,13 +160,18 @@ class StyleReferences(LightningDataModule):
         return self._job_loader([job for job in jobs if self._keep_job is None or self._keep_job(job)])
 
     def _list_jobs(self, n_references: int | None) -> list[Job]:
-        references: list[Reference] = spread(self.test_set.references, n_references)
+        references = spread(self._transferred(), n_references)
         others, negatives = self.other_references, self.negative_set.references
-        return list_jobs(references, self.prompts, self.samples_per_prompt, self.seed, others, negatives)
+        contents = [] if self.content_set is None else self.content_set.references
+        return list_jobs(references, self.prompts, self.samples_per_prompt, self.seed, others, negatives, contents)
+
+    def _transferred(self) -> list[Reference]:
+        """The test references that may be the main one of a picture."""
+        return self.test_set.references
 
     def _job_loader(self, jobs: list[Job]) -> BatchLoader[JobBatch]:
         share = share_of_rank(len(jobs), *self._rank)
-        batches = JobBatches(self.test_set, jobs, self.negative_set)
+        batches = JobBatches(self.test_set, jobs, self.negative_set, self.content_set)
         return BatchLoader(batches, batches_of(share, self.generation_batch_size), self.num_workers)
 
     @property

@@ -241,7 +241,7 @@ class AdapterReconstruction(StyleTransfer):
 def _build_adapter(adapter: type[Adapter], model: "StableDiffusion", seed: int) -> Adapter:
     """A new adapter in the backbone's sizes, whose weights depend on `seed` alone, whatever the device."""
     projection: Any = model.image_projection
-    sizes = {"dim": projection.proj.in_features, "text_dim": model.unet.config.cross_attention_dim}
+    sizes = {"dim": projection.dim, "text_dim": model.unet.config.cross_attention_dim}
     named = {name: size for name, size in sizes.items() if name in signature(adapter).parameters}
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.random.default_generator.manual_seed(seed)

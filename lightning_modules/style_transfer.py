@@ -132,6 +132,11 @@ class StyleTransfer(LightningModule):
         from lightning_modules.diffusion.sampling import sample
 
         jobs = batch["jobs"]
+        if any(job.content_image is not None for job in jobs):
+            raise ValueError(
+                "`content_images` asks for pictures in the shape of a content image, which needs StyleShot's "
+                "content-fusion ControlNet: it cannot be run yet. Leave `content_images` out to draw `prompts`."
+            )
         conditioned = self._conditioned(batch)
         sets = self._mixed(conditioned.feature, jobs)
         shares = self.mix.shares(len(sets)) if len(sets) > 1 else [1.0]

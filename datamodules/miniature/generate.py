@@ -14,7 +14,7 @@ from rich.progress import track
 
 from datamodules.miniature.shapes import shape
 from datamodules.miniature.styles import stylise
-from datamodules.vocabulary import reference_name
+from datamodules.vocabulary import content_prompt, reference_name
 
 
 def draw(content: str, style: str, seed: int | Sequence[int], size: int = 64) -> Image.Image:
@@ -45,6 +45,27 @@ def write_dataset(
             _save(draw(content, style, [seed, index]), path)
         paths.append(path)
     return paths
+
+
+def write_style_bench(
+    root: str | Path,
+    styles: Sequence[str],
+    contents: Sequence[str],
+    per_style: int,
+    drawn_plainly: Sequence[str],
+    seed: int,
+) -> None:
+    """Draws `<root>/styles/<style>/<content>_<i>.png` and `<root>/content/<prompt>.png`, as StyleBench lies on disk.
+
+    Style s shows `per_style` contents in turn, beginning with content s; `drawn_plainly` has the contents of the
+    content images. Raises ValueError when a content or style is unknown.
+    """
+    for place, style in enumerate(styles):
+        for index in range(per_style):
+            content = contents[(place + index) % len(contents)]
+            _save(draw(content, style, [seed, index]), Path(root) / "styles" / style / f"{content}_{index}.png")
+    for content in drawn_plainly:
+        _save(draw(content, "plain", seed), Path(root) / "content" / f"{content_prompt(content)}.png")
 
 
 def _save(image: Image.Image, path: Path) -> None:

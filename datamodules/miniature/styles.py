@@ -1,4 +1,4 @@
-"""The twenty styles by name."""
+"""The styles by name: those of the published split, those of the bench, and a plain one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from datamodules.miniature import held_out_styles, train_styles
+from datamodules.miniature import bench_styles, held_out_styles, train_styles
 from datamodules.miniature.canvas import Picture
 from datamodules.miniature.geometry import Part
 
@@ -31,6 +31,8 @@ STYLES: dict[str, Callable[[list[Part], np.random.Generator, int], Picture]] = {
     "surround with colored smoke": held_out_styles.colored_smoke,
     "pop art": held_out_styles.pop_art,
     "surround with white smoke": held_out_styles.white_smoke,
+    **bench_styles.BENCH_STYLES,
+    "plain": bench_styles.plain,
 }
 
 

@@ -21,6 +21,11 @@ class Backbone:
         image_encoder: folder of the CLIP image encoder; None: `image_encoder` within `model`.
         text_tower: folder of the CLIP text tower paired with `image_encoder`; None: `text_tower` within `model`.
         ip_adapter: IP-Adapter file (`.bin` or `.safetensors`); None: `ip_adapter.safetensors` within `model`.
+        style_encoder: file of StyleShot's style-aware encoder, which takes the place of `image_encoder`; `ip_adapter`
+            is then StyleShot's `ip.bin`.
+        style_heads: attention heads of the style encoder, which its weights do not tell; 16 in the published one.
+        style_permutations: orders of StyleShot's patches over which the style features are averaged; 0 is the
+            canonical order.
         vae: folder of another VAE than that of `model`, for example "madebyollin/sdxl-vae-fp16-fix".
         revision: commit, tag or branch of `model`, where it is a hub name.
         variant: variant of the weight files of `model`, for example "fp16".
@@ -32,6 +37,9 @@ class Backbone:
     image_encoder: str | None = None
     text_tower: str | None = None
     ip_adapter: str | None = None
+    style_encoder: str | None = None
+    style_heads: int = 16
+    style_permutations: int = 0
     vae: str | None = None
     revision: str | None = None
     variant: str | None = None
@@ -198,13 +206,13 @@ class Runtime:
 
     Args:
         offload: keep on the accelerator only the network that is at work, the others in main memory.
-        channels_last: memory layout of the UNet and the VAE, faster on many GPUs and CPUs.
+        channels_last: memory layout of the UNet and the VAE in which convolutions run fastest on most devices.
         compile: `torch.compile` the UNet; the first call takes minutes, later ones are faster.
         vae_tiling: decode and encode large pictures in overlapping tiles, which bounds the VAE's memory.
     """
 
     offload: bool = False
-    channels_last: bool = False
+    channels_last: bool = True
     compile: bool = False
     vae_tiling: bool = False
 

@@ -85,6 +85,12 @@ class PromptEncoder(Tokens):
 class ContentEncoder(Tokens):
     """The CLIP text tower that shares its feature space with the image encoder."""
 
+    @property
+    def dim(self) -> int:
+        """Size of the features."""
+        config: Any = self.model.config
+        return int(config.projection_dim)
+
     @frozen
     def forward(self, contents: Sequence[str]) -> Tensor:
         """Text features `(len(contents), dim)` in float32, not normalised."""
@@ -125,6 +131,12 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.model = model
         self.processor = processor
+
+    @property
+    def dim(self) -> int:
+        """Size of the features."""
+        config: Any = self.model.config
+        return int(config.projection_dim)
 
     @frozen
     def forward(self, images: Sequence[Image.Image]) -> Tensor:

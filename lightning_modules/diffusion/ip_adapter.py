@@ -32,6 +32,11 @@ class ImageProjection(nn.Module):
         self.proj = nn.Linear(dim, num_tokens * token_dim)
         self.norm = nn.LayerNorm(token_dim)
 
+    @property
+    def dim(self) -> int:
+        """Size of the image feature."""
+        return self.proj.in_features
+
     def forward(self, feature: Tensor) -> Tensor:
         """Image tokens `(batch, T, C)` of features `(batch, D)`, whatever their precision.
 

@@ -1,11 +1,12 @@
 """Loads the parts of a backbone and checks that they fit together."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -15,6 +16,7 @@ from lightning_modules.diffusion.encoders import ContentEncoder, DualPromptEncod
 from lightning_modules.diffusion.ip_adapter import (
     ImageProjection,
     build_projection,
+    cross_attention_layers,
     install_attention,
     read_ip_adapter,
 )
@@ -35,15 +37,14 @@ def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
     """
     model = find_source(backbone.model, "model", backbone.revision)
     # Small, and therefore first: a wrong `model` is found out before anything large is loaded.
-    pipeline_config = load_pretrained(DiffusionPipeline.load_config, model, "model")
+    pipeline_config = json.loads(fetch_file(model.within("model_index.json"), "model").read_text(encoding="utf-8"))
     family = _family(pipeline_config, model)
     scheduler_config = load_pretrained(DDPMScheduler.load_config, model.within("scheduler"), "model")
-    image_encoder = _load_image_encoder(_part(model, backbone.image_encoder, "image_encoder"), backbone)
     prompt_encoder = family.load_prompt_encoder(model, backbone)
     content_encoder = _load_content_encoder(model, prompt_encoder, backbone)
     unet = _load_network(UNet2DConditionModel, model.within("unet"), "model", backbone, backbone.variant)
-    file = _part(model, backbone.ip_adapter, "ip_adapter", "ip_adapter.safetensors")
-    projection = _install_ip_adapter(unet, file, backbone)
+    load_image_path = _load_ip_adapter if backbone.style_encoder is None else _load_styleshot
+    image_encoder, projection = load_image_path(model, unet, backbone)
     _check_features(image_encoder, content_encoder, projection)
     return family.network(
         unet=unet,
@@ -96,11 +97,27 @@ def _part(model: Source, name: str | None, argument: str, default: str = "") -> 
     return find_source(name, argument) if name is not None else model.within(default or argument)
 
 
-def _install_ip_adapter(unet: Any, source: Source, backbone: Backbone) -> ImageProjection:
-    weights = read_ip_adapter(fetch_file(source, "ip_adapter"))
+def _load_ip_adapter(model: Source, unet: Any, backbone: Backbone) -> tuple[ImageEncoder, ImageProjection]:
+    """The image encoder and P of an IP-Adapter, whose attention the UNet is given."""
+    image_encoder = _load_image_encoder(_part(model, backbone.image_encoder, "image_encoder"), backbone)
+    file = _part(model, backbone.ip_adapter, "ip_adapter", "ip_adapter.safetensors")
+    weights = read_ip_adapter(fetch_file(file, "ip_adapter"))
     projection = build_projection(weights.image_proj, unet.config.cross_attention_dim)
     install_attention(unet, weights.ip_adapter, projection.num_tokens)
-    return projection.to(backbone.torch_dtype)
+    return image_encoder, projection.to(backbone.torch_dtype)
+
+
+def _load_styleshot(model: Source, unet: Any, backbone: Backbone) -> tuple[Any, Any]:
+    """The style-aware encoder and P of StyleShot, whose attention the UNet is given."""
+    from lightning_modules.styleshot.weights import build_style_projection, load_style_encoder, read_styleshot
+
+    file = fetch_file(find_source(str(backbone.style_encoder), "style_encoder"), "style_encoder")
+    encoder = load_style_encoder(file, backbone.style_heads, backbone.style_permutations).to(backbone.torch_dtype)
+    file = fetch_file(_part(model, backbone.ip_adapter, "ip_adapter", "ip.bin"), "ip_adapter")
+    weights = read_styleshot(file, cross_attention_layers(unet))
+    projection = build_style_projection(weights.heads, encoder.dim, unet.config.cross_attention_dim)
+    install_attention(unet, weights.attention, projection.num_tokens)
+    return encoder, projection.to(backbone.torch_dtype)
 
 
 def _text_encoder(network: Any, model: Source, backbone: Backbone, suffix: str = "") -> tuple[nn.Module, Any]:
@@ -166,18 +183,15 @@ def _load_tokenizer(source: Source, argument: str) -> Any:
     return tokenizer
 
 
-def _check_features(images: ImageEncoder, contents: ContentEncoder, projection: ImageProjection) -> None:
-    encoder: Any = images.model
-    tower: Any = contents.model
-    image_dim, text_dim = encoder.config.projection_dim, tower.config.projection_dim
-    expected = projection.proj.in_features
-    if image_dim != expected:
+def _check_features(images: Any, contents: ContentEncoder, projection: Any) -> None:
+    if images.dim != projection.dim:
         raise ValueError(
-            f"`image_encoder` gives features of size {image_dim}, but `ip_adapter` was trained on size {expected}. "
-            "Use the image encoder that belongs to the adapter (1024: CLIP ViT-H/14, 1280: CLIP ViT-bigG/14)."
+            f"`image_encoder` gives features of size {images.dim}, but `ip_adapter` was trained on size "
+            f"{projection.dim}. Use the image encoder that belongs to the adapter (1024: CLIP ViT-H/14, 1280: CLIP "
+            "ViT-bigG/14)."
         )
-    if text_dim != image_dim:
+    if contents.dim != images.dim:
         raise ValueError(
-            f"`text_tower` gives features of size {text_dim}, `image_encoder` of size {image_dim}. "
+            f"`text_tower` gives features of size {contents.dim}, `image_encoder` of size {images.dim}. "
             "Use the text tower of the same CLIP model."
         )

@@ -203,6 +203,7 @@ class StyleProjection(nn.Module):
 
     def __init__(self, dim: int, token_dim: int) -> None:
         super().__init__()
+        self.dim = dim
         self.num_tokens = _TOKENS_PER_LEVEL * len(LEVELS)
         self.heads = nn.ModuleList(ImageProjection(dim, _TOKENS_PER_LEVEL, token_dim) for _ in LEVELS)
 

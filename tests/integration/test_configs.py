@@ -56,6 +56,7 @@ def test_every_shipped_config_has_its_test_here() -> None:
     names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml")}
     fit, backbones = {"fit/image_adapter", "fit/text_adapter"}, {f"backbone/{name}" for name in BACKBONES}
     layers = {"backbone/miniature", "defaults/fit", "defaults/evaluate", "defaults/predict"}
+    layers |= {"data/style_bench", "data/miniature_style_bench"}
     assert names == ADDED | fit | backbones | layers | {f"predict/{name}" for name in METHODS}
 
 

@@ -13,6 +13,7 @@ from datamodules.batches import Job, Reference
 
 REFERENCE = Reference(12, "frog/frog/a-frog-in-lego toy_0", "frog", "lego toy")
 JOB = Job(REFERENCE, "A rocket", 0, 42)
+CONTENT = Reference(2, "content:A rocket", "A rocket", "")
 OTHER = Reference(3, "cat/a-cat-in-lego toy_0", "cat", "lego toy")
 
 
@@ -39,6 +40,7 @@ def test_the_name_of_a_job_with_one_reference_never_changes() -> None:
         JOB._replace(reference=REFERENCE._replace(key="other/frog/a-frog-in-lego toy_0")),
         JOB._replace(others=(OTHER,)),
         JOB._replace(negatives=(OTHER,)),
+        JOB._replace(content_image=CONTENT),
     ],
 )
 def test_different_jobs_have_different_names(other: Job) -> None:
@@ -51,6 +53,22 @@ def test_jobs_with_other_others_or_negatives_have_different_names() -> None:
     jobs = [JOB._replace(**{name: part}) for name in ("others", "negatives") for part in parts]
     jobs.append(JOB._replace(others=(other,), negatives=(third,)))
     assert len({picture_name(job, "masking") for job in [JOB, *jobs]}) == 10
+
+
+def test_jobs_with_other_content_images_have_different_names() -> None:
+    second = CONTENT._replace(key="content:A_rocket")
+    jobs = [JOB._replace(content_image=content) for content in (None, CONTENT, second)]
+    jobs.append(JOB._replace(content_image=CONTENT, others=(OTHER,)))
+    assert len({picture_name(job, "masking") for job in jobs}) == 4
+    name = picture_name(jobs[1], "masking")
+    assert name == picture_name(JOB._replace(content_image=CONTENT._replace(index=7)), "masking")
+    assert name.startswith("frog__lego-toy__00012__a-rocket__masking__seed42__")
+
+
+def test_a_content_image_stands_in_the_line_where_there_is_one() -> None:
+    line = json.loads(json.dumps(job_line(JOB._replace(content_image=CONTENT))))
+    assert line["content_image"] == {"index": 2, "key": "content:A rocket", "content": "A rocket", "style": ""}
+    assert set(line) == {"reference", "prompt", "sample", "seed", "content_image"}
 
 
 def test_others_and_negatives_stand_in_the_line_where_there_are_any() -> None:

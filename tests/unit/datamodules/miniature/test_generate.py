@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.miniature.generate import draw, write_dataset
+from datamodules.miniature.bench_styles import BENCH_STYLES
+from datamodules.miniature.generate import draw, write_dataset, write_style_bench
 from datamodules.miniature.shapes import SHAPES
 from datamodules.miniature.styles import STYLES
 from datamodules.vocabulary import TEST_STYLES, TRAIN_STYLES, parse_reference_name
@@ -32,6 +33,13 @@ GOLDEN = {
     "surround with colored smoke": (88.2, 87.7, 94.6),
     "pop art": (108.1, 134.1, 165.9),
     "surround with white smoke": (124.0, 111.0, 114.6),
+    "stained glass": (74.3, 66.2, 101.3),
+    "blueprint": (52.7, 85.8, 155.7),
+    "mosaic": (205.6, 184.9, 151.3),
+    "chalkboard": (74.2, 105.3, 89.4),
+    "woodcut": (149.5, 138.1, 118.2),
+    "paper cut": (168.7, 184.8, 174.5),
+    "plain": (210.5, 210.5, 210.5),
 }
 
 
@@ -40,7 +48,7 @@ def pixels(*arguments: object, **options: object) -> np.ndarray:
 
 
 def test_every_named_style_can_be_drawn():
-    assert list(STYLES) == [*TRAIN_STYLES, *TEST_STYLES]
+    assert list(STYLES) == [*TRAIN_STYLES, *TEST_STYLES, *BENCH_STYLES, "plain"]
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -91,6 +99,23 @@ def test_files_lie_in_the_published_layout_and_read_back(tmp_path):
         with Image.open(path) as image:
             assert (image.format, image.mode, image.size) == ("PNG", "RGB", (64, 64))
             assert image.tobytes() == expected.tobytes()
+
+
+def test_a_style_bench_lies_on_disk_like_the_published_one(tmp_path):
+    write_style_bench(tmp_path, ["mosaic", "woodcut"], ["cat", "ship", "bird"], 2, ["rocket", "airplane"], seed=5)
+    files = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()}
+    assert sorted(files) == [
+        "content/A rocket.png",
+        "content/An airplane.png",
+        "styles/mosaic/cat_0.png",
+        "styles/mosaic/ship_1.png",
+        "styles/woodcut/bird_1.png",
+        "styles/woodcut/ship_0.png",
+    ]
+    with Image.open(files["styles/woodcut/bird_1.png"]) as image:
+        assert image.tobytes() == draw("bird", "woodcut", [5, 1]).tobytes()
+    with Image.open(files["content/An airplane.png"]) as image:
+        assert image.tobytes() == draw("airplane", "plain", 5).tobytes()
 
 
 def test_files_that_exist_are_kept_and_only_missing_ones_drawn(tmp_path):

@@ -1,0 +1,61 @@
+"""The datamodule of a small StyleBench that it draws itself, in styles that the miniature was not trained on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datamodules.miniature.drawing import drawn_once
+from datamodules.style_bench import StyleBench
+from datamodules.style_references import PROMPTS
+from datamodules.vocabulary import PROMPT_CONTENTS
+
+REFERENCE_CONTENTS = ("bird", "cat", "frog", "ship", "truck")
+"""Shown by the references, and by no content image, so that what leaks can be told from what is asked for."""
+DRAWN_PLAINLY = (*PROMPT_CONTENTS, "airplane", "automobile", "deer", "dog", "horse")
+"""Shown by the content images."""
+
+
+class MiniatureStyleBench(StyleBench):
+    """Style references and content images drawn by code, in a second and without a download, laid out like StyleBench.
+
+    Args:
+        folder: Folder of the set, drawn if it is not there: `styles` holds the references, `content` the content
+            images. Give `<folder>/content` as `content_images` to transfer styles onto them.
+        per_style: References of each style.
+        drawing_seed: Seed of the drawings.
+        prompts: What is drawn in the style of each reference, without `content_images`.
+        content_words: What the references show, as in `StyleBench`; null: the content that was drawn.
+        kwargs: Arguments of `StyleBench`, but for `root`.
+
+    Raises:
+        ValueError: If a number is too small, or `folder` holds what was drawn with other settings.
+    """
+
+    def __init__(
+        self,
+        folder: str = "data/miniature_style_bench",
+        per_style: int = 4,
+        drawing_seed: int = 0,
+        *,
+        prompts: Sequence[str] = PROMPTS,
+        content_words: str | dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        words = content_words or {f"{content}_*": content for content in REFERENCE_CONTENTS}
+        super().__init__(root=f"{folder}/styles", prompts=prompts, content_words=words, **kwargs)
+        for name, value, least in (("per_style", per_style, 1), ("drawing_seed", drawing_seed, 0)):
+            if value < least:
+                raise ValueError(f"`{name}` is a number from {least} up and was {value}.")
+        self.folder = folder
+        self.recipe = {"per_style": per_style, "seed": drawing_seed}
+
+    def prepare_data(self) -> None:
+        """Draws the set if it is not there; one process does it while the others wait."""
+        drawn_once(self.folder, self.recipe, self._draw)
+
+    def _draw(self, root: Path) -> None:
+        from datamodules.miniature.bench_styles import BENCH_STYLES
+        from datamodules.miniature.generate import write_style_bench
+
+        per_style, seed = self.recipe.values()
+        write_style_bench(root, list(BENCH_STYLES), REFERENCE_CONTENTS, per_style, DRAWN_PLAINLY, seed)

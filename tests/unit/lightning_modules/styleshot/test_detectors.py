@@ -1,0 +1,156 @@
+"""The edge detector on pictures whose edges are known."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from lightning_modules.styleshot.detector_edges import (
+    connected_to,
+    otsu_threshold,
+    step_contrast,
+    thickened,
+    thin_ridges,
+)
+from lightning_modules.styleshot.detectors import EdgeDetector
+
+
+def disk(size: int, radius: float, inside: Any = 255, outside: Any = 0) -> Image.Image:
+    """An antialiased disk around the middle (pixel centres are at whole numbers)."""
+    rows, columns = np.indices((size, size)) - (size - 1) / 2
+    cover = np.clip(radius - np.hypot(rows, columns) + 0.5, 0, 1)[..., None]
+    pixels = cover * np.asarray(inside) + (1 - cover) * np.asarray(outside)
+    return Image.fromarray(np.broadcast_to(pixels, (size, size, 3)).round().astype(np.uint8))
+
+
+def edges_of(image: Image.Image, **settings: Any) -> np.ndarray:
+    """The map's white pixels, after checking that there are no others but black ones."""
+    drawn = EdgeDetector(**settings)(image)
+    assert drawn.mode == "RGB" and drawn.size == image.size
+    values = np.asarray(drawn)
+    assert set(np.unique(values)) <= {0, 255} and (values == values[..., :1]).all()
+    return values[..., 0] == 255
+
+
+@pytest.mark.parametrize("size", [64, 200, 512])
+@pytest.mark.parametrize("colours", [(255, 0), ((200, 40, 40), (40, 40, 200)), (150, 128)])
+def test_the_edge_of_a_disk_is_its_circle(size: int, colours: tuple[Any, Any]) -> None:
+    radius = 0.31 * size
+    edges = edges_of(disk(size, radius, *colours))
+    rows, columns = np.nonzero(edges) - np.array((size - 1) / 2)
+    assert np.abs(np.hypot(rows, columns) - radius).max() < 1.5
+    # Closed: an edge in every direction; thin: no more pixels than on a line that never steps diagonally.
+    angles = np.sort(np.arctan2(rows, columns))
+    assert np.diff(angles, append=angles[0] + 2 * np.pi).max() < 2.5 / radius
+    assert len(rows) < 8 * radius
+    _, lines = ndimage.label(edges, np.ones((3, 3)))
+    assert lines == 1
+
+
+def test_edges_agree_with_sobel_on_a_picture_of_many_steps() -> None:
+    generator = np.random.default_rng(0)
+    blocks = generator.integers(0, 256, (8, 8, 3)).repeat(16, 0).repeat(16, 1).astype(np.uint8)
+    edges = edges_of(Image.fromarray(blocks))
+    channels = blocks.astype(float).transpose(2, 0, 1)
+    steep = np.max([np.hypot(ndimage.sobel(one, 0), ndimage.sobel(one, 1)) for one in channels], axis=0)
+    weak, sure = (steep > 4 * 255 * contrast for contrast in (0.08, 0.3))  # Sobel's answer to contrast c is 4 c
+    assert not (edges & ~ndimage.binary_dilation(weak)).any()
+    assert (sure & ~ndimage.binary_dilation(edges, np.ones((3, 3)))).sum() <= 0.01 * sure.sum()
+
+
+def test_a_step_between_pixels_is_one_line() -> None:
+    pixels = np.zeros((40, 60, 3), dtype=np.uint8)
+    pixels[:, 30:] = 255
+    edges = edges_of(Image.fromarray(pixels))
+    assert (edges.sum(axis=1) == 1).all() and edges[:, 29:31].any(axis=1).all()
+
+
+@pytest.mark.parametrize("value", [0, 17, 255])
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (50, 40)])
+def test_a_plain_picture_has_no_edges(value: int, size: tuple[int, int]) -> None:
+    assert not edges_of(Image.new("RGB", size, (value, 0, value))).any()
+
+
+def test_faint_noise_and_faint_steps_are_no_edges_but_sure_ones_are() -> None:
+    noise = np.random.default_rng(0).normal(128, 3, (64, 64, 1)).repeat(3, 2)
+    assert not edges_of(Image.fromarray(noise.astype(np.uint8))).any()
+    assert not edges_of(disk(64, 20, 137, 128)).any()  # contrast 0.035
+    assert edges_of(disk(64, 20, 137, 128), least_contrast=0.02).any()
+    # A step of 0.3 beside one of 1, which alone Otsu would keep.
+    both = np.concatenate([np.asarray(disk(64, 20, 76, 0)), np.asarray(disk(64, 20))], axis=1)
+    assert edges_of(Image.fromarray(both))[:, :64].any()
+
+
+def test_edges_do_not_depend_on_the_resolution() -> None:
+    small, large = disk(128, 40), disk(1024, 320)
+    blocks = edges_of(large).reshape(128, 8, 128, 8).any(axis=(1, 3))
+    assert (edges_of(small) & ~ndimage.binary_dilation(blocks, np.ones((3, 3)))).sum() == 0
+    assert (blocks & ~ndimage.binary_dilation(edges_of(small), np.ones((3, 3)))).sum() == 0
+
+
+def test_dilation_grows_lines_to_each_side() -> None:
+    thin = edges_of(disk(64, 20))
+    expected = ndimage.binary_dilation(thin, np.ones((3, 3)), iterations=2)
+    assert (edges_of(disk(64, 20), dilation=2) == expected).all()
+
+
+def test_the_map_is_the_same_each_time_and_of_any_mode() -> None:
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (30, 45), dtype=np.uint8))
+    assert (edges_of(image) == edges_of(image)).all()
+    assert (edges_of(image) == edges_of(image.convert("RGB"))).all()
+
+
+@pytest.mark.parametrize("sigma", [0.8, 1.5, 4.0])
+def test_contrast_is_the_height_of_a_step_in_the_strongest_channel(sigma: float) -> None:
+    pixels = np.zeros((32, 64, 3))
+    pixels[:, 32:] = 0.2, 0.7, 0.4
+    contrast, gradient = step_contrast(pixels, sigma)
+    for distance in (0.5, 1.5, 2.5):  # the steepest place, of contrast 0.7, lies between two pixels
+        expected = 0.7 * np.exp(-(distance**2) / (2 * sigma**2))
+        assert contrast[16, int(31.5 + distance)] == pytest.approx(expected, abs=0.025)
+        assert contrast[16, int(32 - distance)] == pytest.approx(expected, abs=0.025)
+    assert np.allclose(gradient[1, 16], contrast[16]) and np.allclose(gradient[0, 16], 0, atol=1e-12)
+
+
+def test_otsu_is_the_split_of_least_variance_within_the_classes() -> None:
+    generator = np.random.default_rng(2)
+    values = np.concatenate([generator.normal(0, 0.1, 900), generator.normal(1, 0.2, 100)])
+    borders = np.linspace(values.min(), values.max(), 257)[1:-1]
+    within = [sum(part.var() * len(part) for part in (values[values < b], values[values >= b])) for b in borders]
+    assert otsu_threshold(values) == pytest.approx(borders[int(np.argmin(within))], abs=2 * np.diff(borders)[0])
+    assert otsu_threshold(np.full((3, 4), 0.5)) == 0.5
+
+
+def test_ridges_are_local_maxima_across_the_step() -> None:
+    columns = np.arange(9.0)
+    contrast = np.tile(np.maximum(0, 3 - np.abs(columns - 4.2)), (5, 1))
+    ridges = thin_ridges(contrast, np.stack([np.zeros_like(contrast), contrast]), least=0.5)
+    assert (ridges == (columns == 4)).all()
+    assert not thin_ridges(contrast, np.stack([np.zeros_like(contrast), contrast]), least=2.9).any()
+
+
+def test_lines_survive_with_a_seed_on_them() -> None:
+    lines = np.array([[1, 0, 0, 1, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0], [1, 1, 0, 0, 0]], dtype=bool)
+    seeds = np.zeros_like(lines)
+    seeds[1, 1] = seeds[2, 4] = True  # the second lies on no line
+    expected = np.zeros_like(lines)
+    expected[0, 0] = expected[1, 1] = True
+    assert (connected_to(seeds, lines) == expected).all()
+    assert thickened(expected, 0).sum() == 2 and thickened(expected, 1).sum() == 9
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"blur": -0.1}, "`blur` must be a share of the picture's short side, 0 or more; got -0.1."),
+        ({"least_contrast": 0.0}, "`least_contrast` must be above 0 and not above `sure_contrast`; got 0.0 and 0.25."),
+        ({"least_contrast": 0.5}, "`least_contrast` must be above 0 and not above `sure_contrast`; got 0.5 and 0.25."),
+        ({"dilation": -1}, "`dilation` must be a number of pixels, 0 or more; got -1."),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
+        EdgeDetector(**settings)
