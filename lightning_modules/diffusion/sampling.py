@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.diffusion.config import SamplingSettings
+from lightning_modules.diffusion.constant_keys import constant_keys
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.scales import block_scales, scaled
 from lightning_modules.diffusion.stable_diffusion import Conditions, StableDiffusion
@@ -70,7 +71,7 @@ def sample(
             negative.expand(len(seeds)), [tokens] * len(sets), time_ids.negative_time_ids(size)
         )
     scale = block_scales(settings.scale, settings.target_blocks, model.BLOCKS)
-    with _float32_default(), scaled(model.unet, scale, shares):
+    with _float32_default(), scaled(model.unet, scale, shares), constant_keys(model.unet):
         return model.decode(denoise(model, settings, conditional, unconditional, seeds))
 
 
