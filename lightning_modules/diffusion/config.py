@@ -206,13 +206,13 @@ class Runtime:
 
     Args:
         offload: keep on the accelerator only the network that is at work, the others in main memory.
-        channels_last: memory layout of the UNet and the VAE in which convolutions run fastest on most devices.
+        channels_last: memory layout of the UNet and the VAE in which convolutions run faster on many devices.
         compile: `torch.compile` the UNet; the first call takes minutes, later ones are faster.
         vae_tiling: decode and encode large pictures in overlapping tiles, which bounds the VAE's memory.
     """
 
     offload: bool = False
-    channels_last: bool = True
+    channels_last: bool = False
     compile: bool = False
     vae_tiling: bool = False
 
