@@ -113,8 +113,17 @@ class AdapterReconstruction(StyleTransfer):
             self.model.unet.enable_gradient_checkpointing()
 
     def setup(self, stage: str) -> None:
-        """Refuse to train through float16 weights without a scaled loss, before anything is loaded or evaluated."""
+        """Refuse what cannot be trained, before anything is loaded or evaluated.
+
+        Raises:
+            ValueError: float16 weights without a scaled loss, or a backbone whose image feature has levels.
+        """
         super().setup(stage)
+        if self.backbone.style_encoder is not None:
+            raise ValueError(
+                "`style_encoder` is set: the adapters are trained on the one image feature of an IP-Adapter, not on "
+                "StyleShot's three. Leave it out, and name an IP-Adapter by `--model.backbone.ip_adapter`."
+            )
         if self.backbone.dtype == "float16" and self.trainer.precision != "16-mixed":
             raise ValueError(
                 f"`precision` of the Trainer is {self.trainer.precision!r}, but the frozen weights are float16, in "

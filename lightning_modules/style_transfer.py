@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,11 @@ from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from datamodules.batches import Job, JobBatch
+from datamodules.batches import JobBatch
 from lightning_modules.conditions import Condition, Conditioned
-from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, SamplingSettings, check_precision
+from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, SamplingSettings
 from lightning_modules.diffusion.encoders import Text
+from lightning_modules.diffusion.precision import check_precision
 from lightning_modules.encoded_once import EncodedOnce
 from lightning_modules.outputs import JSON, Generations, joined
 
@@ -138,8 +139,7 @@ class StyleTransfer(LightningModule):
                 "content-fusion ControlNet: it cannot be run yet. Leave `content_images` out to draw `prompts`."
             )
         conditioned = self._conditioned(batch)
-        sets = self._mixed(conditioned.feature, jobs)
-        shares = self.mix.shares(len(sets)) if len(sets) > 1 else [1.0]
+        sets, shares = self._mixed(conditioned.feature)
         images = sample(
             self.model,
             self.sampling,
@@ -190,12 +190,12 @@ class StyleTransfer(LightningModule):
         keep_mask, share_masked = (None if part is None else part[chosen] for part in edited[1:])
         return Conditioned(edited.feature[chosen], keep_mask, share_masked)
 
-    def _mixed(self, features: Tensor, jobs: Sequence[Job]) -> list[Tensor]:
-        """One set of features `(batch, ...)`, or one for each reference, of `(batch, references, ...)`."""
-        if features.shape[1] == 1 or self.mix.combine == "tokens":
-            return list(features.unbind(1))
-        weights = features.new_tensor(self.mix.shares(features.shape[1]))
-        return [torch.tensordot(features, weights, dims=([1], [0]))]
+    def _mixed(self, features: Tensor) -> tuple[list[Tensor], list[float]]:
+        """One set of features `(batch, ...)` or one a reference, of `(batch, references, ...)`; and their shares."""
+        shares = self.mix.shares(features.shape[1])
+        if len(shares) == 1 or self.mix.combine == "tokens":
+            return list(features.unbind(1)), shares
+        return [torch.tensordot(features, features.new_tensor(shares), dims=([1], [0]))], [1.0]
 
     def _negative_features(self, batch: JobBatch) -> Tensor | None:
         """The mean feature of each job's negative references `(batch, ...)`, unedited; None where there are none."""
@@ -224,13 +224,16 @@ class StyleTransfer(LightningModule):
         return Text(*self._memory("unconditional", [repr(negative)], [negative], lambda new: encode(new[0])))
 
     def _save_plain_hyperparameters(self) -> None:
-        """Saves what the CLI was given, or, without it, the plain arguments: checkpoints must load `weights_only`."""
+        """Saves what the CLI was given, or, without it, the plain arguments: checkpoints must load `weights_only`.
+
+        How the networks run belongs to a machine, not to a checkpoint.
+        """
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Attribute .* is an instance of `nn.Module`")
             self.save_hyperparameters()
         loadable = torch.serialization.get_safe_globals()
         plain = {k for k, value in self.hparams.items() if isinstance(value, _PLAIN) or type(value) in loadable}
-        self.remove_ignored_hparams([key for key in self.hparams if key not in plain])
+        self.remove_ignored_hparams([key for key in self.hparams if key not in plain - {"runtime"}])
 
 
 def _fingerprint(condition: nn.Module) -> dict[str, JSON]:
@@ -246,9 +249,10 @@ def _fingerprint(condition: nn.Module) -> dict[str, JSON]:
 
 
 def _drop_frozen(_module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:
-    """Frozen weights come from the backbone, never from a checkpoint."""
-    for key in [key for key in state if key.startswith(f"{prefix}{_FROZEN}")]:
-        del state[key]
+    """Frozen weights come from the backbone, never from a checkpoint; nor does torch's record of their modules."""
+    for entries in (state, getattr(state, "_metadata", {})):
+        for key in [key for key in entries if f"{key}.".startswith(f"{prefix}{_FROZEN}")]:
+            del entries[key]
 
 
 def _forgive_frozen(_module: nn.Module, incompatible: Any) -> None:

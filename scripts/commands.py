@@ -23,7 +23,7 @@ from lightning_modules.style_transfer import StyleTransfer
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
 _DEFAULTS = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "predict"}
-_METHOD = "{method}"
+_METHOD, _COMMAND = "{method}", "{command}"
 
 
 class Commands(LightningCLI):
@@ -65,6 +65,7 @@ class Commands(LightningCLI):
         """The trainer, whose one folder holds all that a run of a method writes."""
         config = self._get(self.config_init, "trainer")
         folder = (config.default_root_dir or "outputs").replace(_METHOD, self.model.name)
+        folder = folder.replace(_COMMAND, _DEFAULTS[str(self.subcommand)])
         kwargs["default_root_dir"] = folder
         kwargs["callbacks"] = _complete(config.callbacks or [], folder)
         if self.subcommand == "fit":

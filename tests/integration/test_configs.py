@@ -119,7 +119,7 @@ def test_what_the_fit_configs_say(capsys: pytest.CaptureFixture[str]) -> None:
     own, published = parsed(capsys, "fit", fit[0]), parsed(capsys, "fit", *fit)
     assert own["trainer"] | {"max_steps": 480, "val_check_interval": 80} == own["trainer"]
     assert own["trainer"]["check_val_every_n_epoch"] is None
-    assert own["trainer"]["default_root_dir"] == "outputs/fit/{method}"
+    assert own["trainer"]["default_root_dir"] == "outputs/{command}/{method}"
     assert own["data"]["init_args"]["batch_size"] == 12
     assert own["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 1e-4
     assert own["model"]["init_args"]["objective"]["class_path"].endswith("BoundedContrast")
@@ -168,7 +168,8 @@ def test_a_real_backbone_goes_over_every_method(config: str, capsys: pytest.Capt
         assert str(model["backbone"]["text_tower"]).startswith(tower)
         assert model["sampling"] | said["sampling"] | sampling == model["sampling"]
         assert model.get("condition") == alone["model"]["init_args"].get("condition")
-        assert values["trainer"] == alone["trainer"]
+        folder = {"default_root_dir": f"outputs/{name}/{{command}}/{{method}}"}
+        assert values["trainer"] == alone["trainer"] | folder, "pictures of two backbones never meet in a folder"
         assert values["data"]["class_path"] == "datamodules.style_references.StyleReferences"
         assert (data["train"], data["test"], data["samples_per_prompt"]) == ("data/object", "data/object_test", 4)
         assert values["scores"]["constant_steps"] == list(range(0, 2401, 400))

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from lightning_modules.adapter_reconstruction import AdapterReconstruction
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter
-from lightning_modules.diffusion.config import Backbone
+from lightning_modules.diffusion.config import Backbone, Runtime
 from lightning_modules.diffusion.stable_diffusion import Conditions, StableDiffusion
 from lightning_modules.draws import DropRates, draw
 from lightning_modules.objectives import PublishedObjective
@@ -200,3 +201,13 @@ def test_adapter_before_it_is_built(tiny_backbone: Backbone) -> None:
 def test_negative_seed_is_refused(tiny_backbone: Backbone) -> None:
     with pytest.raises(ValueError, match="`seed` must be at least 0, got -1"):
         AdapterReconstruction(backbone=tiny_backbone, seed=-1)
+
+
+def test_a_style_encoder_has_no_feature_for_the_adapters(tiny_backbone: Backbone, root: Path) -> None:
+    levels = dataclasses.replace(tiny_backbone, style_encoder="style_aware_encoder.bin")
+    with pytest.raises(ValueError, match=r"`style_encoder` is set: .* one image feature .* Leave it out"):
+        trainer().fit(AdapterReconstruction(backbone=levels), references(root))
+
+
+def test_how_the_networks_run_is_in_no_checkpoint(tiny_backbone: Backbone) -> None:
+    assert "runtime" not in AdapterReconstruction(backbone=tiny_backbone, runtime=Runtime(offload=True)).hparams

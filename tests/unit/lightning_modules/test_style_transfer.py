@@ -6,39 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from lightning import Trainer
 from lightning.pytorch.cli import LightningCLI
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.batches import Job, JobBatch, Reference
+from datamodules.batches import JobBatch
 from lightning_modules.adapters import ImageAdapter
 from lightning_modules.conditions import Adapted, IPAdapter, Masking
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.style_transfer import StyleTransfer
+from tests.jobs import job_batch
 
 SAMPLING = SamplingSettings(steps=3, negative_prompt="low quality", prompt_suffix=", best quality")
 ADAPTER_KEYS = [f"condition.adapter.{name}.{kind}" for name in ("proj", "norm") for kind in ("weight", "bias")]
 
 
-def _batch(rows: Sequence[tuple[int, str, int]]) -> JobBatch:
-    """Jobs of (reference, prompt, sample)."""
-    jobs, images = [], {}
-    for number, prompt, drawn in rows:
-        content = ("dog", "frog", "ship")[number % 3]
-        reference = Reference(number, f"{content}/{content}/a_{number}", content, "toy")
-        jobs.append(Job(reference, prompt, drawn, seed=42 + drawn))
-        pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
-        images[reference.key] = Image.fromarray(pixels)
-    return {"jobs": jobs, "images": images}
-
-
-BATCH = _batch([(0, "A rocket", 0), (1, "A bench", 0), (0, "A bench", 1), (2, "", 0)])
+BATCH = job_batch([(0, "A rocket", 0), (1, "A bench", 0), (0, "A bench", 1), (2, "", 0)])
 IMAGES = [BATCH["images"][job.reference.key] for job in BATCH["jobs"]]
 
 
@@ -88,18 +75,18 @@ def test_one_reference_alone_or_among_eight(tiny_backbone: Backbone) -> None:
     rows = [(number, "A rocket", 0) for number in range(8)]
     module = StyleTransfer(Masking(), tiny_backbone, SAMPLING)
     module.configure_model()
-    together = module.generate(_batch(rows)).images
+    together = module.generate(job_batch(rows)).images
     for row in rows:
         module.setup("predict")
-        torch.testing.assert_close(module.generate(_batch([row])).images[0], together[row[0]], atol=1e-4, rtol=0)
+        torch.testing.assert_close(module.generate(job_batch([row])).images[0], together[row[0]], atol=1e-4, rtol=0)
 
 
 def test_methods_without_a_mask_report_none(module: StyleTransfer, tiny_backbone: Backbone) -> None:
     plain = StyleTransfer(IPAdapter(), tiny_backbone, SAMPLING)
     plain.diffusion = module.diffusion
-    generations = plain.generate(_batch([(0, "A rocket", 0)]))
+    generations = plain.generate(job_batch([(0, "A rocket", 0)]))
     assert generations.keep_mask is None and generations.share_masked is None
-    assert float((generations.images - module.generate(_batch([(0, "A rocket", 0)])).images).abs().max()) > 1e-3
+    assert float((generations.images - module.generate(job_batch([(0, "A rocket", 0)])).images).abs().max()) > 1e-3
 
 
 def test_everything_is_encoded_once(module: StyleTransfer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +107,7 @@ def test_everything_is_encoded_once(module: StyleTransfer, monkeypatch: pytest.M
     module.setup("predict")
     module.generate(BATCH)
     module.generate(BATCH)
-    module.generate(_batch([(3, "A rocket", 0)]))
+    module.generate(job_batch([(3, "A rocket", 0)]))
     assert encoded["encode_images"] == [3, 1]
     assert encoded["encode_contents"] == [3]
     assert encoded["encode_prompts"] == [3, 3, 1], "content words, prompts, the negative prompt"
@@ -200,7 +187,7 @@ def test_loading_is_strict_about_everything_else(tiny_backbone: Backbone) -> Non
 def test_checkpoints_load_weights_only(tiny_backbone: Backbone, tmp_path: Path) -> None:
     module = StyleTransfer(Adapted(ImageAdapter(20)), tiny_backbone, SAMPLING)
     trainer = _trainer()
-    trainer.validate(module, _loader(_batch([(0, "A rocket", 0)])), verbose=False)
+    trainer.validate(module, _loader(job_batch([(0, "A rocket", 0)])), verbose=False)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     assert list(torch.load(tmp_path / "a.ckpt", weights_only=True)["state_dict"]) == ADAPTER_KEYS
     again = StyleTransfer.load_from_checkpoint(tmp_path / "a.ckpt", condition=Adapted(ImageAdapter(20)))

@@ -3,34 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
-from datamodules.batches import Job, JobBatch, Reference
+from datamodules.batches import JobBatch
 from lightning_modules.conditions import Masking
 from lightning_modules.diffusion.config import Backbone, ReferenceMix, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.style_transfer import StyleTransfer
+from tests.jobs import job_batch
 
 SAMPLING = SamplingSettings(steps=3, negative_prompt="low quality", prompt_suffix=", best quality")
 
 
-def _batch(rows: Sequence[tuple[int, str, int]]) -> JobBatch:
-    """Jobs of (reference, prompt, sample)."""
-    jobs, images = [], {}
-    for number, prompt, drawn in rows:
-        content = ("dog", "frog", "ship")[number % 3]
-        reference = Reference(number, f"{content}/{content}/a_{number}", content, "toy")
-        jobs.append(Job(reference, prompt, drawn, seed=42 + drawn))
-        pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
-        images[reference.key] = Image.fromarray(pixels)
-    return {"jobs": jobs, "images": images}
-
-
-BATCH = _batch([(0, "A rocket", 0), (1, "A bench", 0), (0, "A bench", 1), (2, "", 0)])
+BATCH = job_batch([(0, "A rocket", 0), (1, "A bench", 0), (0, "A bench", 1), (2, "", 0)])
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +29,7 @@ def module(tiny_backbone: Backbone) -> StyleTransfer:
 
 def _several(count: int = 2, negatives: tuple[int, ...] = ()) -> JobBatch:
     """One picture of references 0 .. count - 1, against `negatives`."""
-    batch = _batch([(number, "A rocket", 0) for number in (*range(count), *negatives)])
+    batch = job_batch([(number, "A rocket", 0) for number in (*range(count), *negatives)])
     references = [job.reference for job in batch["jobs"]]
     job = batch["jobs"][0]._replace(others=tuple(references[1:count]), negatives=tuple(references[count:]))
     return {"jobs": [job], "images": batch["images"]}
@@ -127,4 +114,11 @@ def test_one_picture_that_does_not_fit_ends_the_run(module: StyleTransfer, monke
     monkeypatch.setattr("lightning_modules.diffusion.sampling.sample", no_memory)
     monkeypatch.setattr(module, "_most_rows", None)
     with pytest.raises(torch.OutOfMemoryError):
-        module.generate(_batch([(0, "A rocket", 0)]))
+        module.generate(job_batch([(0, "A rocket", 0)]))
+
+
+def test_weights_without_further_references_are_refused(tiny_backbone: Backbone, module: StyleTransfer) -> None:
+    alone = StyleTransfer(Masking(), tiny_backbone, SAMPLING, mix=ReferenceMix(weights=[2.0, 1.0]))
+    alone.diffusion = module.diffusion
+    with pytest.raises(ValueError, match=r"`weights` must have one number for each of the 1 references.*per_picture"):
+        alone.generate(BATCH)

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings, check_precision
+from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
+from lightning_modules.diffusion.precision import check_precision
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
