@@ -31,6 +31,8 @@ class ReferenceBatch(TypedDict):
     references: list[Reference]
     images: NotRequired[list[Image.Image]]
     """RGB, each in its own size."""
+    content_maps: NotRequired[list[Image.Image | None]]
+    """Contours of the images, RGB, each in its own size; beside `images`, and only those of a `CaptionedSet`."""
 
 
 class Job(NamedTuple):

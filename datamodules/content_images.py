@@ -14,6 +14,9 @@ class ContentImages(ReferenceSet):
 
     The key of each is "content:" and its name without suffix, its content is the prompt, its style is "".
 
+    Attributes:
+        sizes: Width and height of each image, upright, in pixels.
+
     Args:
         root: Folder that holds the images themselves.
 
@@ -27,6 +30,7 @@ class ContentImages(ReferenceSet):
         paths = _paths(root)
         super().__init__(root, [Entry(f"content:{path.stem}", prompt_of(path), "", ImageFile(path)) for path in paths])
         check_sizes(root, self)
+        self.sizes = [self.image(index).size for index in range(len(self))]
 
 
 def prompt_of(path: Path) -> str:

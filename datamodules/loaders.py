@@ -10,6 +10,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
+from datamodules.captioned_set import CaptionedSet
 from datamodules.images import damage, read_image
 from datamodules.references import ReferenceSet
 from datamodules.sampling import EpochBatchSampler
@@ -18,7 +19,7 @@ Batch = TypeVar("Batch")
 
 
 class ReferenceBatches(Dataset[ReferenceBatch]):
-    """Batches of references by their indices in the set, with their images unless `keys_only`."""
+    """Batches of references by their indices in the set, with their images and content maps unless `keys_only`."""
 
     def __init__(self, references: ReferenceSet, keys_only: bool = False) -> None:
         self.references, self.keys_only = references, keys_only
@@ -27,6 +28,8 @@ class ReferenceBatches(Dataset[ReferenceBatch]):
         batch: ReferenceBatch = {"references": [self.references.references[index] for index in indices]}
         if not self.keys_only:
             batch["images"] = [self.references.image(index) for index in indices]
+            if isinstance(self.references, CaptionedSet):
+                batch["content_maps"] = [self.references.content_map(index) for index in indices]
         return batch
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 from lightning import LightningDataModule
@@ -163,16 +164,25 @@ class StyleReferences(LightningDataModule):
         references = spread(self._transferred(), n_references)
         others, negatives = self.other_references, self.negative_set.references
         contents = [] if self.content_set is None else self.content_set.references
-        return list_jobs(references, self.prompts, self.samples_per_prompt, self.seed, others, negatives, contents)
+        jobs = list_jobs(references, self.prompts, self.samples_per_prompt, self.seed, others, negatives, contents)
+        return sorted(jobs, key=self._size)
 
     def _transferred(self) -> list[Reference]:
         """The test references that may be the main one of a picture."""
         return self.test_set.references
 
+    def _size(self, job: Job) -> tuple[int, int]:
+        """Width and height of the picture's content image; the pictures of a batch have one size."""
+        if job.content_image is None or self.content_set is None:
+            return 0, 0
+        return self.content_set.sizes[job.content_image.index]
+
     def _job_loader(self, jobs: list[Job]) -> BatchLoader[JobBatch]:
         share = share_of_rank(len(jobs), *self._rank)
-        batches = JobBatches(self.test_set, jobs, self.negative_set, self.content_set)
-        return BatchLoader(batches, batches_of(share, self.generation_batch_size), self.num_workers)
+        of_one_size = [list(indices) for _, indices in groupby(share, lambda index: self._size(jobs[index]))]
+        batches = [batch for indices in of_one_size for batch in batches_of(indices, self.generation_batch_size)]
+        source = JobBatches(self.test_set, jobs, self.negative_set, self.content_set)
+        return BatchLoader(source, batches, self.num_workers)
 
     @property
     def _rank(self) -> tuple[int, int]:

@@ -1,14 +1,11 @@
 """LightningModule of `fit`: trains an adapter by reconstructing style references (Zhu et al., arXiv 2502.07466)."""
 
-import warnings
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from datamodules.batches import ReferenceBatch
 from lightning_modules.adapters import Adapter, ImageAdapter, load_adapter_weights
@@ -18,15 +15,15 @@ from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettin
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.draws import Draws, DropRates, draw
 from lightning_modules.feature_cache import FrozenFeatures, encode_images, encode_references
-from lightning_modules.objectives import BoundedContrast, Losses, Objective, weighted_mean
-from lightning_modules.outputs import Reconstruction
-from lightning_modules.style_transfer import StyleTransfer
+from lightning_modules.objectives import BoundedContrast, Losses, Objective
+from lightning_modules.outputs import ReconstructionLosses
+from lightning_modules.reconstruction import Reconstruction
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
 
-class AdapterReconstruction(StyleTransfer):
+class AdapterReconstruction(Reconstruction):
     """Trains the content feature f of an adapter; validates by generating with the adapter as it is.
 
     Args:
@@ -69,15 +66,13 @@ class AdapterReconstruction(StyleTransfer):
         runtime: Runtime = Runtime(),
     ) -> None:
         # The adapter's sizes are the backbone's, which is not loaded yet: until then nothing is subtracted.
-        super().__init__(IPAdapter(), backbone, sampling, runtime=runtime)
-        if seed < 0:
-            raise ValueError(f"`seed` must be at least 0, got {seed}.")
+        super().__init__(
+            IPAdapter(), backbone, sampling, optimizer, lr_scheduler, drop, gradient_checkpointing, seed, runtime
+        )
         self.adapter_class, self.objective = adapter, objective
-        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.strength, self.rescale, self.rescale_in_training = strength, rescale, rescale and rescale_in_training
-        self.dropped_image, self.drop = dropped_image, drop
-        self.quality_prompt, self.seed = quality_prompt, seed
-        self.cache_features, self.gradient_checkpointing = cache_features, gradient_checkpointing
+        self.dropped_image, self.quality_prompt = dropped_image, quality_prompt
+        self.cache_features = cache_features
         self._cache: FrozenFeatures | None = None
 
     @property
@@ -99,18 +94,10 @@ class AdapterReconstruction(StyleTransfer):
             )
         return self.condition.adapter
 
-    def configure_model(self) -> None:
-        """Load the frozen networks and build the adapter in their sizes, once."""
-        super().configure_model()
-        if isinstance(self.condition, Adapted):
-            return
+    def build(self) -> None:
+        """Build the adapter."""
         adapter = _build_adapter(self.adapter_class, self.model, self.seed)
         self.condition = Adapted(adapter, self.strength, self.rescale)
-        names = [name for name, _ in (*self.named_parameters(), *self.named_buffers()) if name.startswith("diffusion.")]
-        # Frozen weights are the same on all processes: nothing of them is to be sent about.
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, names)
-        if self.gradient_checkpointing:
-            self.model.unet.enable_gradient_checkpointing()
 
     def setup(self, stage: str) -> None:
         """Refuse what cannot be trained, before anything is loaded or evaluated.
@@ -131,27 +118,9 @@ class AdapterReconstruction(StyleTransfer):
                 "`--model.backbone.dtype bfloat16`."
             )
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer of the adapter's parameters, and the schedule by steps."""
-        parameters = list(self.adapter.parameters())
-        if any(parameter.dtype != torch.float32 for parameter in parameters):
-            raise ValueError(
-                f"`precision` of the Trainer made the adapter {parameters[0].dtype}, whose rounding swallows the steps "
-                'of the optimizer; expected float32. Use "32-true", or "bf16-mixed" or "16-mixed", with the '
-                "backbone's `dtype` for half-precision frozen weights."
-            )
-        optimizer = self.optimizer(parameters)
-        if self.lr_scheduler is None:
-            return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"},
-        }
-
     def on_fit_start(self) -> None:
         """Encode the train references and the texts, before the training loader is asked for."""
-        # Lightning takes it for a mistake that the frozen networks are in evaluation mode.
-        warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+        super().on_fit_start()
         self._cache = None
         if self.cache_features:
             self._fill_cache()
@@ -173,7 +142,7 @@ class AdapterReconstruction(StyleTransfer):
         if self.device.type != "cpu":
             self.model.offload_idle()
 
-    def training_step(self, batch: ReferenceBatch, batch_idx: int) -> Reconstruction:
+    def training_step(self, batch: ReferenceBatch, batch_idx: int) -> ReconstructionLosses:
         """The losses of a batch, as means over the batches of all processes."""
         references, device = batch["references"], self.device
         indices = [reference.index for reference in references]
@@ -197,10 +166,6 @@ class AdapterReconstruction(StyleTransfer):
             ValueError: the class, keys or sizes of the adapter in the checkpoint do not fit.
         """
         load_adapter_weights(self.adapter, *checkpoint_weights(checkpoint))
-
-    @property
-    def _n_timesteps(self) -> int:
-        return int(self.model.training_scheduler.config.num_train_timesteps)
 
     def _frozen_features(self, batch: ReferenceBatch, indices: list[int]) -> FrozenFeatures:
         if self._cache is not None:
@@ -227,22 +192,11 @@ class AdapterReconstruction(StyleTransfer):
         p, pc = model.predict_noise(torch.cat([noisy, noisy]), draws.timesteps.repeat(2), both).chunk(2)
         return self.objective(p, pc, draws.noise)
 
-    def _reduced(self, losses: Losses) -> Reconstruction:
-        """Means over all processes, weighted so that the gradients that they average are those of the joint batch.
-
-        The last batch of an epoch may be larger on some processes than on others.
-        """
-        rows, world_size = len(losses.total), self.trainer.world_size
-        part = torch.stack(weighted_mean(losses, losses.total.new_full((rows,), 1 / rows)))
-        if world_size == 1:
-            means = part.detach()
-        else:
-            gathered: Any = self.all_gather(torch.cat([rows * part.detach(), part.new_tensor([rows])]))
-            total_rows = gathered[:, 3].sum()
-            means = gathered[:, :3].sum(0) / total_rows
-            part = part * rows * world_size / total_rows
-        names = ("total", "reconstruction", "contrast")
-        logged = {f"loss/{name}": mean for name, mean in zip(names, means, strict=True)}
+    def _reduced(self, losses: Losses) -> ReconstructionLosses:
+        """Means over all processes; the one that is differentiated is that of the joint batch."""
+        rows = len(losses.total)
+        part, means = self._joint_means(torch.stack([each.sum() for each in losses]), rows)
+        logged = {f"loss/{name}": mean for name, mean in zip(("total", *Losses._fields[1:]), means, strict=True)}
         self.log_dict(logged, prog_bar=True, batch_size=rows)
         return {"loss": part[0], "reconstruction": means[1], "contrast": means[2]}
 

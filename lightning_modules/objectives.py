@@ -7,7 +7,6 @@ weight of the contrast. Each is (batch, channels, height, width), in units of th
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 
@@ -22,6 +21,21 @@ class Losses(NamedTuple):
 def squared_error(a: Tensor, b: Tensor) -> Tensor:
     """Mean squared difference of each sample, (batch, ...) and (batch, ...) -> (batch,), summed in float32."""
     return (a.float() - b.float()).square().flatten(1).mean(dim=1)
+
+
+def noise_weights(snr: Tensor, gamma: float | None, noisy: float) -> Tensor:
+    """Weight of each sample's error by its noise level: min(gamma / SNR, 1) min(1 + 1 / SNR, noisy).
+
+    The first factor is min-SNR weighting (Hang et al., arXiv 2303.09556), which leaves less to clear inputs; the
+    second, that of velocity prediction up to a bound, gives more to noisy ones, where a picture takes its shape.
+
+    Args:
+        snr: signal-to-noise ratios alpha / (1 - alpha) `(batch,)`, alpha the cumulative one.
+        gamma: above 0; None leaves the first factor out.
+        noisy: 1 leaves the second factor out.
+    """
+    weights = (1 + 1 / snr).clamp(max=noisy)
+    return weights if gamma is None else weights * (gamma / snr).clamp(max=1)
 
 
 def published_loss(p: Tensor, pc: Tensor, eps: Tensor, w: float) -> Losses:
@@ -90,11 +104,6 @@ class BoundedContrast(Objective):
     def __call__(self, p: Tensor, pc: Tensor, eps: Tensor) -> Losses:
         """`bounded_loss` of p, pc and eps."""
         return bounded_loss(p, pc, eps, self.weight, self.margin)
-
-
-def weighted_mean(losses: Losses, weights: Tensor) -> Losses:
-    """Sum of each part times `weights` (batch,): three scalars."""
-    return Losses(*(torch.dot(part, weights) for part in losses))
 
 
 def _checked_weight(weight: float) -> float:

@@ -44,7 +44,7 @@ def joined(parts: Sequence[Generations]) -> Generations:
     )
 
 
-class Reconstruction(TypedDict):
+class ReconstructionLosses(TypedDict):
     """Losses of one batch, 0-dim tensors, returned by the training step."""
 
     loss: Tensor

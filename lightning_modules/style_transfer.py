@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
+from PIL import Image
 from torch import Tensor, nn
 
 from datamodules.batches import JobBatch
@@ -18,6 +19,9 @@ from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.precision import check_precision
 from lightning_modules.encoded_once import EncodedOnce
 from lightning_modules.outputs import JSON, Generations, joined
+from lightning_modules.styleshot.content_maps import drawn_size, map_pixels, resized
+from lightning_modules.styleshot.detector_cache import MapCache
+from lightning_modules.styleshot.detectors import Detector, EdgeDetector
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
@@ -37,6 +41,9 @@ class StyleTransfer(LightningModule):
         sampling: how pictures are sampled.
         mix: how several references of one picture come together.
         runtime: how the networks run, which decides no picture.
+        detector: draws the lines of content images that their pictures follow; None: EdgeDetector, which needs no
+            weights.
+        map_folder: keeps these lines from run to run; None: each run draws them once.
     """
 
     def __init__(
@@ -46,6 +53,8 @@ class StyleTransfer(LightningModule):
         sampling: SamplingSettings = SamplingSettings(),
         mix: ReferenceMix = ReferenceMix(),
         runtime: Runtime = Runtime(),
+        detector: Detector | None = None,
+        map_folder: str | None = None,
     ) -> None:
         super().__init__()
         self._save_plain_hyperparameters()
@@ -54,6 +63,7 @@ class StyleTransfer(LightningModule):
         self.sampling = sampling
         self.mix = mix
         self.runtime = runtime
+        self.content_maps = MapCache(detector or EdgeDetector(), map_folder)
         self.diffusion: StableDiffusion | None = None
         self._memory = EncodedOnce()
         self._most_rows: int | None = None
@@ -68,12 +78,15 @@ class StyleTransfer(LightningModule):
     @property
     def settings(self) -> dict[str, JSON]:
         """All that decides a picture besides its job: method, frozen weights, precision and sampling."""
+        lines = self.content_maps.detector
+        followed: dict[str, JSON] = {"detector": {"name": lines.name, **lines.settings}}
         return {
             "method": self.name,
             "condition": {**self.condition.settings, **_fingerprint(self.condition)},
             "backbone": asdict(self.backbone),
             "sampling": asdict(self.sampling),
             "mix": asdict(self.mix),
+            **(followed if self.backbone.content_fusion else {}),
             "precision": str(self._trainer.precision) if self._trainer else "32-true",
         }
 
@@ -83,6 +96,10 @@ class StyleTransfer(LightningModule):
             from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
             self.diffusion = StableDiffusion.load(self.backbone, self.runtime)
+
+    def is_frozen(self, key: str) -> bool:
+        """Whether a tensor of this name comes from the backbone and belongs into no checkpoint."""
+        return key.startswith(_FROZEN)
 
     def setup(self, stage: str) -> None:
         """Forgets what was encoded in an earlier run, perhaps of other data or on another device."""
@@ -133,11 +150,7 @@ class StyleTransfer(LightningModule):
         from lightning_modules.diffusion.sampling import sample
 
         jobs = batch["jobs"]
-        if any(job.content_image is not None for job in jobs):
-            raise ValueError(
-                "`content_images` asks for pictures in the shape of a content image, which needs StyleShot's "
-                "content-fusion ControlNet: it cannot be run yet. Leave `content_images` out to draw `prompts`."
-            )
+        content_images = [batch["images"][job.content_image.key] for job in jobs if job.content_image is not None]
         conditioned = self._conditioned(batch)
         sets, shares = self._mixed(conditioned.feature)
         images = sample(
@@ -149,7 +162,10 @@ class StyleTransfer(LightningModule):
             negative_text=self._unconditional_text(),
             negative_features=self._negative_features(batch),
             shares=shares,
+            content_maps=self._maps(content_images) if content_images else None,
         )
+        if content_images and not (self.sampling.width or self.sampling.height):
+            images = resized(images, content_images[0].size)
         return Generations(
             images=images,
             jobs=jobs,
@@ -157,6 +173,12 @@ class StyleTransfer(LightningModule):
             share_masked=None if (share := conditioned.share_masked) is None else share.reshape(len(jobs), -1).mean(1),
             keep_mask=None if (mask := conditioned.keep_mask) is None else mask[:, 0],
         )
+
+    def _maps(self, content_images: list[Image.Image]) -> Tensor:
+        """The lines `(batch, 3, height, width)`, 0 .. 1, in the size in which the pictures are drawn."""
+        width, height = drawn_size(content_images[0].size, self.model.latent_step)
+        size = self.sampling.width or width, self.sampling.height or height
+        return torch.stack([map_pixels(self.content_maps(image), size) for image in content_images])
 
     def validation_step(self, batch: JobBatch, batch_idx: int) -> Generations:  # type: ignore[override]
         """Generates a batch of the evaluation set."""
@@ -248,13 +270,15 @@ def _fingerprint(condition: nn.Module) -> dict[str, JSON]:
     return {"weights_sha256": digest.hexdigest()}
 
 
-def _drop_frozen(_module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:
+def _drop_frozen(module: "StyleTransfer", state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:
     """Frozen weights come from the backbone, never from a checkpoint; nor does torch's record of their modules."""
-    for entries in (state, getattr(state, "_metadata", {})):
-        for key in [key for key in entries if f"{key}.".startswith(f"{prefix}{_FROZEN}")]:
-            del entries[key]
+    for key in [key for key in state if key.startswith(prefix) and module.is_frozen(key.removeprefix(prefix))]:
+        del state[key]
+    record = getattr(state, "_metadata", {})
+    for key in [key for key in record if f"{key}.".startswith(f"{prefix}{_FROZEN}")]:
+        del record[key]
 
 
-def _forgive_frozen(_module: nn.Module, incompatible: Any) -> None:
+def _forgive_frozen(module: "StyleTransfer", incompatible: Any) -> None:
     """Only frozen weights may be missing; strict loading stays strict about all others."""
-    incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if not key.startswith(_FROZEN)]
+    incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if not module.is_frozen(key)]

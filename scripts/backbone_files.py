@@ -10,6 +10,7 @@ import yaml
 from lightning_modules.diffusion import hub
 from lightning_modules.diffusion.config import MINIATURE, Backbone
 from lightning_modules.diffusion.sources import Source, files_below, find_source
+from lightning_modules.styleshot import detectors
 
 _CONFIGS = Path(__file__).parents[1] / "configs" / "backbone"
 _XL = "text_encoder_2/config.json"
@@ -56,8 +57,11 @@ def shipped_backbones() -> list[str]:
     return sorted(path.stem for path in _CONFIGS.glob("*.yaml"))
 
 
-def read_backbone(name: str) -> tuple[Backbone, dict[str, Any]]:
-    """The backbone, and the arguments of the judge, in a shipped config, "sd15", or in any other file.
+def read_backbone(name: str) -> tuple[Backbone, dict[str, Any], str | None]:
+    """What a shipped config, "sd15", or any other file says of weights.
+
+    Returns:
+        The backbone, the arguments of the judge, and the weights of the detector, None where it has none.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -75,11 +79,19 @@ def read_backbone(name: str) -> tuple[Backbone, dict[str, Any]]:
             f"`backbone`: {str(config)!r} must have arguments of Backbone at model.init_args.backbone, as "
             f"configs/backbone/sd15.yaml has; got {', '.join(sorted(unknown)) or 'none'}."
         )
-    return Backbone(**settings), _at(content, "scores", "judge", "init_args")
+    judge = _at(content, "scores", "judge", "init_args")
+    return Backbone(**settings), judge, _detector_weights(_at(content, "model", "init_args").get("detector"))
 
 
-def needs_of(backbone: Backbone, judge: dict[str, Any]) -> list[Need]:
-    """What loading a backbone, and the judge of its config, reads."""
+def _detector_weights(named: Any) -> str | None:
+    """The weights of the detector that a config names, as one word or with arguments."""
+    settings = named if isinstance(named, dict) else {"class_path": named}
+    kind = getattr(detectors, str(settings.get("class_path")).rpartition(".")[2], None)
+    return getattr(kind(**settings.get("init_args", {})), "weights", None) if kind else None
+
+
+def needs_of(backbone: Backbone, judge: dict[str, Any], detector: str | None = None) -> list[Need]:
+    """What loading a backbone, and the judge and the detector of its config, reads."""
     model = find_source(backbone.model, "model", backbone.revision)
     needs = _model_needs(model, backbone)
 
@@ -88,15 +100,20 @@ def needs_of(backbone: Backbone, judge: dict[str, Any]) -> list[Need]:
         top, inside = source._replace(inside=""), source.inside if name else _joined(model.inside, default)
         needs.append(Need(argument, top, inside, names, xl=None if name else xl))
 
-    add("image_encoder", backbone.image_encoder, "image_encoder", "config.json", "model.safetensors")
+    if backbone.style_encoder:
+        add("style_encoder", backbone.style_encoder, "")
+    else:
+        add("image_encoder", backbone.image_encoder, "image_encoder", "config.json", "model.safetensors")
     # SDXL has the tower as its second text encoder.
     add("text_tower", backbone.text_tower, "text_tower", *_TOWER, xl=False)
-    add("ip_adapter", backbone.ip_adapter, "ip_adapter.safetensors")
+    add("ip_adapter", backbone.ip_adapter, "ip.bin" if backbone.style_encoder else "ip_adapter.safetensors")
     if backbone.vae:
         add("vae", backbone.vae, "", "config.json", "diffusion_pytorch_model.safetensors")
     if judge.get("model"):
         source = _judge_source(judge["model"], judge.get("revision"))
         needs.append(Need("scores.judge.model", source, "", _JUDGE))
+    if detector:
+        add("model.detector.weights", detector, "")
     return needs
 
 

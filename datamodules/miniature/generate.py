@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -66,6 +69,31 @@ def write_style_bench(
             _save(draw(content, style, [seed, index]), Path(root) / "styles" / style / f"{content}_{index}.png")
     for content in drawn_plainly:
         _save(draw(content, "plain", seed), Path(root) / "content" / f"{content_prompt(content)}.png")
+
+
+def write_captioned(
+    root: str | Path, contents: Sequence[str], styles: Sequence[str], per_pair: int, seed: int
+) -> None:
+    """Draws `<root>/images/<content>/<article>-<content>-in-<style>_<i>.png` on all cores, and their captions.
+
+    `<root>/captions.jsonl` has a line for each, in the format of `CaptionedSet`; its prompt names the content, never
+    the style. Raises ValueError when a content or style is unknown.
+    """
+    pairs = list(product(contents, styles))
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        drawn = pool.map(partial(_write_pair, Path(root), per_pair, seed), pairs)
+        lines = [line for pair in track(drawn, f"drawing into {root}", total=len(pairs)) for line in pair]
+    text = "\n".join(json.dumps(line) for line in lines)
+    (Path(root) / "captions.jsonl").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _write_pair(root: Path, count: int, seed: int, pair: tuple[str, str]) -> list[dict[str, str]]:
+    """Draws `count` images of a content in a style and returns their captions."""
+    content, style = pair
+    images = [f"images/{content}/{reference_name(content, style, index)}.png" for index in range(count)]
+    for index, image in enumerate(images):
+        _save(draw(content, style, [seed, index]), root / image)
+    return [{"image": image, "prompt": content_prompt(content)} for image in images]
 
 
 def _save(image: Image.Image, path: Path) -> None:

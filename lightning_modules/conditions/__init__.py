@@ -14,6 +14,8 @@ from lightning_modules.conditions.base import Condition, Conditioned
 from lightning_modules.conditions.instantstyle import InstantStyle
 from lightning_modules.conditions.ip_adapter import IPAdapter
 from lightning_modules.conditions.masking import Masking, QuantileMasking
+from lightning_modules.conditions.on_levels import OnLevels
+from lightning_modules.conditions.styleshot import StyleShot
 from lightning_modules.conditions.subtraction import subtract_content
 from lightning_modules.conditions.two_means import two_means_keep_mask
 
@@ -24,7 +26,9 @@ __all__ = [
     "IPAdapter",
     "InstantStyle",
     "Masking",
+    "OnLevels",
     "QuantileMasking",
+    "StyleShot",
     "subtract_content",
     "two_means_keep_mask",
 ]

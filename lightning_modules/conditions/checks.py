@@ -2,6 +2,9 @@
 
 from torch import Tensor
 
+LEVELS = ("high", "middle", "low")
+"""Levels of StyleShot's style feature ``(batch, 3, dim)``, from its large patches to its small ones."""
+
 
 def check_image_feature(image_feature: Tensor) -> None:
     """Raise ValueError unless it is floating-point, ``(batch, dim)`` or ``(batch, levels, dim)``."""
@@ -11,6 +14,18 @@ def check_image_feature(image_feature: Tensor) -> None:
             "`image_feature` must have the shape (batch, dim) or (batch, levels, dim), "
             f"got {tuple(image_feature.shape)}. Add the batch axis with image_feature[None], "
             "or merge leading axes."
+        )
+
+
+def check_levels(image_feature: Tensor, method: str) -> None:
+    """Raise ValueError unless it is a style feature of StyleShot, floating-point ``(batch, 3, dim)``."""
+    check_image_feature(image_feature)
+    if image_feature.ndim != 3 or image_feature.shape[1] != len(LEVELS):
+        raise ValueError(
+            f"`image_feature` must have StyleShot's levels for {method}, (batch, {len(LEVELS)}, dim), got "
+            f"{tuple(image_feature.shape)}. Name StyleShot's `style_encoder` in the backbone, as "
+            "configs/backbone/styleshot.yaml does; on one feature use IPAdapter in place of StyleShot, and a method "
+            "without OnLevels."
         )
 
 

@@ -25,6 +25,8 @@ class Backbone:
         style_heads: attention heads of the style encoder, which its weights do not tell; 16 in the published one.
         style_permutations: orders of StyleShot's patches over which the style features are averaged; 0 is the
             canonical order.
+        content_fusion: load StyleShot's content-fusion ControlNet too, which `ip.bin` holds: pictures can then
+            follow content images.
         vae: folder of another VAE than that of `model`, for example "madebyollin/sdxl-vae-fp16-fix".
         revision: commit, tag or branch of `model`, where it is a hub name.
         variant: variant of the weight files of `model`, for example "fp16".
@@ -39,6 +41,7 @@ class Backbone:
     style_encoder: str | None = None
     style_heads: int = 16
     style_permutations: int = 0
+    content_fusion: bool = False
     vae: str | None = None
     revision: str | None = None
     variant: str | None = None
@@ -50,6 +53,11 @@ class Backbone:
             value = getattr(self, name)
             if value not in get_args(DType) and not (name == "vae_dtype" and value is None):
                 raise ValueError(f"`{name}` must be one of {', '.join(get_args(DType))}; got {value!r}.")
+        if self.content_fusion and self.style_encoder is None:
+            raise ValueError(
+                "`content_fusion` is StyleShot's, but `style_encoder` names none. Take a backbone with StyleShot, such "
+                "as configs/backbone/miniature_styleshot.yaml, or set `content_fusion` to false."
+            )
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -121,6 +129,7 @@ class SamplingSettings:
         height: of the pictures in pixels; None: what the model was trained for.
         width: of the pictures in pixels; None: what the model was trained for.
         micro_conditioning: sizes that SDXL is told.
+        content_scale: weight of the content image's lines, for pictures that follow one; 0 ignores them.
     """
 
     scheduler: str = "UniPCMultistepScheduler"
@@ -133,6 +142,7 @@ class SamplingSettings:
     height: int | None = None
     width: int | None = None
     micro_conditioning: MicroConditioning = MicroConditioning()
+    content_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:

@@ -14,7 +14,6 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from lightning_modules.diffusion.config import Backbone, DType, Runtime
 from lightning_modules.diffusion.encoders import ContentEncoder, DualPromptEncoder, ImageEncoder, PromptEncoder
 from lightning_modules.diffusion.ip_adapter import (
-    ImageProjection,
     build_projection,
     cross_attention_layers,
     install_attention,
@@ -44,7 +43,7 @@ def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
     content_encoder = _load_content_encoder(model, prompt_encoder, backbone)
     unet = _load_network(UNet2DConditionModel, model.within("unet"), "model", backbone, backbone.variant)
     load_image_path = _load_ip_adapter if backbone.style_encoder is None else _load_styleshot
-    image_encoder, projection = load_image_path(model, unet, backbone)
+    image_encoder, projection, controlnet = load_image_path(model, unet, backbone)
     _check_features(image_encoder, content_encoder, projection)
     return family.network(
         unet=unet,
@@ -54,6 +53,7 @@ def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
         image_encoder=image_encoder,
         image_projection=projection,
         scheduler_config=scheduler_config,
+        controlnet=controlnet,
         pipeline_config=pipeline_config,
         runtime=runtime,
     )
@@ -97,18 +97,19 @@ def _part(model: Source, name: str | None, argument: str, default: str = "") -> 
     return find_source(name, argument) if name is not None else model.within(default or argument)
 
 
-def _load_ip_adapter(model: Source, unet: Any, backbone: Backbone) -> tuple[ImageEncoder, ImageProjection]:
+def _load_ip_adapter(model: Source, unet: Any, backbone: Backbone) -> tuple[Any, Any, None]:
     """The image encoder and P of an IP-Adapter, whose attention the UNet is given."""
     image_encoder = _load_image_encoder(_part(model, backbone.image_encoder, "image_encoder"), backbone)
     file = _part(model, backbone.ip_adapter, "ip_adapter", "ip_adapter.safetensors")
     weights = read_ip_adapter(fetch_file(file, "ip_adapter"))
     projection = build_projection(weights.image_proj, unet.config.cross_attention_dim)
     install_attention(unet, weights.ip_adapter, projection.num_tokens)
-    return image_encoder, projection.to(backbone.torch_dtype)
+    return image_encoder, projection.to(backbone.torch_dtype), None
 
 
-def _load_styleshot(model: Source, unet: Any, backbone: Backbone) -> tuple[Any, Any]:
-    """The style-aware encoder and P of StyleShot, whose attention the UNet is given."""
+def _load_styleshot(model: Source, unet: Any, backbone: Backbone) -> tuple[Any, Any, Any]:
+    """The style-aware encoder, P and the ControlNet of StyleShot, whose attention the UNet is given."""
+    from lightning_modules.styleshot.content_fusion import build_controlnet
     from lightning_modules.styleshot.weights import build_style_projection, load_style_encoder, read_styleshot
 
     file = fetch_file(find_source(str(backbone.style_encoder), "style_encoder"), "style_encoder")
@@ -117,7 +118,8 @@ def _load_styleshot(model: Source, unet: Any, backbone: Backbone) -> tuple[Any, 
     weights = read_styleshot(file, cross_attention_layers(unet))
     projection = build_style_projection(weights.heads, encoder.dim, unet.config.cross_attention_dim)
     install_attention(unet, weights.attention, projection.num_tokens)
-    return encoder, projection.to(backbone.torch_dtype)
+    controlnet = build_controlnet(unet, weights.controlnet) if backbone.content_fusion else None
+    return encoder, projection.to(backbone.torch_dtype), controlnet and controlnet.to(backbone.torch_dtype)
 
 
 def _text_encoder(network: Any, model: Source, backbone: Backbone, suffix: str = "") -> tuple[nn.Module, Any]:

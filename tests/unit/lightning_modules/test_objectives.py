@@ -9,9 +9,9 @@ from lightning_modules.objectives import (
     Objective,
     PublishedObjective,
     bounded_loss,
+    noise_weights,
     published_loss,
     squared_error,
-    weighted_mean,
 )
 
 
@@ -83,9 +83,12 @@ def test_reconstruction_error_cannot_be_gained_from_by_moving_the_margin() -> No
     torch.testing.assert_close(eps.grad, (2 * (eps - p) / eps[0].numel()).detach())
 
 
-def test_weighted_mean_of_equal_weights_is_the_mean() -> None:
-    losses = Losses(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 4.0]), torch.tensor([0.0, 1.0]))
-    assert [part.item() for part in weighted_mean(losses, torch.full((2,), 0.5))] == [2.0, 3.0, 0.5]
+def test_noise_weights_are_those_of_both_papers() -> None:
+    snr = torch.tensor([0.01, 0.5, 2.0, 20.0])
+    assert torch.equal(noise_weights(snr, gamma=None, noisy=1.0), torch.ones(4))
+    torch.testing.assert_close(noise_weights(snr, gamma=5.0, noisy=1.0), torch.tensor([1.0, 1.0, 1.0, 0.25]))
+    torch.testing.assert_close(noise_weights(snr, gamma=None, noisy=10.0), torch.tensor([10.0, 3.0, 1.5, 1.05]))
+    torch.testing.assert_close(noise_weights(snr, gamma=5.0, noisy=10.0), torch.tensor([10.0, 3.0, 1.5, 1.05 / 4]))
 
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, 1.5])

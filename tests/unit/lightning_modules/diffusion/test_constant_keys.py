@@ -26,7 +26,7 @@ def _draw(pair: Pair, sets: int = 1) -> torch.Tensor:
 @pytest.mark.parametrize("sets", [1, 2])
 def test_pictures_are_the_same_bit_for_bit(pair: Pair, sets: int, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = _draw(pair, sets)
-    monkeypatch.setattr(sampling, "constant_keys", lambda _: torch.no_grad())
+    monkeypatch.setattr(sampling, "constant_keys", lambda *_: torch.no_grad())
     assert torch.equal(kept, _draw(pair, sets))
 
 
