@@ -12,10 +12,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 # Imported for the YAMLs, where a class needs no module's name once it is known.
 import callbacks.image_grid
 import callbacks.throughput  # noqa: F401
+import datamodules.miniature_captioned_images
 import datamodules.miniature_references
 import datamodules.miniature_style_bench  # noqa: F401
 import lightning_modules.adapter_reconstruction
-import lightning_modules.conditions.trained  # noqa: F401
+import lightning_modules.conditions.trained
+import lightning_modules.styleshot_reconstruction  # noqa: F401
 from callbacks.alignment import AlignmentScores
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.style_references import StyleReferences

@@ -71,9 +71,7 @@ def write_style_bench(
         _save(draw(content, "plain", seed), Path(root) / "content" / f"{content_prompt(content)}.png")
 
 
-def write_captioned(
-    root: str | Path, contents: Sequence[str], styles: Sequence[str], per_pair: int, seed: int
-) -> None:
+def write_captioned(root: str | Path, contents: Sequence[str], styles: Sequence[str], per_pair: int, seed: int) -> None:
     """Draws `<root>/images/<content>/<article>-<content>-in-<style>_<i>.png` on all cores, and their captions.
 
     `<root>/captions.jsonl` has a line for each, in the format of `CaptionedSet`; its prompt names the content, never

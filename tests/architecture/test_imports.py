@@ -27,7 +27,7 @@ OURS = {
 # Which files alone may import a library.
 LIBRARIES = {
     "webdataset": ("datamodules/shards.py",),
-    "diffusers": ("lightning_modules/diffusion/", "scripts/"),
+    "diffusers": ("lightning_modules/diffusion/", "lightning_modules/styleshot/", "scripts/"),
     "transformers": ("lightning_modules/diffusion/", "lightning_modules/styleshot/", "callbacks/judges.py", "scripts/"),
     "sklearn": ("lightning_modules/conditions/", "scripts/"),
     "lightning": ("lightning_modules/*.py", "datamodules/", "callbacks/", "scripts/"),

@@ -8,6 +8,7 @@ from datamodules.captioned_images import CaptionedImages
 from datamodules.sampling import EpochBatchSampler
 from datamodules.style_references import StyleReferences
 from tests.unit.datamodules.folders import write_folder, write_image
+from tests.unit.datamodules.test_data_configs import BENEATH, over, read
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +65,11 @@ def test_the_command_line_takes_the_arguments_of_both_classes() -> None:
     assert (images.captions, images.test, images.batch_size) == ("c.jsonl", "t", 4)
     assert "train" not in settings.data
     assert "File of JSON lines" in " ".join(parser.format_help().split())
+
+
+@pytest.mark.parametrize("first", BENEATH)
+def test_the_config_goes_over_what_lies_beneath(first: str) -> None:
+    images = over(BENEATH[first], read("captioned_images"))
+    assert type(images) is CaptionedImages
+    assert (images.captions, images.test) == ("data/captions.jsonl", "data/object_test")
+    assert (images.prompts, images.generation_batch_size) == (["A dog"], 60)

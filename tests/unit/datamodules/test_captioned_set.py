@@ -37,14 +37,19 @@ def reds(images: Any) -> list[int | None]:
 
 
 def test_lines_become_references_by_key_with_the_prompt_as_content(tmp_path: Path) -> None:
-    write_images(tmp_path / "here", "b/two.png", "a/one.v2.JPG", "../there/three.webp")
-    there = str(tmp_path / "there" / "three.webp")
+    write_images(tmp_path / "here", "b/two.png", "a/one.v2.PNG", "../there/three.png")
+    there = str(tmp_path / "there" / "three.png")
     file = write_lines(
-        tmp_path / "here", line("./b/two.png", "Two dogs"), "", line("a/one.v2.JPG", "Ein Löwe\u2028"), "  ", line(there)
+        tmp_path / "here",
+        line("./b/two.png", "Two dogs"),
+        "",
+        line("a/one.v2.PNG", "Ein Löwe\u2028"),
+        "  ",
+        line(there),
     )
     captioned = CaptionedSet(file)
     assert captioned.references == [
-        Reference(0, there.removesuffix(".webp"), "A dog", ""),
+        Reference(0, there.removesuffix(".png"), "A dog", ""),
         Reference(1, "a/one.v2", "Ein Löwe\u2028", ""),
         Reference(2, "b/two", "Two dogs", ""),
     ]
@@ -113,7 +118,7 @@ def test_unreadable_images_and_those_of_unreadable_maps_are_left_out(tmp_path: P
 def test_a_faulty_line_is_named_with_what_was_expected(tmp_path: Path, faulty: object, fault: str) -> None:
     write_images(tmp_path, "a.png", "a.webp")
     file = write_lines(tmp_path, line("a.png"), "", faulty)
-    text = rf"(?s)^`captions`: 1 of 2 lines of `{file}` are faulty:\n  line 3: {fault}.*{EXPECTED}.* Correct these lines"
+    text = rf"(?s)^`captions`: 1 of 2 lines of `{file}` are faulty:\n  line 3: {fault}.*{EXPECTED}.* Correct these"
     with pytest.raises(ValueError, match=text):
         CaptionedSet(file)
 

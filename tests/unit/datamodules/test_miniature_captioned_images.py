@@ -1,28 +1,16 @@
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from jsonargparse import ArgumentParser
-from PIL import Image
 
 from datamodules import miniature_captioned_images
 from datamodules.miniature import generate
 from datamodules.miniature.generate import draw
 from datamodules.miniature_captioned_images import MiniatureCaptionedImages
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, TEST_STYLES, TRAIN_STYLES
-
-ALL_STYLES = (*TRAIN_STYLES, *TEST_STYLES)
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> MiniatureCaptionedImages:
-    images = MiniatureCaptionedImages(str(tmp_path_factory.mktemp("data") / "mini"), per_pair=1)
-    images.prepare_data()
-    images.setup("fit")
-    return images
+from tests.unit.datamodules.test_data_configs import BENEATH, over, read
 
 
 @pytest.fixture
@@ -32,27 +20,36 @@ def small_set(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(miniature_captioned_images, name, names)
 
 
-def test_every_content_is_drawn_in_every_style_and_prompts_name_the_content_alone(
-    drawn: MiniatureCaptionedImages,
-) -> None:
-    references = drawn.train_set.references
-    contents = Counter(reference.content for reference in references)
-    assert len(references) == 300
-    assert {"An airplane", "A human", "A truck"} < set(contents)
-    assert contents == dict.fromkeys(contents, 20) and len(contents) == len((*CONTENTS, *PROMPT_CONTENTS))
-    assert references[0].key == "images/airplane/an-airplane-in-3D-model_0"
-    expected = draw("airplane", "3D model", [1_000_000, 0])
-    assert drawn.train_set.image(0).tobytes() == expected.tobytes()
-    assert drawn.train_set.content_map(0) is None
+@pytest.mark.usefixtures("small_set")
+def test_prompts_name_the_content_alone_and_test_images_are_apart(tmp_path: Path) -> None:
+    images = MiniatureCaptionedImages(str(tmp_path / "mini"), per_pair=2)
+    images.prepare_data()
+    images.setup("fit")
+    train, test = images.train_set, images.test_set
+    assert [r.content for r in train.references] == ["A cat"] * 4 + ["A rocket"] * 4
+    assert train.references[3].key == "images/cat/a-cat-in-tattoo_1"
+    assert train.image(3).tobytes() == draw("cat", "tattoo", [1_000_000, 1]).tobytes()
+    assert train.content_map(3) is None
+    assert [(r.content, r.style) for r in test.references] == [("cat", "3D model"), ("cat", "tattoo")]
+    drawn = {train.image(index).tobytes() for index in range(8)}
+    drawn |= {draw("cat", style, [0, 0]).tobytes() for style in ("3D model", "tattoo")}  # of the other miniature
+    assert not drawn & {test.image(index).tobytes() for index in range(2)}
+    assert len(drawn) == 10
 
 
-def test_the_test_set_has_one_of_each_content_in_each_style_and_no_train_image(
-    drawn: MiniatureCaptionedImages,
-) -> None:
-    references = drawn.test_set.references
-    assert [(r.content, r.style) for r in references] == sorted((c, s) for c in CONTENTS for s in ALL_STYLES)
-    train = {drawn.train_set.image(index).tobytes() for index in range(len(drawn.train_set))}
-    assert not train & {drawn.test_set.image(index).tobytes() for index in range(len(drawn.test_set))}
+def test_every_content_is_drawn_in_every_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[Any, ...]] = []
+
+    def note(root: Path, *arguments: Any) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        drawn.append((root.name, *arguments))
+
+    for name in ("write_captioned", "write_dataset"):
+        monkeypatch.setattr(generate, name, note)
+    MiniatureCaptionedImages(str(tmp_path / "mini")).prepare_data()
+    (_, *train), test = drawn
+    assert train == [(*CONTENTS, *PROMPT_CONTENTS), (*TRAIN_STYLES, *TEST_STYLES), 40, 1_000_000]
+    assert test == ("object_test", CONTENTS, (*TRAIN_STYLES, *TEST_STYLES), 1, 1_000_001)
 
 
 @pytest.mark.usefixtures("small_set")
@@ -83,14 +80,6 @@ def test_it_is_drawn_once_whole_and_by_its_seed_alone(tmp_path: Path, monkeypatc
         files("one", 7)
 
 
-@pytest.mark.usefixtures("small_set")
-def test_images_are_apart_from_those_of_the_other_miniature(tmp_path: Path) -> None:
-    images = MiniatureCaptionedImages(str(tmp_path / "mini"), 1)
-    images.prepare_data()
-    [path] = (tmp_path / "mini" / "images" / "cat").glob("*tattoo*")
-    assert (np.asarray(Image.open(path)) != np.asarray(draw("cat", "tattoo", [0, 0]))).any()
-
-
 def test_a_content_that_cannot_be_drawn_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"`content` must be one of .*'teapot'"):
         generate.write_captioned(tmp_path, ["teapot"], ["tattoo"], 1, 0)
@@ -110,3 +99,16 @@ def test_the_command_line_takes_the_arguments_of_all_three_classes() -> None:
     images = parser.instantiate_classes(settings).data
     assert (images.recipe["per_pair"], images.batch_size) == (2, 4)
     assert not any(name in settings.data for name in ("captions", "test", "train"))
+
+
+@pytest.mark.parametrize("first", BENEATH)
+@pytest.mark.parametrize("class_alone", [False, True])
+def test_neither_config_nor_class_takes_folder_or_seed_from_what_lies_beneath(first: str, class_alone: bool) -> None:
+    said = read("miniature_captioned_images")
+    images = over(BENEATH[first], {"class_path": said["class_path"]} if class_alone else said)
+    assert isinstance(images, MiniatureCaptionedImages)
+    assert (images.captions, images.test) == tuple(
+        f"data/miniature_captioned/{name}" for name in ("captions.jsonl", "object_test")
+    )
+    assert images.recipe == {"per_pair": 40, "seed": 1_000_000}
+    assert (images.prompts, images.generation_batch_size) == (["A dog"], 60)
