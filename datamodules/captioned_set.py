@@ -1,7 +1,6 @@
 """Images with a caption each, named by a file of JSON lines."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +8,8 @@ from PIL import Image
 
 from datamodules.references import Entry, ImageFile, ReferenceSet
 
-REQUIRED, OPTIONAL = ("image", "prompt"), "content_map"
+REQUIRED = ("image", "prompt")
+NAMES = (*REQUIRED, "content_map")
 EXPECTED = (
     'one JSON object a line, {"image": "a/b.png", "prompt": "A dog"}, with or without "content_map": "maps/b.png"; '
     "paths are absolute, or relative to the folder of the file"
@@ -89,33 +89,34 @@ def _parsed(folder: Path, line: bytes) -> Caption:
         values = json.loads(line)
     except ValueError as error:
         raise ValueError(f"not JSON ({error})") from None
-    _check_values(values)
-    paths = [folder / values[name] for name in ("image", OPTIONAL) if values.get(name) is not None]
-    missing = [str(path) for path in paths if not path.is_file()]
+    texts = _texts(values)
+    paths = {name: folder / texts[name] for name in ("image", "content_map") if name in texts}
+    missing = [str(path) for path in paths.values() if not path.is_file()]
     if missing:
         raise ValueError(f"there is no file {' and no file '.join(missing)}")
-    key = Path(values["image"]).with_suffix("").as_posix()
-    return Caption(key, values["prompt"], paths[0], paths[1] if len(paths) > 1 else None)
+    key = Path(texts["image"]).with_suffix("").as_posix()
+    return Caption(key, texts["prompt"], paths["image"], paths.get("content_map"))
 
 
-def _check_values(values: Any) -> None:
+def _texts(values: Any) -> dict[str, str]:
+    """The texts of a line; null is the same as a name left out."""
     if not isinstance(values, dict):
         raise ValueError("not an object")
-    unknown = [name for name in values if name not in (*REQUIRED, OPTIONAL)]
+    unknown = [name for name in values if name not in NAMES]
     if unknown:
         raise ValueError(f"unknown {_quoted(unknown)}")
-    blank = [name for name in REQUIRED if not _is_text(values.get(name))]
-    if values.get(OPTIONAL) is not None and not _is_text(values[OPTIONAL]):
-        blank.append(OPTIONAL)
+    given = {name: value for name, value in values.items() if value is not None}
+    blank = [name for name in NAMES if name in {*REQUIRED, *given} and not _is_text(given.get(name))]
     if blank:
         raise ValueError(f"no text as {_quoted(blank)}")
+    return given
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _quoted(names: Iterable[str]) -> str:
+def _quoted(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -16,15 +16,16 @@ from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettin
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers, install_attention
 from lightning_modules.diffusion.latents import LatentMoments, to_pixels
-from lightning_modules.diffusion.stable_diffusion import ContentMap
 from lightning_modules.draws import DropRates, draw
 from lightning_modules.encoded_once import EncodedOnce
 from lightning_modules.objectives import noise_weights, squared_error
 from lightning_modules.reconstruction import Reconstruction
-from lightning_modules.styleshot.content_fusion import MAP_CHANNELS, controlnet_from_unet
 from lightning_modules.styleshot.detectors import Detector
 from lightning_modules.styleshot.pyramid import centre_crop
-from lightning_modules.styleshot.untrained import PatchSizes, new_projection, new_style_encoder, text_attention
+from lightning_modules.styleshot.sizes import MAP_CHANNELS, PatchSizes
+
+if TYPE_CHECKING:
+    from lightning_modules.diffusion.stable_diffusion import ContentMap
 
 CHECKPOINT_RECORD = "styleshot"
 """Key of a Lightning checkpoint under which `{"layers": [...], "heads": ...}` is kept."""
@@ -86,7 +87,7 @@ class StyleShotReconstruction(Reconstruction):
     def style_features(self, batch: ReferenceBatch) -> Tensor:
         """Style features `(batch, 3, dim)`, float32."""
 
-    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> ContentMap | None:
+    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> "ContentMap | None":
         """The lines that the images follow, for tokens `(batch, 6, C)` of their style."""
         return None
 
@@ -192,7 +193,18 @@ class StyleEncoderReconstruction(StyleShotReconstruction):
         self.patches = patches
 
     @override
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if self.runtime.offload:
+            raise ValueError(
+                "`offload` of the runtime would send the style encoder off the accelerator between its forward and its "
+                "backward pass. Leave it out; `gradient_checkpointing` and smaller batches save memory too."
+            )
+
+    @override
     def build(self) -> None:
+        from lightning_modules.styleshot.untrained import new_projection, new_style_encoder, text_attention
+
         model: Any = self.model
         if self.backbone.style_encoder is None:
             model.image_encoder = new_style_encoder(model.image_encoder.model, self.patches, self.seed)
@@ -281,12 +293,23 @@ class ContentFusionReconstruction(StyleShotReconstruction):
 
     @override
     def build(self) -> None:
+        from lightning_modules.styleshot.content_fusion import controlnet_from_unet
+
         model: Any = self.model
         if model.controlnet is None:
+            self._check_map_channels(len(model.vae.config.block_out_channels))
             model.controlnet = controlnet_from_unet(model.unet, self.map_channels, self.seed).to(self.device).eval()
         model.controlnet.requires_grad_(True)
         if self.gradient_checkpointing:
             model.controlnet.enable_gradient_checkpointing()
+
+    def _check_map_channels(self, levels: int) -> None:
+        if len(self.map_channels) != levels:
+            raise ValueError(
+                f"`map_channels` must be {levels} numbers, each but the first halving the lines, to bring them to the "
+                f"size of this VAE's latents; got {list(self.map_channels)}. The published ones are "
+                f"{list(MAP_CHANNELS)}."
+            )
 
     @override
     def is_frozen(self, key: str) -> bool:
@@ -298,7 +321,9 @@ class ContentFusionReconstruction(StyleShotReconstruction):
         return features
 
     @override
-    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> ContentMap:
+    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> "ContentMap":
+        from lightning_modules.diffusion.stable_diffusion import ContentMap
+
         images = batch["images"]
         given = batch.get("content_maps") or [None] * len(images)
         lines = [self.content_maps(image) if own is None else own for image, own in zip(images, given, strict=True)]

@@ -10,7 +10,7 @@ import yaml
 from lightning_modules.diffusion import hub
 from lightning_modules.diffusion.config import MINIATURE, Backbone
 from lightning_modules.diffusion.sources import Source, files_below, find_source
-from lightning_modules.styleshot import detectors
+from lightning_modules.styleshot.detectors import ContourDetector, LineartDetector
 
 _CONFIGS = Path(__file__).parents[1] / "configs" / "backbone"
 _XL = "text_encoder_2/config.json"
@@ -18,6 +18,7 @@ _TOKENIZER = ("merges.txt", "tokenizer_config.json", "vocab.json")
 _TOWER = ("config.json", "model.safetensors", *_TOKENIZER)
 # The one format of weights that every published judge has; OpenAI's have no other.
 _JUDGE = ("config.json", "preprocessor_config.json", "pytorch_model.bin", *_TOKENIZER)
+_DETECTORS = {kind.__name__: kind for kind in (ContourDetector, LineartDetector)}
 
 
 class Need(NamedTuple):
@@ -86,8 +87,8 @@ def read_backbone(name: str) -> tuple[Backbone, dict[str, Any], str | None]:
 def _detector_weights(named: Any) -> str | None:
     """The weights of the detector that a config names, as one word or with arguments."""
     settings = named if isinstance(named, dict) else {"class_path": named}
-    kind = getattr(detectors, str(settings.get("class_path")).rpartition(".")[2], None)
-    return getattr(kind(**settings.get("init_args", {})), "weights", None) if kind else None
+    kind = _DETECTORS.get(str(settings.get("class_path")).rpartition(".")[2])
+    return kind(**(settings.get("init_args") or {})).weights if kind else None
 
 
 def needs_of(backbone: Backbone, judge: dict[str, Any], detector: str | None = None) -> list[Need]:

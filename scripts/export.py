@@ -1,4 +1,4 @@
-"""`maskst export`: a trained adapter as a `.safetensors` file, without the optimizer and the rest of a checkpoint."""
+"""`maskst export`: what was trained as `.safetensors`, without the optimizer and the rest of a checkpoint."""
 
 import argparse
 import json
@@ -16,6 +16,7 @@ from rich.console import Console
 import lightning_modules.adapter_reconstruction  # noqa: F401
 from callbacks.files import write_atomically
 from lightning_modules.conditions.trained import adapter_bytes, read_adapter
+from scripts.export_styleshot import backbone_arguments, export_styleshot, read_styleshot
 
 _FROM_HYPER_PARAMETERS = ("strength", "rescale", "backbone")
 
@@ -82,10 +83,19 @@ def main(args: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser("maskst export", description=__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of `maskst fit`, or an adapter's tensors")
-    parser.add_argument("out", metavar="OUT.safetensors", help="file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there already")
-    written = export(**vars(parser.parse_args(args)))
-    said = f"Wrote {written}; used by --model.condition.checkpoint {written}"
+    parser.add_argument("out", metavar="OUT", help="file to write, OUT.safetensors; of StyleShot, a folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there already")
+    parser.add_argument("--half", action="store_true", help="store StyleShot in float16")
+    arguments = parser.parse_args(args)
+    styleshot = read_styleshot(Path(arguments.checkpoint))
+    if styleshot is None:
+        written = export(arguments.checkpoint, arguments.out, arguments.overwrite)
+        said = f"Wrote {written}; used by --model.condition.checkpoint {written}"
+    else:
+        told = {**provenance(Path(arguments.checkpoint)), "maskst_version": project_version()}
+        files = export_styleshot(styleshot, Path(arguments.out), told, arguments.overwrite, arguments.half)
+        used = [f"--model.backbone.{name} {value}" for name, value in backbone_arguments(styleshot, files).items()]
+        said = f"Wrote {' and '.join(map(str, files))}; used by {' '.join(used)}"
     Console().print(said, soft_wrap=True, markup=False, highlight=False)
 
 

@@ -7,8 +7,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from itertools import product
+from itertools import product, repeat
 from pathlib import Path
 
 import numpy as np
@@ -79,13 +78,13 @@ def write_captioned(root: str | Path, contents: Sequence[str], styles: Sequence[
     """
     pairs = list(product(contents, styles))
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        drawn = pool.map(partial(_write_pair, Path(root), per_pair, seed), pairs)
+        drawn = pool.map(_write_pair, pairs, repeat(Path(root)), repeat(per_pair), repeat(seed))
         lines = [line for pair in track(drawn, f"drawing into {root}", total=len(pairs)) for line in pair]
     text = "\n".join(json.dumps(line) for line in lines)
     (Path(root) / "captions.jsonl").write_text(f"{text}\n", encoding="utf-8")
 
 
-def _write_pair(root: Path, count: int, seed: int, pair: tuple[str, str]) -> list[dict[str, str]]:
+def _write_pair(pair: tuple[str, str], root: Path, count: int, seed: int) -> list[dict[str, str]]:
     """Draws `count` images of a content in a style and returns their captions."""
     content, style = pair
     images = [f"images/{content}/{reference_name(content, style, index)}.png" for index in range(count)]

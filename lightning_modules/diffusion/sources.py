@@ -35,16 +35,19 @@ class Source(NamedTuple):
 def find_source(name: str, argument: str, revision: str | None = None) -> Source:
     """Reads `name` as a local path where one exists, otherwise as `owner/name[@revision][/inside]`.
 
+    "miniature", and a file "miniature/..." of it, is the one shipped with the project.
+
     Raises:
         FileNotFoundError: `name` is neither, or the shipped miniature is not there.
     """
-    if name == "miniature":
+    shipped, _, inside = name.partition("/")
+    if shipped == "miniature":
         if not MINIATURE.is_dir():
             raise FileNotFoundError(
                 f'`{argument}` is "miniature", but its weights are not at {MINIATURE}. Run from a checkout that has '
                 "the `weights` folder beside `lightning_modules`, or name a model folder."
             )
-        return Source(True, str(MINIATURE))
+        return Source(True, str(MINIATURE / inside))
     path = Path(name).expanduser()
     if path.exists():
         return Source(True, str(path))

@@ -8,10 +8,9 @@ from accelerate import init_empty_weights
 from diffusers import ControlNetModel
 from torch import Tensor
 
+from lightning_modules.styleshot.sizes import MAP_CHANNELS
 from lightning_modules.styleshot.weights import count, fill
 
-MAP_CHANNELS = (16, 32, 96, 256)
-"""Channels of the convolutions that read the map, each but the first halving it (Zhang et al., arXiv 2302.05543)."""
 _MAP_BLOCKS = "controlnet_cond_embedding.blocks."
 
 
@@ -44,10 +43,10 @@ def controlnet_from_unet(unet: Any, map_channels: Sequence[int] = MAP_CHANNELS, 
 
     Args:
         unet: the UNet that it shall steer; its image attention is not copied.
-        map_channels: see `MAP_CHANNELS`.
+        map_channels: see `sizes.MAP_CHANNELS`.
         seed: of the convolutions that read the map.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.random.default_generator.manual_seed(seed)
         controlnet = ControlNetModel.from_unet(
             unet, conditioning_embedding_out_channels=tuple(map_channels), load_weights_from_unet=False

@@ -16,6 +16,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from lightning_modules.diffusion.encoders import frozen
 from lightning_modules.diffusion.ip_adapter import ImageProjection
 from lightning_modules.styleshot.pyramid import PATCHES, centre_crop, patch_pyramid, shuffled
+from lightning_modules.styleshot.sizes import CHANNELS, UNSHUFFLE
 
 LEVELS = ("high", "middle", "low")
 STYLE_TOKENS = (0, PATCHES[0] + 1, PATCHES[0] + PATCHES[1] + 2)
@@ -53,12 +54,8 @@ class StyleEncoderConfig:
         ValueError: the numbers of blocks do not fit the pyramid.
     """
 
-    channels: tuple[tuple[int, ...], ...] = (
-        (320, 320, 640, 640, 640, 1280, 1280),
-        (320, 320, 640, 640, 1280, 1280),
-        (320, 320, 640, 1280, 1280),
-    )
-    unshuffle: int = 8
+    channels: tuple[tuple[int, ...], ...] = CHANNELS
+    unshuffle: int = UNSHUFFLE
     vision: CLIPVisionConfig = field(default_factory=clip_vit_h)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,5 @@
 """StyleShot before its training: CLIP's layers under new CNNs, and image attention that starts from the text's."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,21 +7,7 @@ from torch import Tensor
 
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 from lightning_modules.styleshot.encoder import StyleEncoder, StyleEncoderConfig, StyleProjection
-
-_PUBLISHED = StyleEncoderConfig()
-
-
-@dataclass(frozen=True)
-class PatchSizes:
-    """Sizes of the three CNNs of a new style encoder, by default the published ones for pictures of 512 pixels.
-
-    Args:
-        channels: see `StyleEncoderConfig`.
-        unshuffle: see `StyleEncoderConfig`; pictures are 64 times as large: 1 for 64 pixels, 8 for 512.
-    """
-
-    channels: Sequence[Sequence[int]] = _PUBLISHED.channels
-    unshuffle: int = _PUBLISHED.unshuffle
+from lightning_modules.styleshot.sizes import PatchSizes
 
 
 def new_style_encoder(image_encoder: Any, sizes: PatchSizes, seed: int) -> StyleEncoder:
@@ -32,11 +16,11 @@ def new_style_encoder(image_encoder: Any, sizes: PatchSizes, seed: int) -> Style
     Args:
         image_encoder: a CLIPVisionModelWithProjection.
         sizes: of the CNNs.
-        seed: of all that is new.
+        seed: of all that is new, the same weights whatever the device.
     """
     vision = type(image_encoder.config).from_dict({**image_encoder.config.to_dict(), "hidden_act": "gelu"})
     config = StyleEncoderConfig(tuple(map(tuple, sizes.channels)), sizes.unshuffle, vision)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.random.default_generator.manual_seed(seed)
         encoder = StyleEncoder(config)
     encoder.image_encoder.load_state_dict(image_encoder.state_dict())
@@ -45,7 +29,7 @@ def new_style_encoder(image_encoder: Any, sizes: PatchSizes, seed: int) -> Style
 
 def new_projection(dim: int, token_dim: int, seed: int) -> StyleProjection:
     """New heads for features of size `dim` and tokens of size `token_dim`."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.random.default_generator.manual_seed(seed)
         return StyleProjection(dim, token_dim)
 

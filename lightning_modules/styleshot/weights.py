@@ -107,6 +107,30 @@ def build_style_projection(heads: Mapping[str, Tensor], dim: int, token_dim: int
     return projection.eval()
 
 
+def encoder_tensors(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors of `style_aware_encoder.bin`, of the state dict of a whole model that has the encoder at `prefix`."""
+    return _part(state, prefix)
+
+
+def ip_tensors(state: Mapping[str, Tensor], prefix: str, layers: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of `ip.bin`, but for the UNet's own, of the state dict of a whole model.
+
+    Args:
+        state: with the projection's, the image attention's and perhaps the ControlNet's tensors.
+        prefix: of all these tensors.
+        layers: names of the UNet's cross-attention layers in the order down, up, mid.
+    """
+    own = _part(state, prefix)
+    heads = _part(own, "image_projection.heads.")
+    attention = {
+        f"{2 * place + 1}.to_{kind}_ip.weight": own[f"{_UNET}{layer}.processor.to_{kind}_ip.0.weight"]
+        for place, layer in enumerate(layers)
+        for kind in "kv"
+    }
+    parts = {_HEADS: heads, _LAYERS: attention, _CONTROLNET: _part(own, _CONTROLNET)}
+    return {f"{name}{key}": tensor for name, part in parts.items() for key, tensor in part.items()}
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file

@@ -71,7 +71,8 @@ def test_every_shipped_config_has_its_test_here() -> None:
     names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml")}
     fit, backbones = {"fit/image_adapter", "fit/text_adapter"}, {f"backbone/{name}" for name in BACKBONES}
     layers = {"backbone/miniature", "defaults/fit", "defaults/evaluate", "defaults/predict"}
-    layers |= {f"data/{kind}style_bench{driven}" for kind in ("", "miniature_") for driven in ("", "_images")}
+    data = ("style_bench", "style_bench_images", "captioned_images")
+    layers |= {f"data/{kind}{name}" for kind in ("", "miniature_") for name in data}
     assert names == ADDED | fit | backbones | layers | {f"predict/{name}" for name in METHODS}
 
 
@@ -189,6 +190,18 @@ def test_a_real_backbone_goes_over_every_method(config: str, capsys: pytest.Capt
         assert values["data"]["class_path"] == "datamodules.style_references.StyleReferences"
         assert (data["train"], data["test"], data["samples_per_prompt"]) == ("data/object", "data/object_test", 4)
         assert values["scores"]["constant_steps"] == list(range(0, 2401, 400))
+
+
+@pytest.mark.parametrize("name", ["styleshot", "styleshot_lineart"])
+def test_content_images_bring_their_network(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = ("predict/masking", f"backbone/{name}", "data/style_bench_images")
+    values = parsed(capsys, "predict", *(CONFIGS / f"{layer}.yaml" for layer in layers))
+    backbone, data = values["model"]["init_args"]["backbone"], values["data"]
+    assert backbone["content_fusion"] is True
+    assert "pretrained_weight/style_aware_encoder.bin" in backbone["style_encoder"]
+    assert data["class_path"].endswith("StyleBench")
+    assert (data["init_args"]["content_images"], data["init_args"]["samples_per_prompt"]) == ("data/content", 4)
+    assert values["trainer"]["default_root_dir"] == f"outputs/{name}/{{command}}/{{method}}"
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from lightning_modules.objectives import (
     BoundedContrast,
-    Losses,
     Objective,
     PublishedObjective,
     bounded_loss,

@@ -192,7 +192,7 @@ def test_styleshot_in_local_files(tiny_backbone: Backbone, tmp_path: Path) -> No
     [
         ("ContourDetector", "ControlNetHED.pth"),
         ({"class_path": "lightning_modules.styleshot.detectors.LineartDetector"}, "sk_model.pth"),
-        ({"class_path": "ContourDetector", "init_args": {"weights": "me/my/hed.pth", "threshold": 9}}, "my/hed.pth"),
+        ({"class_path": "ContourDetector", "init_args": {"weights": "me/my/hed.pth", "threshold": 9}}, "hed.pth"),
         ("EdgeDetector", None),
         (None, None),
         ("my.own.Detector", None),

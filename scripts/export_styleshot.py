@@ -1,0 +1,76 @@
+"""`maskst export` of a trained StyleShot: its files in the published format, as safetensors."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from callbacks.files import write_atomically
+from lightning_modules.styleshot.weights import encoder_tensors, ip_tensors
+from lightning_modules.styleshot_reconstruction import CHECKPOINT_RECORD
+
+ENCODER, IP = "style_aware_encoder.safetensors", "ip.safetensors"
+_ARGUMENT_OF_FILE = {ENCODER: "style_encoder", IP: "ip_adapter"}
+
+
+def read_styleshot(checkpoint: Path) -> dict[str, Any] | None:
+    """The content of a checkpoint that trained a StyleShot; None of any other file."""
+    if checkpoint.suffix != ".ckpt" or not checkpoint.is_file():
+        return None
+    content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    return content if CHECKPOINT_RECORD in content else None
+
+
+def export_styleshot(
+    content: Mapping[str, Any], out: Path, metadata: Mapping[str, str], overwrite: bool = False, half: bool = False
+) -> list[Path]:
+    """Write the trained parts of StyleShot into a folder.
+
+    Args:
+        content: what `read_styleshot` returns: of the first stage, the style encoder and the projection with the
+            image attention; of the second, the latter two with the ControlNet.
+        out: the folder.
+        metadata: told in each file.
+        overwrite: replace files that are there already.
+        half: store float16.
+
+    Returns:
+        The files: `style_aware_encoder.safetensors` of the first stage alone, and `ip.safetensors`.
+
+    Raises:
+        FileExistsError: a file is there, and `overwrite` was not given.
+    """
+    state, record = content["state_dict"], content[CHECKPOINT_RECORD]
+    files = {
+        ENCODER: encoder_tensors(state, "diffusion.image_encoder."),
+        IP: ip_tensors(state, "diffusion.", record["layers"]),
+    }
+    files = {name: tensors for name, tensors in files.items() if tensors}
+    there = [name for name in files if (out / name).exists()]
+    if there and not overwrite:
+        raise FileExistsError(
+            f"`out`: {' and '.join(there)} of {str(out)!r} are there already. Give another folder, or `--overwrite` to "
+            "replace them."
+        )
+    told = {**metadata, "style_heads": json.dumps(record["heads"])}
+    for name, tensors in files.items():
+        _write(out / name, tensors, told, torch.float16 if half else torch.float32)
+    return [out / name for name in files]
+
+
+def backbone_arguments(content: Mapping[str, Any], files: Sequence[Path]) -> dict[str, str]:
+    """Arguments of `Backbone` that load the files which `export_styleshot` wrote of a checkpoint."""
+    arguments = {_ARGUMENT_OF_FILE[file.name]: str(file) for file in files}
+    if "style_encoder" not in arguments:
+        return {**arguments, "content_fusion": "true"}
+    # Its weights do not tell, and another number that divides the width would load without a word.
+    return {**arguments, "style_heads": str(content[CHECKPOINT_RECORD]["heads"])}
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype) -> None:
+    written = save({key: tensor.to(dtype).contiguous() for key, tensor in tensors.items()}, dict(metadata))
+    write_atomically(path, lambda file: file.write(written))

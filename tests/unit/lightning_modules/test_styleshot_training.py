@@ -1,0 +1,150 @@
+"""Runs of StyleShot's training: what they learn, interrupted, cached, checkpointed, and on two processes."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+import tests.styleshot
+from lightning_modules.diffusion.config import Backbone
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.draws import DropRates
+from lightning_modules.styleshot_reconstruction import ContentFusionReconstruction, StyleEncoderReconstruction
+from tests.fitting import trainer
+from tests.styleshot import STAGES, Losses, captions, module, still, trained_state, write_captions, write_styleshot
+
+ROOT = Path(__file__).parents[3]
+both_stages = pytest.mark.parametrize("stage", STAGES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_captions(tmp_path_factory.mktemp("captions"))
+
+
+@pytest.fixture(scope="module")
+def backbones(tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Backbone]:
+    """What each stage starts from."""
+    styleshot = write_styleshot(tmp_path_factory.mktemp("styleshot"), tiny_backbone)
+    return {StyleEncoderReconstruction: tiny_backbone, ContentFusionReconstruction: styleshot}
+
+
+@both_stages
+def test_the_loss_falls(stage: Any, backbones: dict[Any, Backbone], folder: Path) -> None:
+    made, first, last = module(stage, backbones[stage], drop=DropRates(0, 0, 0)), Losses(), Losses()
+    trainer(first, max_steps=15).fit(made, captions(folder, batch_size=11))
+    made.optimizer = still
+    trainer(last).fit(made, captions(folder, batch_size=11))  # from epoch 0 on: the draws are the first step's
+    assert last.indices[0] == first.indices[0]
+    assert last.losses[0] < 0.95 * first.losses[0]
+
+
+@both_stages
+def test_resuming_within_an_epoch_is_exact(
+    stage: Any, backbones: dict[Any, Backbone], folder: Path, tmp_path: Path
+) -> None:
+    keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=4, save_top_k=-1)
+    made, whole = module(stage, backbones[stage]), Losses()
+    trainer(whole, keep, max_steps=7, enable_checkpointing=True).fit(made, captions(folder))
+    assert [len(indices) for indices in whole.indices] == [4, 4, 3, 4, 4, 3, 4]
+    torch.manual_seed(123)
+    resumed, rest = module(stage, backbones[stage]), Losses()
+    trainer(rest, max_steps=7).fit(resumed, captions(folder), ckpt_path=tmp_path / "step=4.ckpt")
+    assert rest.indices == whole.indices[4:]
+    assert rest.losses == whole.losses[4:]
+    ours, theirs = trained_state(resumed), trained_state(made)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+@both_stages
+def test_a_checkpoint_with_a_misspelt_key_is_refused(
+    stage: Any, backbones: dict[Any, Backbone], folder: Path, tmp_path: Path
+) -> None:
+    run = trainer()
+    run.fit(module(stage, backbones[stage]), captions(folder))
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    state = content["state_dict"]
+    state["diffusion.image_projection.heads.0.wieght"] = state.pop("diffusion.image_projection.heads.0.proj.weight")
+    torch.save(content, tmp_path / "a.ckpt")
+    with pytest.raises(RuntimeError, match=r"Missing key.*heads\.0\.proj\.weight(.|\n)*Unexpected key.*wieght"):
+        trainer(max_steps=2).fit(module(stage, backbones[stage]), captions(folder), ckpt_path=tmp_path / "a.ckpt")
+
+
+@both_stages
+def test_cached_features_give_the_same_losses(
+    stage: Any, backbones: dict[Any, Backbone], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    encode = StableDiffusion.encode_latents
+    monkeypatch.setattr(StableDiffusion, "encode_latents", lambda m, images: (opened.append(len(images)), encode(m, images))[1])  # type: ignore[func-returns-value]  # fmt: skip
+    losses, encoded = [], []
+    for cached in (False, True):
+        recorded = Losses()
+        made = module(stage, backbones[stage], cache_features=cached)
+        trainer(recorded, max_steps=6).fit(made, captions(folder))
+        losses.append(recorded.losses)
+        encoded.append(sum(opened))
+        opened.clear()
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert encoded == [22, 11], "two epochs of eleven images"
+
+
+@both_stages
+def test_gradient_checkpointing_gives_the_same_gradients(
+    stage: Any, backbones: dict[Any, Backbone], folder: Path
+) -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        made = module(stage, backbones[stage], gradient_checkpointing=checkpointing, optimizer=still)
+        trainer().fit(made, captions(folder))
+        networks = [made.model.unet] + [made.model.controlnet] * (stage is ContentFusionReconstruction)
+        assert all(network.is_gradient_checkpointing == checkpointing for network in networks)
+        gradients.append({name: p.grad for name, p in made.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-6, rtol=1e-4)
+
+
+@both_stages
+def test_mixed_precision_keeps_trained_weights_in_float32(
+    stage: Any, backbones: dict[Any, Backbone], folder: Path
+) -> None:
+    losses = []
+    for precision in ("bf16-mixed", "32-true"):
+        made, recorded = module(stage, backbones[stage], optimizer=still), Losses()
+        trainer(recorded, precision=precision).fit(made, captions(folder))
+        assert {tensor.dtype for tensor in trained_state(made).values()} == {torch.float32}
+        losses.append(recorded.losses)
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+@both_stages
+def test_loading_from_python(stage: Any, backbones: dict[Any, Backbone], folder: Path, tmp_path: Path) -> None:
+    sizes = {"map_channels": (4, 8)} if stage is ContentFusionReconstruction else {"patches": tests.styleshot.PATCHES}
+    made, run = module(stage, backbones[stage], snr_gamma=5.0, seed=9), trainer()
+    run.fit(made, captions(folder))
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    loaded = stage.load_from_checkpoint(tmp_path / "a.ckpt", **sizes)
+    assert (loaded.backbone, loaded.snr_gamma, loaded.seed) == (backbones[stage], 5.0, 9)
+    ours, theirs = trained_state(loaded), trained_state(made)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs) and set(ours) == set(theirs)
+
+
+@pytest.mark.slow
+@both_stages
+def test_two_processes_train_as_one_does(stage: Any, backbones: dict[Any, Backbone], tmp_path: Path) -> None:
+    write_captions(tmp_path)
+    tests.styleshot.fit(stage.__name__, tmp_path, backbones[stage], devices=1)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    settings = json.dumps(asdict(backbones[stage]))
+    command = [sys.executable, str(tests.styleshot.__file__), stage.__name__, str(tmp_path), settings]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    one, two = (torch.load(tmp_path / f"{stage.__name__}_{devices}.pt") for devices in (1, 2))
+    torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-4)
