@@ -72,8 +72,9 @@ class StyleTransfer(LightningModule):
 
     @property
     def name(self) -> str:
-        """Short name of the method, used in the names of files and runs."""
-        return self.condition.name
+        """Short name of the method, used in the names of files and runs: "masking", image-driven "masking_contour"."""
+        detector = f"_{self.content_maps.detector.name}" if self.backbone.content_fusion else ""
+        return f"{self.condition.name}{detector}"
 
     @property
     def settings(self) -> dict[str, JSON]:

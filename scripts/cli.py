@@ -123,7 +123,8 @@ def kept_imports() -> Iterator[None]:
 def _run(arguments: list[str]) -> None:
     # Each imported where it is needed: PyTorch and Lightning take seconds, which the help must not.
     if arguments[0] == "export":
-        from scripts import export
+        with kept_imports():
+            from scripts import export
 
         return export.main(arguments[1:])
     if arguments[0] == "weights":
