@@ -84,7 +84,12 @@ def test_cached_features_give_the_same_losses(
 ) -> None:
     opened: list[int] = []
     encode = StableDiffusion.encode_latents
-    monkeypatch.setattr(StableDiffusion, "encode_latents", lambda m, images: (opened.append(len(images)), encode(m, images))[1])  # type: ignore[func-returns-value]  # fmt: skip
+
+    def counted(model: StableDiffusion, images: Any) -> Any:
+        opened.append(len(images))
+        return encode(model, images)
+
+    monkeypatch.setattr(StableDiffusion, "encode_latents", counted)
     losses, encoded = [], []
     for cached in (False, True):
         recorded = Losses()
