@@ -18,7 +18,6 @@ _TOKENIZER = ("merges.txt", "tokenizer_config.json", "vocab.json")
 _TOWER = ("config.json", "model.safetensors", *_TOKENIZER)
 # The one format of weights that every published judge has; OpenAI's have no other.
 _JUDGE = ("config.json", "preprocessor_config.json", "pytorch_model.bin", *_TOKENIZER)
-_DETECTORS = {kind.__name__: kind for kind in (ContourDetector, LineartDetector)}
 
 
 class Need(NamedTuple):
@@ -58,11 +57,11 @@ def shipped_backbones() -> list[str]:
     return sorted(path.stem for path in _CONFIGS.glob("*.yaml"))
 
 
-def read_backbone(name: str) -> tuple[Backbone, dict[str, Any], str | None]:
+def read_backbone(name: str) -> tuple[Backbone, dict[str, Any]]:
     """What a shipped config, "sd15", or any other file says of weights.
 
     Returns:
-        The backbone, the arguments of the judge, and the weights of the detector, None where it has none.
+        The backbone, and the arguments of the judge.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -81,18 +80,11 @@ def read_backbone(name: str) -> tuple[Backbone, dict[str, Any], str | None]:
             f"configs/backbone/sd15.yaml has; got {', '.join(sorted(unknown)) or 'none'}."
         )
     judge = _at(content, "scores", "judge", "init_args")
-    return Backbone(**settings), judge, _detector_weights(_at(content, "model", "init_args").get("detector"))
+    return Backbone(**settings), judge
 
 
-def _detector_weights(named: Any) -> str | None:
-    """The weights of the detector that a config names, as one word or with arguments."""
-    settings = named if isinstance(named, dict) else {"class_path": named}
-    kind = _DETECTORS.get(str(settings.get("class_path")).rpartition(".")[2])
-    return kind(**(settings.get("init_args") or {})).weights if kind else None
-
-
-def needs_of(backbone: Backbone, judge: dict[str, Any], detector: str | None = None) -> list[Need]:
-    """What loading a backbone, and the judge and the detector of its config, reads."""
+def needs_of(backbone: Backbone, judge: dict[str, Any]) -> list[Need]:
+    """What loading a backbone and the judge of its config reads; of a public StyleShot its detectors too."""
     model = find_source(backbone.model, "model", backbone.revision)
     needs = _model_needs(model, backbone)
 
@@ -113,8 +105,9 @@ def needs_of(backbone: Backbone, judge: dict[str, Any], detector: str | None = N
     if judge.get("model"):
         source = _judge_source(judge["model"], judge.get("revision"))
         needs.append(Need("scores.judge.model", source, "", _JUDGE))
-    if detector:
-        add("model.detector.weights", detector, "")
+    if backbone.style_encoder and not find_source(backbone.style_encoder, "style_encoder").local:
+        for detector in (ContourDetector(), LineartDetector()):
+            add("detector.weights", detector.weights, "")
     return needs
 
 

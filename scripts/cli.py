@@ -1,11 +1,8 @@
 """The console script `maskst`: help at once, the Trainer's subcommands, and errors in one line."""
 
-import gc
 import os
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -102,26 +99,10 @@ def raised_here(error: BaseException | None) -> BaseException | None:
     return None
 
 
-@contextmanager
-def kept_imports() -> Iterator[None]:
-    """Imports what stays as long as the process: never searched for garbage, neither meanwhile nor at its end.
-
-    The searches took a third of a short run. A process that had Lightning before is left as it is: it may hold other
-    objects by now, and those would never be searched either.
-    """
-    if "lightning" in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        gc.enable()
-
-
 def _run(arguments: list[str]) -> None:
     # Each imported where it is needed: PyTorch and Lightning take seconds, which the help must not.
+    from scripts.startup import kept_imports
+
     if arguments[0] == "export":
         with kept_imports():
             from scripts import export

@@ -55,7 +55,10 @@ def write_styleshot(folder: Path, tiny_backbone: Backbone) -> Backbone:
     own = {key: tensor for key, tensor in ip_bin().items() if not key.startswith("controlnet.")}
     torch.save(random_encoder(), folder / "style_aware_encoder.bin")
     torch.save(own, folder / "ip.bin")
-    files = {"style_encoder": str(folder / "style_aware_encoder.bin"), "ip_adapter": str(folder / "ip.bin")}
+    files: dict[str, Any] = {
+        "style_encoder": str(folder / "style_aware_encoder.bin"),
+        "ip_adapter": str(folder / "ip.bin"),
+    }
     return replace(tiny_backbone, style_heads=HEADS, **files)
 
 
@@ -82,8 +85,10 @@ def captions(folder: Path, batch_size: int = 4) -> CaptionedImages:
 
 def module(stage: type[StyleShotReconstruction], backbone: Backbone, **arguments: Any) -> StyleShotReconstruction:
     """A module of either stage with networks of its own, which learns fast enough to see."""
-    sizes = {"map_channels": MAP_CHANNELS} if stage is ContentFusionReconstruction else {"patches": PATCHES}
-    defaults = {"backbone": backbone, "sampling": SamplingSettings(steps=2), "optimizer": adam}
+    sizes: dict[str, Any] = (
+        {"map_channels": MAP_CHANNELS} if stage is ContentFusionReconstruction else {"patches": PATCHES}
+    )
+    defaults: dict[str, Any] = {"backbone": backbone, "sampling": SamplingSettings(steps=2), "optimizer": adam}
     made = stage(**(defaults | sizes | arguments))
     made.diffusion = deepcopy(_load_once(backbone))
     return made

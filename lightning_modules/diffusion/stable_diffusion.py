@@ -288,12 +288,13 @@ class StableDiffusion(nn.Module):
                 encoder_hidden_states=(told.text_states, list(told.image_tokens)),
                 added_cond_kwargs=dict(told.added),
                 return_dict=False,
-                **self._fused(latents, timesteps, told.content_map),
+                **self._fused(latents, timesteps, told),
             )[0]
         return noise
 
-    def _fused(self, latents: Tensor, timesteps: Tensor, content_map: ContentMap | None) -> dict[str, Any]:
+    def _fused(self, latents: Tensor, timesteps: Tensor, told: Conditions) -> dict[str, Any]:
         """What the content-fusion ControlNet adds to the UNet's activations, by diffusers' names."""
+        content_map = told.content_map
         if content_map is None:
             return {}
         assert self.controlnet is not None
@@ -303,6 +304,7 @@ class StableDiffusion(nn.Module):
             encoder_hidden_states=content_map.tokens,
             controlnet_cond=content_map.pixels,
             conditioning_scale=content_map.scale,
+            added_cond_kwargs=dict(told.added),
             return_dict=False,
         )
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}

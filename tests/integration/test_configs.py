@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lightning_modules.adapter_reconstruction import AdapterReconstruction
 from lightning_modules.diffusion.config import MINIATURE
+from lightning_modules.styleshot.encoder import StyleEncoderConfig
+from lightning_modules.styleshot.sizes import MAP_CHANNELS
 from scripts.cli import ROOT, main
 from tests.integration.conftest import CONFIGS, Run
 
@@ -47,6 +49,7 @@ BACKBONES = {
 WEIGHTS = ("model", "image_encoder", "text_tower", "style_encoder", "ip_adapter", "vae")
 UNPINNED = r"Gaojunyao/StyleShot(_lineart)?/"  # whose commits were not to be had
 ADDED = {"fit/published_objective", "fit/published_schedule", "fit/low_memory", "predict/low_memory"}
+STAGES = ("style_encoder", "content_fusion")  # of StyleShot's training
 SCORES = ["alignment/text", "alignment/text_low", "alignment/text_high", "alignment/image", "leakage/leaked"]
 
 
@@ -70,7 +73,9 @@ def parsed(
 def test_every_shipped_config_has_its_test_here() -> None:
     names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml")}
     fit, backbones = {"fit/image_adapter", "fit/text_adapter"}, {f"backbone/{name}" for name in BACKBONES}
-    layers = {"backbone/miniature", "defaults/fit", "defaults/evaluate", "defaults/predict"}
+    fit |= {f"fit/{stage}{size}" for stage in STAGES for size in ("", "_512")}
+    layers = {"backbone/miniature", "backbone/miniature_styleshot", "data/style_bench_images_lineart"}
+    layers |= {"defaults/fit", "defaults/evaluate", "defaults/predict"}
     data = ("style_bench", "style_bench_images", "captioned_images")
     layers |= {f"data/{kind}{name}" for kind in ("", "miniature_") for name in data}
     assert names == ADDED | fit | backbones | layers | {f"predict/{name}" for name in METHODS}
@@ -129,6 +134,24 @@ def test_the_published_objective_and_schedule_stack(run: Run, tmp_path: Path) ->
     assert (model.rescale, model.rescale_in_training, model.dropped_image) == (True, False, "negated")
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (1e-5, 1e-2)
     assert commands.trainer.global_step == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_the_configs_for_512_pixels_say(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = (f"fit/{stage}", "backbone/sd15", f"fit/{stage}_512")
+    trained = ("--model.backbone.style_encoder", "my/a.safetensors") if stage == "content_fusion" else ()
+    own = ("--data", "CaptionedImages", "--data.captions", "my/captions.jsonl", *trained)
+    values = parsed(capsys, "fit", *(CONFIGS / f"{layer}.yaml" for layer in layers), more=own)
+    model, data = values["model"]["init_args"], values["data"]["init_args"]
+    assert (model["backbone"]["dtype"], model["backbone"]["style_heads"]) == ("float32", 16)
+    assert (model["snr_gamma"], model["noisy_weight"], model["lr_scheduler"]) == (None, 1.0, None)
+    assert (data["captions"], data["batch_size"]) == ("my/captions.jsonl", 16)
+    sizes = StyleEncoderConfig()
+    if stage == "style_encoder":
+        assert tuple(map(tuple, model["patches"]["channels"])) == sizes.channels
+        assert model["patches"]["unshuffle"] == sizes.unshuffle
+    else:
+        assert tuple(model["map_channels"]) == MAP_CHANNELS
 
 
 def test_what_the_fit_configs_say(capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,12 +215,13 @@ def test_a_real_backbone_goes_over_every_method(config: str, capsys: pytest.Capt
         assert values["scores"]["constant_steps"] == list(range(0, 2401, 400))
 
 
-@pytest.mark.parametrize("name", ["styleshot", "styleshot_lineart"])
-def test_content_images_bring_their_network(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    layers = ("predict/masking", f"backbone/{name}", "data/style_bench_images")
+@pytest.mark.parametrize(("name", "detector"), [("styleshot", "Contour"), ("styleshot_lineart", "Lineart")])
+def test_content_images_bring_their_network(name: str, detector: str, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = ("predict/masking", f"backbone/{name}", f"data/{name.replace('styleshot', 'style_bench_images')}")
     values = parsed(capsys, "predict", *(CONFIGS / f"{layer}.yaml" for layer in layers))
     backbone, data = values["model"]["init_args"]["backbone"], values["data"]
     assert backbone["content_fusion"] is True
+    assert values["model"]["init_args"]["detector"]["class_path"].endswith(f".{detector}Detector")
     assert "pretrained_weight/style_aware_encoder.bin" in backbone["style_encoder"]
     assert data["class_path"].endswith("StyleBench")
     assert (data["init_args"]["content_images"], data["init_args"]["samples_per_prompt"]) == ("data/content", 4)

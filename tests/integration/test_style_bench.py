@@ -24,5 +24,5 @@ def test_the_miniatures_bench_is_drawn_and_transferred(tiny_config: Path, tmp_pa
     assert len(lines) == 2
     assert len({line["reference"]["style"] for line in lines}) == 2, "spread over the styles"
     content, out = f"--data.content_images={tmp_path}/bench/content", f"--trainer.default_root_dir={tmp_path}/image"
-    with pytest.raises(ValueError, match=r"`content_images` .*content-fusion ControlNet.*Leave `content_images` out"):
+    with pytest.raises(ValueError, match=r"`content_maps` .*content-fusion ControlNet.*leave `content_images` out"):
         main(["predict", *stack, "--config", str(tmp_path / "model.yaml"), folder, out, content])

@@ -163,9 +163,9 @@ def test_the_shipped_backbones_are_all_read() -> None:
     real = ["sd15", "sdxl", "sdxl_vit_h", "styleshot", "styleshot_lineart"]
     assert [name for name in shipped_backbones() if not name.startswith("miniature")] == real
     for name in shipped_backbones():
-        backbone, judge, detector = read_backbone(name)
+        backbone, judge = read_backbone(name)
         assert judge["model"]
-        assert needs_of(backbone, judge, detector)[0].top.local == (name not in real)
+        assert needs_of(backbone, judge)[0].top.local == (name not in real)
 
 
 @pytest.mark.parametrize("name", ["StyleShot", "StyleShot_lineart"])
@@ -178,6 +178,8 @@ def test_styleshot_has_two_files_and_no_image_encoder(name: str) -> None:
         ("ip_adapter", f"Gaojunyao/{name}", f"{folder}/ip.bin"),
     ]
     assert "image_encoder" not in {need.argument for need in needs}
+    annotators = [need.inside for need in needs if need.top.repository == "lllyasviel/Annotators"]
+    assert annotators == ["ControlNetHED.pth", "sk_model.pth"]
 
 
 def test_styleshot_in_local_files(tiny_backbone: Backbone, tmp_path: Path) -> None:
@@ -185,24 +187,6 @@ def test_styleshot_in_local_files(tiny_backbone: Backbone, tmp_path: Path) -> No
     files = files_of(Backbone(tiny_backbone.model, style_encoder=str(tmp_path / "style.bin")))
     assert [(file.size, file.here) for file in files if file.need.argument == "style_encoder"] == [(3, True)]
     assert [(file.name, file.here) for file in files if file.need.argument == "ip_adapter"] == [("ip.bin", False)]
-
-
-@pytest.mark.parametrize(
-    ("detector", "file"),
-    [
-        ("ContourDetector", "ControlNetHED.pth"),
-        ({"class_path": "lightning_modules.styleshot.detectors.LineartDetector"}, "sk_model.pth"),
-        ({"class_path": "ContourDetector", "init_args": {"weights": "me/my/hed.pth", "threshold": 9}}, "hed.pth"),
-        ("EdgeDetector", None),
-        (None, None),
-        ("my.own.Detector", None),
-    ],
-)
-def test_the_weights_of_a_detector(detector: object, file: str | None, tiny_backbone: Backbone, tmp_path: Path) -> None:
-    model = {"init_args": {"backbone": {"model": tiny_backbone.model}, "detector": detector}}
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"model": model}))
-    needs = needs_of(*read_backbone(str(tmp_path / "a.yaml")))
-    assert [need.inside for need in needs if need.argument == "model.detector.weights"] == ([file] if file else [])
 
 
 def test_a_config_that_names_no_backbone(tmp_path: Path) -> None:
