@@ -17,7 +17,8 @@ import datamodules.miniature_references
 import datamodules.miniature_style_bench  # noqa: F401
 import lightning_modules.adapter_reconstruction
 import lightning_modules.conditions.trained
-import lightning_modules.styleshot_reconstruction  # noqa: F401
+import lightning_modules.content_fusion_reconstruction
+import lightning_modules.style_encoder_reconstruction  # noqa: F401
 from callbacks.alignment import AlignmentScores
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.style_references import StyleReferences

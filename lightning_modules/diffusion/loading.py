@@ -118,8 +118,11 @@ def _load_styleshot(model: Source, unet: Any, backbone: Backbone) -> tuple[Any, 
     weights = read_styleshot(file, cross_attention_layers(unet))
     projection = build_style_projection(weights.heads, encoder.dim, unet.config.cross_attention_dim)
     install_attention(unet, weights.attention, projection.num_tokens)
-    controlnet = build_controlnet(unet, weights.controlnet) if backbone.content_fusion else None
-    return encoder, projection.to(backbone.torch_dtype), controlnet and controlnet.to(backbone.torch_dtype)
+    controlnet = None
+    if backbone.content_fusion:
+        # diffusers' own `to` warns of layers that are to stay in float32, of which this network has none.
+        controlnet = nn.Module.to(build_controlnet(unet, weights.controlnet), backbone.torch_dtype)
+    return encoder, projection.to(backbone.torch_dtype), controlnet
 
 
 def _text_encoder(network: Any, model: Source, backbone: Backbone, suffix: str = "") -> tuple[nn.Module, Any]:

@@ -11,16 +11,14 @@ import torch
 from diffusers.models.embeddings import MultiIPAdapterImageProjection
 from torch import Tensor
 
+from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone, Runtime
 from lightning_modules.diffusion.stable_diffusion import ContentMap
 from lightning_modules.draws import DropRates, draw
+from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
 from lightning_modules.styleshot.detectors import EdgeDetector
 from lightning_modules.styleshot.pyramid import centre_crop
-from lightning_modules.styleshot_reconstruction import (
-    ContentFusionReconstruction,
-    StyleEncoderReconstruction,
-    StyleShotReconstruction,
-)
+from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
 from tests.fitting import trainer
 from tests.styleshot import STAGES, Losses, captions, module, still, trained_state, write_captions, write_styleshot
 from tests.tiny import randomised

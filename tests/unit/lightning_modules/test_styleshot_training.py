@@ -13,10 +13,11 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 import tests.styleshot
+from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.draws import DropRates
-from lightning_modules.styleshot_reconstruction import ContentFusionReconstruction, StyleEncoderReconstruction
+from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
 from tests.fitting import trainer
 from tests.styleshot import STAGES, Losses, captions, module, still, trained_state, write_captions, write_styleshot
 

@@ -9,13 +9,11 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import ContentMap, StableDiffusion
-from lightning_modules.styleshot_reconstruction import (
-    ContentFusionReconstruction,
-    StyleEncoderReconstruction,
-    StyleShotReconstruction,
-)
+from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
+from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
 from scripts.cli import main
 from scripts.export import project_version
 from tests.fitting import trainer

@@ -1,0 +1,126 @@
+"""LightningModule of `fit`: the second stage of StyleShot (Gao et al., arXiv 2407.01414), its content fusion."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from typing_extensions import override
+
+from datamodules.batches import ReferenceBatch
+from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
+from lightning_modules.diffusion.latents import to_pixels
+from lightning_modules.draws import DropRates
+from lightning_modules.styleshot.detectors import Detector
+from lightning_modules.styleshot.sizes import MAP_CHANNELS
+from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
+
+if TYPE_CHECKING:
+    from lightning_modules.diffusion.stable_diffusion import ContentMap
+
+CONTROLNET = "diffusion.controlnet."
+
+
+class ContentFusionReconstruction(StyleShotReconstruction):
+    """Trains the content-fusion ControlNet on the lines of the images, all else being frozen.
+
+    It starts from the UNet, or from the ControlNet of the backbone where `content_fusion` asks for that.
+
+    Args:
+        backbone: names of the frozen weights, with `style_encoder`.
+        map_channels: channels of a new ControlNet's convolutions that read the lines.
+        detector: draws the lines of images that come without a content map; null: EdgeDetector.
+        map_folder: keeps these lines from run to run; null keeps them in memory.
+        sampling: how pictures are sampled in validation.
+        optimizer: optimizer of the trained parameters.
+        lr_scheduler: schedule of the learning rate, advanced every step.
+        drop: how often the image's style, its caption or both are dropped.
+        snr_gamma: bound of min-SNR weighting (arXiv 2303.09556), 5 as a rule; null weights all noise levels alike.
+        noisy_weight: noisy inputs weigh up to so many times more; 1 weights them alike.
+        cache_features: keep latents and style features of each image in memory after its first use.
+        gradient_checkpointing: recompute activations in the backward pass, to save memory.
+        seed: seed of all new weights and of all that is drawn in training, at least 0.
+        runtime: how the networks run.
+    """
+
+    name = "content_fusion"
+
+    def __init__(
+        self,
+        backbone: Backbone = Backbone(),
+        map_channels: Sequence[int] = MAP_CHANNELS,
+        detector: Detector | None = None,
+        map_folder: str | None = None,
+        sampling: SamplingSettings = SamplingSettings(),
+        optimizer: OptimizerCallable = lambda params: torch.optim.AdamW(params, lr=1e-5, weight_decay=1e-2),
+        lr_scheduler: LRSchedulerCallable | None = None,
+        drop: DropRates = DropRates(),
+        snr_gamma: float | None = None,
+        noisy_weight: float = 1.0,
+        cache_features: bool = False,
+        gradient_checkpointing: bool = False,
+        seed: int = 42,
+        runtime: Runtime = Runtime(),
+    ) -> None:
+        super().__init__(
+            snr_gamma,
+            noisy_weight,
+            cache_features,
+            backbone=backbone,
+            sampling=sampling,
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+            drop=drop,
+            gradient_checkpointing=gradient_checkpointing,
+            seed=seed,
+            runtime=runtime,
+            detector=detector,
+            map_folder=map_folder,
+        )
+        if backbone.style_encoder is None:
+            raise ValueError(
+                "`style_encoder` is missing: content fusion is trained beside a trained style encoder. Give a backbone "
+                "with StyleShot, such as configs/backbone/miniature_styleshot.yaml."
+            )
+        self.map_channels = map_channels
+
+    @override
+    def build(self) -> None:
+        from lightning_modules.styleshot.content_fusion import controlnet_from_unet
+
+        model: Any = self.model
+        if model.controlnet is None:
+            self._check_map_channels(len(model.vae.config.block_out_channels))
+            model.controlnet = controlnet_from_unet(model.unet, self.map_channels, self.seed).to(self.device).eval()
+        model.controlnet.requires_grad_(True)
+        if self.gradient_checkpointing:
+            model.controlnet.enable_gradient_checkpointing()
+
+    def _check_map_channels(self, levels: int) -> None:
+        if len(self.map_channels) != levels:
+            raise ValueError(
+                f"`map_channels` must be {levels} numbers, each but the first halving the lines, to bring them to the "
+                f"size of this VAE's latents; got {list(self.map_channels)}. The published ones are "
+                f"{list(MAP_CHANNELS)}."
+            )
+
+    @override
+    def is_frozen(self, key: str) -> bool:
+        return super().is_frozen(key) and not key.startswith(CONTROLNET)
+
+    @override
+    def style_features(self, batch: ReferenceBatch) -> Tensor:
+        [features] = self.encoded("style", batch, lambda images: (self.model.encode_images(images),))
+        return features
+
+    @override
+    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> "ContentMap":
+        from lightning_modules.diffusion.stable_diffusion import ContentMap
+
+        images = batch["images"]
+        given = batch.get("content_maps") or [None] * len(images)
+        lines = [self.content_maps(image) if own is None else own for image, own in zip(images, given, strict=True)]
+        size = self.model.image_size
+        pixels = torch.stack([to_pixels(line, size) for line in lines]) / 2 + 0.5
+        return ContentMap(pixels.to(self.device), tokens, 1.0)
