@@ -6,21 +6,26 @@ A judge is kept outside of every LightningModule and Metric, so that it never en
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
+from typing_extensions import override
 
-from callbacks.files import digest, to_pil
+from callbacks.feature_store import FeatureStore, image_key, text_key
+from callbacks.files import to_pil
+from callbacks.judge_files import find_folder, identity, is_commit
 
 if TYPE_CHECKING:
-    from transformers import CLIPModel, CLIPTokenizer
+    from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModelWithProjection
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+T = TypeVar("T")
+M = TypeVar("M", bound=torch.nn.Module)
 _MINIATURE = Path(__file__).parents[1] / "weights" / "miniature" / "judge"
 _log = logging.getLogger(__name__)
 
@@ -32,16 +37,19 @@ class ClipJudge:
         model: "miniature" for the judge shipped in `weights/miniature/judge`, a folder, or a hub name such as
             "openai/clip-vit-base-patch32" (alignment) or "laion/CLIP-ViT-H-14-laion2B-s32B-b79K" (leakage).
         revision: branch, tag or commit of a hub name.
+        cache: a folder in which the features of all pictures and texts are kept from run to run, by their
+            content and by the judge's weights; None remembers in memory, and generated pictures not at all.
     """
 
-    def __init__(self, model: str = "miniature", revision: str | None = None) -> None:
-        self.model, self.revision = model, revision
+    reads_texts = True
+
+    def __init__(self, model: str = "miniature", revision: str | None = None, cache: str | None = None) -> None:
+        self.model, self.revision, self.cache = model, revision, cache
         self.device = torch.device("cpu")
-        self._clip: CLIPModel | None = None
+        self._clip: Any = None
         self._processor: CLIPImageProcessorPil | None = None
         self._tokenizer: CLIPTokenizer | None = None
-        self._texts: dict[str, Tensor] = {}
-        self._references: dict[str, Tensor] = {}
+        self._store: FeatureStore | None = None
 
     @property
     def name(self) -> str:
@@ -55,73 +63,135 @@ class ClipJudge:
             self._clip.to(self.device)
         return self
 
-    @torch.no_grad()
     def image_features(self, images: Tensor | Sequence[Image.Image]) -> Tensor:
         """Unit features (batch, dim) of RGB pictures or of a tensor (batch, 3, height, width) in [0, 1].
 
         A tensor is rounded to 8 bits first, so a picture scores the same before and after it was saved.
         """
-        clip = self._load()
-        assert self._processor is not None
         pictures = to_pil(images) if isinstance(images, Tensor) else list(images)
-        pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"].to(self.device)
-        return normalize(clip.get_image_features(pixel_values=pixels).pooler_output.float(), dim=-1)
+        if self.cache is None:
+            return self._encode_images(pictures)
+        return self._remembered(list(map(image_key, pictures)), pictures, self._encode_images)
 
     def reference_features(self, images: Sequence[Image.Image]) -> Tensor:
         """As `image_features`, but a picture seen before is not encoded again (it is known by its pixels)."""
-        keys = [digest(repr((image.mode, image.size)).encode() + image.tobytes(), size=16) for image in images]
-        unseen = {key: image for key, image in zip(keys, images, strict=True) if key not in self._references}
-        if unseen:
-            self._references.update(zip(unseen, self.image_features(list(unseen.values())).cpu(), strict=True))
-        return torch.stack([self._references[key] for key in keys]).to(self.device)
+        if self.cache is not None:
+            return self.image_features(images)
+        return self._remembered(list(map(image_key, images)), images, self.image_features)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Unit features (batch, dim) of `texts`; a text seen before is not encoded again."""
-        unseen = list(dict.fromkeys(text for text in texts if text not in self._texts))
-        if unseen:
-            self._texts.update(zip(unseen, self._encode_texts(unseen).cpu(), strict=True))
-        return torch.stack([self._texts[text] for text in texts]).to(self.device)
+        return self._remembered(list(map(text_key, texts)), texts, self._encode_texts)
+
+    def _remembered(self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor]) -> Tensor:
+        if self._store is None:
+            self._store = FeatureStore(self.cache, self.name if self.cache is None else self._identity())
+        return self._store(keys, items, encode).to(self.device)
+
+    def _identity(self) -> str:
+        """What tells the features of these weights from others; a pinned judge need not be here for it."""
+        is_pinned = is_commit(self.revision) and self.model != "miniature" and not Path(self.model).is_dir()
+        return self.name if is_pinned else identity(self.model, self._folder())
+
+    @torch.no_grad()
+    def _encode_images(self, pictures: Sequence[Image.Image]) -> Tensor:
+        self._load()
+        assert self._processor is not None
+        pixels = self._processor(images=list(pictures), return_tensors="pt")["pixel_values"].to(self.device)
+        return normalize(self._embed(pixels).float(), dim=-1)
+
+    def _embed(self, pixels: Tensor) -> Tensor:
+        embeddings: Tensor = self._clip.get_image_features(pixel_values=pixels).pooler_output
+        return embeddings
 
     @torch.no_grad()
     def _encode_texts(self, texts: list[str]) -> Tensor:
-        clip = self._load()
+        self._load()
         assert self._tokenizer is not None
-        longest = clip.config.text_config.max_position_embeddings
+        longest = self._clip.config.text_config.max_position_embeddings
         tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        return normalize(clip.get_text_features(**tokens.to(self.device)).pooler_output.float(), dim=-1)
+        return normalize(self._clip.get_text_features(**tokens.to(self.device)).pooler_output.float(), dim=-1)
 
-    def _load(self) -> CLIPModel:
-        if self._clip is None:
-            source: dict[str, Any] = self._source()
-            self._processor, self._tokenizer = _load_preprocessing(source, self.name)
-            self._clip = _load_frozen(source, self.name).to(self.device)
-            _log.info("The judge `%s` was loaded to %s.", self.name, self.device)
-        return self._clip
+    def _load(self) -> None:
+        if self._clip is not None:
+            return
+        folder = self._folder()
+        self._processor = _load_processor(folder, self.name)
+        self._tokenizer = _load_tokenizer(folder, self.name) if self.reads_texts else None
+        self._clip = self._load_model(folder).to(self.device)
+        _log.info("The judge `%s` was loaded to %s.", self.name, self.device)
 
-    def _source(self) -> dict[str, Any]:
-        """Where the weights are, as arguments of `from_pretrained`."""
-        if self.model == "miniature":
-            if not _MINIATURE.is_dir():
-                raise FileNotFoundError(
-                    f"`model` is 'miniature', the judge in `{_MINIATURE}`, and there is no such folder: run "
-                    "from a checkout that has `weights` beside `callbacks`, or give a folder or hub name of "
-                    "a CLIP, such as 'openai/clip-vit-base-patch32'."
-                )
-            return {"pretrained_model_name_or_path": str(_MINIATURE)}
-        if Path(self.model).is_dir():
-            return {"pretrained_model_name_or_path": self.model}
-        return {"pretrained_model_name_or_path": self.model, "revision": self.revision or "main"}
+    def _load_model(self, folder: Path) -> CLIPModel | CLIPVisionModelWithProjection:
+        from transformers import CLIPModel
+
+        return _load_frozen(CLIPModel, folder, self.name, "CLIP (image and text tower)")
+
+    def _folder(self) -> Path:
+        if self.model != "miniature":
+            return find_folder(self.model, self.revision, self.reads_texts)
+        if not _MINIATURE.is_dir():
+            raise FileNotFoundError(
+                f"`model` is 'miniature', the judge in `{_MINIATURE}`, and there is no such folder: run "
+                "from a checkout that has `weights` beside `callbacks`, or give a folder or hub name of "
+                "a CLIP, such as 'openai/clip-vit-base-patch32'."
+            )
+        return _MINIATURE
 
 
-def _load_preprocessing(source: dict[str, Any], name: str) -> tuple[CLIPImageProcessorPil, CLIPTokenizer]:
-    from transformers import CLIPTokenizer
+class StyleJudge(ClipJudge):
+    """A frozen image tower whose features tell styles apart, such as CSD; it reads no texts.
 
+    CSD (Somepalli et al., "Measuring Style Similarity in Diffusion Models", 2024) is a CLIP ViT-L/14 with a
+    projection of its own for style: as the `visual_projection` of a `CLIPVisionModelWithProjection` it is a
+    folder for here. The image tower of a whole CLIP is taken as well.
+
+    Args:
+        model: a folder or hub name, with config, weights and preprocessor_config.json.
+        revision: branch, tag or commit of a hub name.
+        cache: as of `ClipJudge`.
+    """
+
+    reads_texts = False
+
+    def __init__(self, model: str, revision: str | None = None, cache: str | None = None) -> None:
+        super().__init__(model, revision, cache)
+
+    @override
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """Raises ValueError: a style judge has no texts."""
+        raise ValueError(
+            f"`judge`: the style judge `{self.name}` reads no texts, and this score compares with a prompt or a "
+            "content. Ask it for scores of pictures against pictures (image alignment, diversity), and a "
+            "`ClipJudge` for this one."
+        )
+
+    @override
+    def _embed(self, pixels: Tensor) -> Tensor:
+        embeddings: Tensor = self._clip(pixel_values=pixels).image_embeds
+        return embeddings
+
+    @override
+    def _load_model(self, folder: Path) -> CLIPVisionModelWithProjection:
+        from transformers import CLIPVisionModelWithProjection
+
+        return _load_frozen(CLIPVisionModelWithProjection, folder, self.name, "CLIP vision tower with projection")
+
+
+def _load_processor(folder: Path, name: str) -> CLIPImageProcessorPil:
     # Named directly: the automatic choice resizes by another back end where torchvision is installed.
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     try:
-        processor = CLIPImageProcessorPil.from_pretrained(**source)
-        tokenizer = CLIPTokenizer.from_pretrained(**source)
+        return CLIPImageProcessorPil.from_pretrained(str(folder), local_files_only=True)
+    except OSError as error:
+        raise _not_found(name, error) from error
+
+
+def _load_tokenizer(folder: Path, name: str) -> CLIPTokenizer:
+    from transformers import CLIPTokenizer
+
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     except OSError as error:
         raise _not_found(name, error) from error
     if len(tokenizer) <= 3:  # what transformers 5 makes of a folder without tokenizer files
@@ -129,23 +199,23 @@ def _load_preprocessing(source: dict[str, Any], name: str) -> tuple[CLIPImagePro
             f"`model`: the judge `{name}` has a tokenizer of {len(tokenizer)} tokens: expected the files "
             "of CLIP's tokenizer (`tokenizer.json`, or `vocab.json` and `merges.txt`) beside its weights."
         )
-    return processor, tokenizer
+    return tokenizer
 
 
-def _load_frozen(source: dict[str, Any], name: str) -> CLIPModel:
-    from transformers import CLIPModel
-
+def _load_frozen(kind: type[M], folder: Path, name: str, expected: str) -> M:
+    """A `kind` from a folder, in float32 and eval mode, without gradients; refuses weights that lack any of it."""
+    options: dict[str, Any] = {"dtype": torch.float32, "output_loading_info": True, "local_files_only": True}
     try:
-        clip, report = CLIPModel.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
+        model, report = kind.from_pretrained(str(folder), **options)  # type: ignore[attr-defined]
     except OSError as error:
         raise _not_found(name, error) from error
     if report["missing_keys"] or report["mismatched_keys"]:
         lacking = sorted(report["missing_keys"])[:3] + sorted(str(key) for key in report["mismatched_keys"])[:3]
         raise ValueError(
             f"`model`: the weights of the judge `{name}` do not fit CLIP; missing or of another shape: "
-            f"{', '.join(lacking)}. Give a complete CLIP (image and text tower) in transformers' format."
+            f"{', '.join(lacking)}. Give a complete {expected} in transformers' format."
         )
-    frozen: CLIPModel = clip.requires_grad_(False).eval()
+    frozen: M = model.requires_grad_(False).eval()
     return frozen
 
 

@@ -2,6 +2,7 @@
 
 Symbols, each (batch, dim) with unit rows: i generated image, s style reference, n content prompt
 ("A <content>"), p text prompt. A row of zeros is allowed everywhere: its cosines are 0, never NaN.
+All sums run in float64: the published leakage score divides by cosines that may be small.
 Published scores: Zhu et al., "Less is More", ICLR 2025, arXiv 2502.07466.
 """
 
@@ -9,6 +10,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+# Not scores: kept importable from here for those who learnt them here.
+from callbacks.intervals import bootstrap_interval, reference_means  # noqa: F401
 
 # Below this a cosine between reference and content says nothing: dividing by it would give any number at all.
 _SMALLEST_COSINE = 1e-6
@@ -24,14 +28,14 @@ class UnitFeatures(NamedTuple):
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosines of matching rows of two sets of unit features (batch, dim), as (batch,), in [-1, 1]."""
+    """Cosines of matching rows of two sets of unit features (batch, dim), as (batch,) float64, in [-1, 1]."""
     if a.shape != b.shape:
         raise ValueError(
             "`a` and `b` must have the same shape (batch, dim) to be compared row by row, got "
             f"{tuple(a.shape)} and {tuple(b.shape)}: take both from the same judge and repeat rows that "
             "several pictures share."
         )
-    return (a * b).sum(dim=-1)
+    return (_exact(a) * _exact(b)).sum(dim=-1)
 
 
 def text_alignment(features: UnitFeatures) -> Tensor:
@@ -60,8 +64,8 @@ def leaked_among(features: UnitFeatures, contents: Tensor) -> Tensor:
     Stricter than `leaked`, which a picture of neither content passes by chance. `contents` (contents, dim)
     are the unit features of all content prompts; n may be among them.
     """
-    nearest_content = (features.generated @ contents.T).amax(dim=-1)
-    # n computed in a matrix product may differ from its row-wise cosine in the last bit: allow for that.
+    nearest_content = (_exact(features.generated) @ _exact(contents).T).amax(dim=-1)
+    # The judge may have encoded n anew, in another batch, which changes its last float32 bits: allow for that.
     is_nearest = content_alignment(features) >= nearest_content - 1e-6
     return leaked(features) & is_nearest
 
@@ -73,7 +77,7 @@ def style_score(features: UnitFeatures) -> Tensor:
 
 def difference_to_content(features: UnitFeatures) -> Tensor:
     """i.(s - n), as (batch,): the style score of every picture, leaked ones too."""
-    return cosine(features.generated, features.reference - features.content)
+    return image_alignment(features) - content_alignment(features)
 
 
 def leakage_score(features: UnitFeatures) -> Tensor:
@@ -87,51 +91,37 @@ def leakage_score(features: UnitFeatures) -> Tensor:
     return ratio.where(defined, 1.0)
 
 
-class ReferenceMeans(NamedTuple):
-    """Mean and count of the pictures of each reference, ordered by the reference's index."""
+def diversity(generated: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    """1 - mean cosine of each picture with the others of its group; 0 where all of them are the same picture.
 
-    references: Tensor  # (references,) int64, ascending
-    means: Tensor  # (references,) float64
-    counts: Tensor  # (references,) int64
-
-
-def reference_means(values: Tensor, references: Tensor) -> ReferenceMeans:
-    """Means of `values` (images,) by reference; `references` (images,) holds the references' indices.
-
-    Independent of the order of the pictures, to the last bit.
+    `generated` (images, dim) are unit features; `groups` (images,) int64 is the same number for the samples of one
+    reference and prompt (and content image). Returns the values (kept,) float64 of the pictures that are not alone
+    in their group, and `has_sibling` (images,) bool, which tells whose they are: those alone have no value.
     """
-    if values.shape != references.shape or values.dim() != 1 or len(values) == 0:
+    if generated.dim() != 2 or groups.shape != generated.shape[:1]:
         raise ValueError(
-            "`values` and `references` must be vectors of one same length, at least 1 picture long, got "
-            f"shapes {tuple(values.shape)} and {tuple(references.shape)}: score at least one batch first."
+            "`generated` must have shape (images, dim) and `groups` (images,), got "
+            f"{tuple(generated.shape)} and {tuple(groups.shape)}: give one group number for each picture."
         )
-    values, references = values.detach().cpu().double(), references.detach().cpu().long()
-    order = torch.argsort(values, stable=True)
-    indices, inverse, counts = references[order].unique(return_inverse=True, return_counts=True)
-    sums = torch.zeros(len(indices), dtype=torch.float64).index_add(0, inverse, values[order])
-    return ReferenceMeans(indices, sums / counts, counts)
+    unit = _exact(generated)
+    _, inverse, counts = groups.detach().cpu().unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(counts), unit.shape[1], dtype=torch.float64).index_add(0, inverse, unit)
+    siblings = counts[inverse] - 1
+    has_sibling = siblings > 0
+    to_others = cosine(unit, sums[inverse]) - cosine(unit, unit)
+    return 1 - to_others[has_sibling] / siblings[has_sibling], has_sibling
 
 
-def image_mean(means: ReferenceMeans) -> float:
-    """Mean over all pictures, in which each reference weighs as many pictures as it has."""
-    return float((means.means * means.counts).sum() / means.counts.sum())
+def agreement(predicted: Tensor, expected: Tensor) -> Tensor:
+    """Whether a classifier's labels are the expected ones, as bool (batch,): of contents or of styles."""
+    if predicted.shape != expected.shape or predicted.dim() != 1:
+        raise ValueError(
+            "`predicted` and `expected` must be label vectors (batch,) of one same length, got shapes "
+            f"{tuple(predicted.shape)} and {tuple(expected.shape)}: take the argmax of the logits over classes."
+        )
+    return predicted == expected.to(predicted.device)
 
 
-def bootstrap_interval(
-    means: ReferenceMeans, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval (low, high) of the mean over all pictures, resampling whole references.
-
-    Pictures of one reference are not independent, so references are drawn with replacement and bring all
-    their pictures along (cluster bootstrap; Davison and Hinkley, "Bootstrap Methods", 1997, section 3.8).
-    The seed makes it repeatable. With one reference low = high = mean.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must lie between 0 and 1, such as 0.95 for a 95 % interval, got {level}.")
-    size = len(means.references)
-    drawn = torch.randint(size, (resamples, size), generator=torch.Generator().manual_seed(seed))
-    sums = (means.means * means.counts)[drawn].sum(dim=1)
-    resampled_means = sums / means.counts[drawn].sum(dim=1)
-    tail = (1 - level) / 2
-    low, high = resampled_means.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-    return low, high
+def _exact(features: Tensor) -> Tensor:
+    """In float64, on the CPU: not every accelerator has float64."""
+    return features.detach().cpu().double()

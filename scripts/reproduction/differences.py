@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from callbacks.intervals import ReferenceMeans, bootstrap_interval, image_mean, resampled_counts
 from scripts.reproduction.results import IMAGE, TEXT, Evaluation
 
 RESAMPLES = 10_000
@@ -45,8 +47,10 @@ def paired_difference(a: Evaluation, b: Evaluation, tag: str, seed: int = 0) -> 
     Percentile bootstrap of a mean in which each reference weighs as many pictures as it has (Efron and Tibshirani,
     "An Introduction to the Bootstrap", 1993).
     """
-    per_reference = _by_reference(a, tag) - _by_reference(b, tag)
-    return _difference(_weights(a, seed) @ per_reference, len(per_reference))
+    per_reference = torch.from_numpy(_by_reference(a, tag) - _by_reference(b, tag))
+    means = ReferenceMeans(torch.tensor(a.references), per_reference, torch.tensor(a.images_by_reference))
+    low, high = bootstrap_interval(means, resamples=RESAMPLES, seed=seed)
+    return Difference(image_mean(means), low, high, len(per_reference))
 
 
 def at_equal_text(a: Sequence[Evaluation], b: Sequence[Evaluation], seed: int = 0) -> AtEqualText:
@@ -89,9 +93,8 @@ def first_reached(text: Numbers, image: Numbers, level: Numbers) -> Numbers:
 
 def _weights(evaluation: Evaluation, seed: int) -> Numbers:
     """What each reference weighs in the mean over pictures: as evaluated in row 0, resampled in the others."""
-    size = len(evaluation.references)
-    times_drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=RESAMPLES)
-    images = np.concatenate([np.ones((1, size)), times_drawn]) * np.array(evaluation.images_by_reference)
+    counts = np.array(evaluation.images_by_reference)
+    images = np.vstack([counts, resampled_counts(torch.from_numpy(counts), RESAMPLES, seed).numpy()])
     weights: Numbers = images / images.sum(axis=1, keepdims=True)
     return weights
 

@@ -1,4 +1,4 @@
-"""ClipJudge against transformers called by hand, and that it is frozen, remembered and outside of checkpoints."""
+"""ClipJudge and StyleJudge against transformers called by hand; frozen, remembered and outside of checkpoints."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from callbacks.judges import ClipJudge
+from callbacks.judges import ClipJudge, StyleJudge
+from tests.tiny import write_tiny_judge
 
 
 def pictures(count: int = 3) -> torch.Tensor:
@@ -113,3 +114,84 @@ def test_incomplete_weights(tiny_judge: Path, tmp_path: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"do not fit CLIP; missing or of another shape: text_projection.weight"):
         ClipJudge(str(folder)).text_features(["A dog"])
+
+
+def test_kept_features_are_the_same_and_need_no_network(tiny_judge: Path, tmp_path: Path) -> None:
+    plain, first = ClipJudge(str(tiny_judge)), ClipJudge(str(tiny_judge), cache=str(tmp_path))
+    images, texts = as_saved(pictures()), ["A dog", "A cat"]
+    expected = plain.image_features(pictures()), plain.text_features(texts)
+    assert torch.equal(first.image_features(pictures()), expected[0])
+    assert torch.equal(first.text_features(texts), expected[1])
+    second = ClipJudge(str(tiny_judge), cache=str(tmp_path))
+    assert torch.equal(second.image_features(images), expected[0])
+    assert torch.equal(second.reference_features(images[::-1]), expected[0].flip(0))
+    assert torch.equal(second.text_features(texts), expected[1])
+    assert second._clip is None  # not even loaded
+
+
+def test_other_weights_in_the_same_folder_are_another_judge(tiny_judge: Path, tmp_path: Path) -> None:
+    folder, cache = copy_of(tiny_judge, tmp_path / "judge"), str(tmp_path / "cache")
+    before = ClipJudge(str(folder), cache=cache).image_features(pictures())
+    write_tiny_judge(folder, seed=2)
+    after = ClipJudge(str(folder), cache=cache).image_features(pictures())
+    assert torch.equal(after, ClipJudge(str(folder)).image_features(pictures()))
+    assert not torch.allclose(after, before)
+
+
+def test_a_pinned_judge_with_kept_features_need_not_be_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, judge = as_saved(pictures()), ClipJudge("owner/judge", "0" * 40, str(tmp_path))
+    features = torch.eye(3, 8)
+    monkeypatch.setattr(judge, "_encode_images", lambda images: features)
+    judge.image_features(images)
+    assert torch.equal(ClipJudge("owner/judge", "0" * 40, str(tmp_path)).image_features(images), features)
+
+
+@pytest.fixture
+def style_folder(tiny_judge: Path, tmp_path: Path) -> Path:
+    """A vision tower with a projection as the style judges are, in a folder without texts."""
+    from transformers import CLIPVisionModelWithProjection
+
+    folder = copy_of(tiny_judge, tmp_path / "style", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+    tower = CLIPVisionModelWithProjection.from_pretrained(tiny_judge)
+    torch.nn.init.normal_(tower.visual_projection.weight, generator=torch.Generator().manual_seed(5))
+    tower.save_pretrained(folder)
+    return folder
+
+
+def test_style_features_equal_transformers_by_hand(style_folder: Path) -> None:
+    from transformers import CLIPVisionModelWithProjection
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    tower = CLIPVisionModelWithProjection.from_pretrained(style_folder).eval()
+    with torch.no_grad():
+        pixels = CLIPImageProcessorPil.from_pretrained(style_folder)(as_saved(pictures()), return_tensors="pt")
+        expected = tower(**pixels).image_embeds
+    judge = StyleJudge(str(style_folder))
+    features = judge.image_features(pictures())
+    torch.testing.assert_close(features, expected / expected.norm(dim=-1, keepdim=True))
+    assert torch.equal(judge.reference_features(as_saved(pictures())), features)
+    assert not features.requires_grad
+
+
+def test_the_tower_of_a_whole_clip_is_a_style_judge(tiny_judge: Path, judge: ClipJudge) -> None:
+    torch.testing.assert_close(StyleJudge(str(tiny_judge)).image_features(pictures()), judge.image_features(pictures()))
+
+
+def test_a_style_judge_reads_no_texts(style_folder: Path) -> None:
+    assert ClipJudge.reads_texts and not StyleJudge.reads_texts
+    with pytest.raises(
+        ValueError, match=r"`judge`: the style judge `.*style` reads no texts, .* a `ClipJudge` for this"
+    ):
+        StyleJudge(str(style_folder)).text_features(["A dog"])
+
+
+def test_a_style_judge_without_projection(style_folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(style_folder / "model.safetensors")
+    del weights["visual_projection.weight"]
+    save_file(weights, style_folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ValueError, match=r"visual_projection.weight. Give a complete CLIP vision tower with projection"
+    ):
+        StyleJudge(str(style_folder)).image_features(pictures())

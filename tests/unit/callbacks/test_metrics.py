@@ -4,14 +4,24 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
 from torch import Tensor
 from torch.nn.functional import normalize
+from torchmetrics import Metric, MetricCollection
 
-from callbacks import metrics, scores
-from callbacks.metrics import Estimate, FeatureScore, LeakRateAmong, MeanOverReferences
+from callbacks import intervals, metrics, scores
+from callbacks.metrics import (
+    Agreement,
+    Diversity,
+    Estimate,
+    FeatureScore,
+    LeakRateAmong,
+    MeanOverReferences,
+    OverReferences,
+)
 from callbacks.scores import UnitFeatures
 
 SIMPLE = [
@@ -49,8 +59,8 @@ def test_each_metric_is_the_mean_of_its_score(kind: type[FeatureScore], function
     estimate = feed(kind(), torch.arange(40))
     values = function(features).float()  # type: ignore[operator]
     assert estimate.mean == pytest.approx(values.mean().item(), abs=1e-6)
-    means = scores.reference_means(values, references)
-    assert (estimate.low, estimate.high) == scores.bootstrap_interval(means)
+    means = intervals.reference_means(values, references)
+    assert (estimate.low, estimate.high) == intervals.bootstrap_interval(means)
     assert estimate.references == means.references.tolist()
     assert estimate.means == means.means.tolist()
     assert sum(estimate.counts) == 40
@@ -91,24 +101,96 @@ def test_update_refuses_values_without_references() -> None:
         MeanOverReferences().update(torch.ones(2), torch.ones(3))
 
 
+def test_agreement_is_the_share_of_equal_labels() -> None:
+    metric = Agreement()
+    metric.update(torch.tensor([1, 2, 3]), torch.tensor([1, 0, 3]), torch.tensor([0, 0, 1]))
+    estimate = metric.compute()
+    assert estimate.mean == pytest.approx(2 / 3)
+    assert estimate.means == [0.5, 1.0]
+
+
+def test_diversity_is_the_mean_of_its_score_and_counts_pictures_without_a_sibling() -> None:
+    features, references = samples()
+    groups = torch.arange(40) // 2 * (torch.arange(40) < 38) + torch.arange(40) * (torch.arange(40) >= 38)
+    metric = Diversity()
+    for part in torch.arange(40).split(7):  # batches cut groups in two
+        metric.update(UnitFeatures(*(x[part] for x in features)), references[part], groups[part])
+    estimate = metric.compute()
+    pairs = features.generated[:38].double().reshape(19, 2, 6).numpy()
+    values = np.repeat([1 - np.dot(one, other) for one, other in pairs], 2)
+    assert estimate is not None
+    assert estimate.mean == pytest.approx(values.mean(), abs=1e-6)
+    assert (sum(estimate.counts), estimate.left_out) == (38, 2)
+    means = intervals.reference_means(torch.from_numpy(values), references[:38])
+    assert estimate.means == pytest.approx(means.means.tolist(), abs=1e-6)
+    assert (estimate.low, estimate.high) == pytest.approx(intervals.bootstrap_interval(means), abs=1e-6)
+
+
+def test_diversity_of_single_samples_is_none() -> None:
+    features, references = samples(rows=3)
+    metric = Diversity()
+    metric.update(features, references, torch.arange(3))
+    assert metric.compute() is None
+
+
+def test_diversity_joins_a_collection() -> None:
+    features, references = samples()
+    kinds: dict[str, Metric | MetricCollection] = {"diversity": Diversity(), "text": metrics.TextAlignment()}
+    collection = MetricCollection(kinds, compute_groups=False)
+    collection.update(features=features, references=references, groups=torch.zeros(40))
+    assert sum(collection.compute()["diversity"].counts) == 40
+
+
+def test_messages_of_diversity_and_of_indices() -> None:
+    features, references = samples()
+    with pytest.raises(ValueError, match="must hold the same pictures, got 40, 40 and 3: give one reference index"):
+        Diversity().update(features, references, torch.arange(3))
+    with pytest.raises(ValueError, match="`groups` must be whole numbers below 16777216, got 16777216: number them"):
+        Diversity().update(features, references, torch.arange(40) + 2**24 - 39)
+    with pytest.raises(ValueError, match="`references` must be whole numbers below"):
+        MeanOverReferences().update(torch.ones(1), torch.tensor([2**60]))
+
+
 def test_metrics_save_nothing() -> None:
     assert LeakRateAmong(torch.eye(3)).state_dict() == {}
 
 
-def _rank(rank: int, folder: str) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=3)
-    rows = [torch.arange(25), torch.arange(25, 40), torch.arange(0)][rank]
-    estimate = feed(metrics.ImageAlignment(), rows) if len(rows) else metrics.ImageAlignment().compute()
-    Path(folder, f"{rank}.json").write_text(json.dumps(estimate))
+def all_metrics(rows: Tensor) -> dict[str, Estimate]:
+    """Every metric, fed with some rows in batches; groups of about three pictures lie across all of them."""
+    features, references = samples()
+    groups = torch.arange(40) % 13
+    groups[5] = 20  # alone
+    kinds: dict[str, OverReferences] = {kind.__name__: kind() for kind, _ in SIMPLE}
+    kinds |= {"Among": LeakRateAmong(features.content[:5]), "Diversity": Diversity(), "Agreement": Agreement()}
+    for part in rows.split(7):
+        given = {"features": UnitFeatures(*(x[part] for x in features)), "references": references[part]}
+        labels = {"predicted": part % 5, "expected": part % 3, "groups": groups[part]}
+        for metric in kinds.values():
+            metric.update(**metric._filter_kwargs(**given, **labels))
+    return {name: metric.compute() for name, metric in kinds.items()}
+
+
+def _rank(rank: int, folder: str, pictures: tuple[int, ...]) -> None:
+    world = {"rank": rank, "world_size": len(pictures)}
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", **world)
+    estimates = all_metrics(torch.arange(40).split(pictures)[rank])
+    Path(folder, f"{rank}.json").write_text(json.dumps(estimates))
     torch.distributed.destroy_process_group()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
-def test_three_ranks_one_without_pictures_agree_with_one_process(tmp_path: Path) -> None:
-    mp.start_processes(_rank, args=(str(tmp_path),), nprocs=3, start_method="fork")  # spawning imports torch anew
-    expected = json.loads(json.dumps(feed(metrics.ImageAlignment(), torch.arange(40))))
-    for rank in range(3):
-        mean, low, high, *rest = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert [mean, low, high] == pytest.approx(expected[:3], abs=1e-12)
-        assert rest[0] == expected[3]
-        assert rest[2] == expected[5]
+@pytest.mark.filterwarnings("ignore:The ``compute`` method:UserWarning")
+@pytest.mark.parametrize("pictures", [(27, 13), (25, 15, 0)])
+def test_uneven_ranks_even_one_without_pictures_agree_with_one_process(
+    tmp_path: Path, pictures: tuple[int, ...]
+) -> None:
+    # Spawning would import torch anew.
+    mp.start_processes(_rank, args=(str(tmp_path), pictures), nprocs=len(pictures), start_method="fork")
+    for rank in range(len(pictures)):
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        for name, expected in all_metrics(torch.arange(40)).items():
+            *numbers, references, means, counts, left_out = found[name]
+            assert numbers == pytest.approx(expected[:3], abs=1e-12), name
+            assert means == pytest.approx(expected.means, abs=1e-12), name
+            assert (references, counts) == (expected.references, expected.counts)
+            assert left_out == (1 if name == "Diversity" else 0)

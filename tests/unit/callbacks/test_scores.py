@@ -9,6 +9,17 @@ from torch.nn.functional import cosine_similarity, normalize
 from callbacks import scores
 from callbacks.scores import UnitFeatures
 
+NAMES = (
+    "text_alignment",
+    "image_alignment",
+    "content_alignment",
+    "difference_to_content",
+    "leaked",
+    "leaked_among",
+    "style_score",
+    "leakage_score",
+)
+
 
 def random_features(rows: int = 64, dim: int = 7, seed: int = 0) -> UnitFeatures:
     generator = torch.Generator().manual_seed(seed)
@@ -19,25 +30,73 @@ def test_alignments_are_cosines() -> None:
     raw = [torch.randn(5, 7, generator=torch.Generator().manual_seed(k)) for k in range(4)]
     features = UnitFeatures(*(normalize(x, dim=-1) for x in raw))
     i, s, n, p = raw
-    torch.testing.assert_close(scores.text_alignment(features), cosine_similarity(i, p))
-    torch.testing.assert_close(scores.image_alignment(features), cosine_similarity(i, s))
-    torch.testing.assert_close(scores.content_alignment(features), cosine_similarity(i, n))
+    for found, other in ((scores.text_alignment, p), (scores.image_alignment, s), (scores.content_alignment, n)):
+        torch.testing.assert_close(found(features).float(), cosine_similarity(i, other))
 
 
-def test_published_scores_equal_numpy_row_by_row() -> None:
-    features = random_features()
-    leaks, styles, leakages, differences = [], [], [], []
-    for i, s, n, p in zip(*(x.double().numpy() for x in features), strict=True):
-        leak = np.dot(i, n) > np.dot(i, p)
-        leaks.append(leak)
-        styles.append(0.0 if leak else np.dot(i, s - n))
-        leakages.append(1.0 if leak else np.dot(i, n) / np.dot(s, n))
-        differences.append(np.dot(i, s) - np.dot(i, n))
-    assert 10 < sum(leaks) < 54  # both branches
-    assert scores.leaked(features).tolist() == leaks
-    np.testing.assert_allclose(scores.style_score(features), styles, atol=1e-6)
-    np.testing.assert_allclose(scores.leakage_score(features), leakages, rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(scores.difference_to_content(features), differences, atol=1e-6)
+def read_by_numpy(features: UnitFeatures, contents: Tensor) -> dict[str, list[float]]:
+    """Every score by its definition, one picture at a time; written without a look at the implementation."""
+    rows = zip(*(part.double().numpy() for part in features), strict=True)
+    found: dict[str, list[float]] = {name: [] for name in NAMES}
+    for i, s, n, p in rows:
+        leaked = np.dot(i, n) > np.dot(i, p)
+        nearest = all(np.dot(i, n) >= np.dot(i, other) for other in contents.double().numpy())
+        found["text_alignment"].append(np.dot(i, p))
+        found["image_alignment"].append(np.dot(i, s))
+        found["content_alignment"].append(np.dot(i, n))
+        found["difference_to_content"].append(np.dot(i, s - n))
+        found["leaked"].append(float(leaked))
+        found["leaked_among"].append(float(leaked and nearest))
+        found["style_score"].append(0.0 if leaked else np.dot(i, s - n))
+        undefined = leaked or np.dot(s, n) == 0
+        found["leakage_score"].append(1.0 if undefined else np.dot(i, n) / np.dot(s, n))
+    return found
+
+
+def of_contents(rows: int, contents: int = 5, dim: int = 16) -> tuple[UnitFeatures, Tensor]:
+    """Random features whose n are among `contents` unit vectors, which come along."""
+    features = random_features(rows, dim)
+    known = random_features(contents, dim, seed=7).content
+    return features._replace(content=known[torch.arange(rows) % contents]), known
+
+
+def tied() -> UnitFeatures:
+    """i.n = i.p exactly, once with n = p and once with n != p."""
+    axis = torch.eye(4)
+    between = torch.tensor([0.0, 0.5, 0.5, 0.5**0.5])
+    return UnitFeatures(*map(torch.stack, zip((axis[0],) * 4, (between, axis[0], axis[1], axis[2]), strict=True)))
+
+
+def with_zeros() -> UnitFeatures:
+    """Each of i, s, n, p is a row of zeros once, and all of them are at last."""
+    features = random_features(rows=5, dim=4)
+    for row, part in enumerate(features):
+        part[row] = part[4] = 0
+    return features
+
+
+CASES = {
+    "random": of_contents(96),
+    "one image": of_contents(1),
+    "ties": (tied(), tied().content),
+    "zero vectors": (with_zeros(), with_zeros().content),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_score_equals_numpys_reading_of_its_definition(name: str, case: str) -> None:
+    features, contents = CASES[case]
+    extra = [contents] if name == "leaked_among" else []
+    found = getattr(scores, name)(features, *extra).double().numpy()
+    np.testing.assert_allclose(found, read_by_numpy(features, contents)[name], rtol=1e-6, atol=1e-6)
+
+
+def test_the_random_case_has_leaks_to_the_own_content_to_others_and_none() -> None:
+    features, contents = CASES["random"]
+    leaked, among = scores.leaked(features), scores.leaked_among(features, contents)
+    assert 20 < leaked.sum() < 76
+    assert 5 < among.sum() < leaked.sum() - 5
 
 
 def test_equal_cosines_are_no_leak() -> None:
@@ -72,64 +131,36 @@ def test_cosine_refuses_rows_that_do_not_match() -> None:
         scores.cosine(torch.ones(2, 3), torch.ones(1, 3))
 
 
-def grouped(seed: int = 1) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    references = torch.randint(0, 9, (50,), generator=generator) * 7
-    return torch.randn(50, generator=generator) + references / 7, references
+def test_diversity_equals_numpy_and_leaves_out_pictures_without_a_sibling() -> None:
+    generated = random_features(rows=12).generated
+    generated[3] = 0
+    groups = torch.tensor([4, 9, 4, 9, 2, 9, 4, 4, 1, 8, 8, 9])  # 2 and 1 are alone
+    values, has_sibling = scores.diversity(generated, groups)
+    rows, expected = generated.double().numpy(), []
+    for row in range(12):
+        others = [rows[k] for k in range(12) if groups[k] == groups[row] and k != row]
+        expected.append(1 - np.mean([np.dot(rows[row], other) for other in others]) if others else None)
+    assert has_sibling.tolist() == [value is not None for value in expected]
+    np.testing.assert_allclose(values, [value for value in expected if value is not None], atol=1e-6)
 
 
-def test_reference_means_equal_numpy() -> None:
-    values, references = grouped()
-    means = scores.reference_means(values, references)
-    expected = np.unique(references.numpy())
-    assert means.references.tolist() == expected.tolist()
-    for index, mean, count in zip(*(column.tolist() for column in means), strict=True):
-        own = values.numpy()[references.numpy() == index]
-        assert mean == pytest.approx(own.astype(np.float64).mean(), abs=1e-12)
-        assert count == len(own)
-    assert scores.image_mean(means) == pytest.approx(values.double().mean().item(), abs=1e-12)
+def test_diversity_is_nought_for_copies_one_for_orthogonal_pictures_and_nothing_for_one() -> None:
+    axis = torch.eye(3)
+    values, _ = scores.diversity(axis[[0, 0, 1, 2]], torch.tensor([0, 0, 1, 1]))
+    assert values.tolist() == [0, 0, 1, 1]
+    values, has_sibling = scores.diversity(axis[:1], torch.tensor([0]))
+    assert (values.tolist(), has_sibling.tolist()) == ([], [False])
 
 
-def test_reference_means_do_not_depend_on_the_order() -> None:
-    values, references = grouped()
-    order = torch.randperm(50, generator=torch.Generator().manual_seed(3))
-    one, other = scores.reference_means(values, references), scores.reference_means(values[order], references[order])
-    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def test_interval_equals_a_plain_cluster_bootstrap() -> None:
-    values, references = grouped()
-    means = scores.reference_means(values, references)
-    low, high = scores.bootstrap_interval(means, resamples=300, seed=5)
-    drawn = torch.randint(
-        len(means.references), (300, len(means.references)), generator=torch.Generator().manual_seed(5)
-    )
-    groups = [values.double().numpy()[references.numpy() == r] for r in means.references.tolist()]
-    plain = [np.concatenate([groups[k] for k in row]).mean() for row in drawn.tolist()]
-    assert (low, high) == pytest.approx(tuple(np.quantile(plain, [0.025, 0.975])), abs=1e-12)
-    assert scores.bootstrap_interval(means, resamples=300, seed=5) == (low, high)
-    assert scores.bootstrap_interval(means, resamples=300, seed=6) != (low, high)
-
-
-def test_interval_covers_the_truth_and_knows_that_pictures_of_one_reference_belong_together() -> None:
-    generator = torch.Generator().manual_seed(0)
-    covered, widths, references = 0, [], torch.arange(30).repeat_interleave(10)
-    for seed in range(100):
-        values = torch.randn(30, generator=generator).repeat_interleave(10)  # ten copies of each reference's value
-        low, high = scores.bootstrap_interval(scores.reference_means(values, references), resamples=200, seed=seed)
-        covered += low <= 0 <= high
-        widths.append(high - low)
-    assert covered >= 85
-    assert np.mean(widths) == pytest.approx(2 * 1.96 / 30**0.5, rel=0.1)  # not / 300**0.5
-
-
-def test_interval_of_one_reference_is_its_mean() -> None:
-    means = scores.reference_means(torch.tensor([1.0, 2.0]), torch.tensor([4, 4]))
-    assert scores.bootstrap_interval(means) == (1.5, 1.5)
+def test_agreement_asks_label_by_label() -> None:
+    seen, wanted = torch.tensor([1, 2, 0]), torch.tensor([1, 0, 0])
+    assert scores.agreement(seen, wanted).tolist() == (seen.numpy() == wanted.numpy()).tolist() == [True, False, True]
 
 
 def test_messages() -> None:
-    with pytest.raises(ValueError, match=r"at least 1 picture long, got shapes \(0,\) and \(0,\)"):
-        scores.reference_means(torch.ones(0), torch.ones(0))
-    with pytest.raises(ValueError, match="`level` must lie between 0 and 1"):
-        scores.bootstrap_interval(scores.reference_means(torch.ones(1), torch.ones(1)), level=95)
+    with pytest.raises(ValueError, match=r"`generated` must have shape .* got \(2, 3\) and \(3,\): give one group"):
+        scores.diversity(torch.ones(2, 3), torch.ones(3))
+    with pytest.raises(
+        ValueError, match=r"`predicted` and `expected` must be label .* \(2, 5\) and \(2,\): take the argmax"
+    ):
+        scores.agreement(torch.ones(2, 5), torch.ones(2))

@@ -11,6 +11,7 @@ from torch import Tensor
 Weights = dict[str, Tensor]
 Array = np.ndarray
 SIZE, UNSHUFFLE, WIDTH, HEADS, LAYERS, DIM = 128, 2, 32, 4, 2, 20
+MLP, PATCH, POSITIONS = 48, 8, 10
 # Channels of the blocks of each level, and the blocks that halve.
 CHANNELS = ((4, 4, 6, 6, 6, 8, 8), (4, 4, 6, 6, 8, 8), (4, 4, 6, 8, 8))
 HALVING = ((2, 3, 4), (2, 3), (2,))
@@ -18,7 +19,7 @@ VISION = "image_encoder.vision_model"
 
 
 def public_shapes() -> dict[str, tuple[int, ...]]:
-    """Every key of `style_aware_encoder.bin` in a reduced size."""
+    """Every key of `style_aware_encoder.bin`, here in a reduced size."""
     shapes = dict(_vision_shapes())
     for level, channels in enumerate(CHANNELS):
         shapes |= dict(_cnn_shapes(f"cnn.{level}", channels))
@@ -75,14 +76,14 @@ def _corners(row: int, column: int, side: int) -> list[tuple[int, int]]:
 
 def _vision_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f"{VISION}.embeddings.class_embedding", (WIDTH,)
-    yield f"{VISION}.embeddings.patch_embedding.weight", (WIDTH, 3, 8, 8)
-    yield f"{VISION}.embeddings.position_embedding.weight", (10, WIDTH)
+    yield f"{VISION}.embeddings.patch_embedding.weight", (WIDTH, 3, PATCH, PATCH)
+    yield f"{VISION}.embeddings.position_embedding.weight", (POSITIONS, WIDTH)
     norms = ["pre_layrnorm", "post_layernorm"]
     for layer in range(LAYERS):
         name = f"encoder.layers.{layer}"
         norms += [f"{name}.layer_norm1", f"{name}.layer_norm2"]
         linears = {f"self_attn.{part}_proj": (WIDTH, WIDTH) for part in ("q", "k", "v", "out")}
-        linears |= {"mlp.fc1": (48, WIDTH), "mlp.fc2": (WIDTH, 48)}
+        linears |= {"mlp.fc1": (MLP, WIDTH), "mlp.fc2": (WIDTH, MLP)}
         for part, shape in linears.items():
             yield f"{VISION}.{name}.{part}.weight", shape
             yield f"{VISION}.{name}.{part}.bias", shape[:1]

@@ -1,0 +1,163 @@
+"""Reads what `maskst predict` wrote, and finds the references of its pictures by their keys."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datamodules.batches import Reference
+from datamodules.image_files import images_in
+from datamodules.prediction_batches import Found, Prediction
+from datamodules.references import SHARD_INDEX, ImageFile, ImageSource, open_references
+
+LINES = "generations-*.jsonl"
+CONTENT_KEY = "content:"
+"""Begins the keys of content images."""
+
+
+class ReferenceLookup:
+    """Images below some roots by the keys that `maskst predict` wrote, whatever their suffixes.
+
+    Args:
+        roots: Folders or shards of style references, and folders of content images. A content image lies directly
+            in a root, or in the folder `content` of a root.
+
+    Raises:
+        FileNotFoundError: If a root is missing.
+    """
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        for root in roots:
+            if not Path(root).is_dir():
+                raise FileNotFoundError(
+                    f"`references`: there is no folder `{root}`. Give the folders that the references were read from "
+                    "when the pictures were generated."
+                )
+        self.roots = list(roots)
+        shards = [open_references(root) for root in roots if (Path(root) / SHARD_INDEX).is_file()]
+        self._packed = [(r.key, packed.source(r.index)) for packed in shards for r in packed.references]
+        self._listed: dict[Path, list[Path]] = {}
+
+    def find(self, key: str) -> ImageSource:
+        """The image of a key; raises ValueError if there is none, or more than one."""
+        name = key.removeprefix(CONTENT_KEY)
+        places = [Path(root, name) for root in self.roots]
+        if name != key:
+            places += [Path(root, "content", name) for root in self.roots]
+        # By their real paths, for a root may lie within another.
+        files = {os.path.realpath(path): ImageFile(path) for place in places for path in self._of_stem(place)}
+        found = [*files.values(), *(source for packed, source in self._packed if packed == key)]
+        if not found:
+            raise ValueError(f"there is no {key!r} below `references` ({', '.join(self.roots)})")
+        if len(found) > 1:
+            raise ValueError(f"{key!r} may be {' or '.join(f'`{source.name}`' for source in found)}")
+        return found[0]
+
+    def _of_stem(self, place: Path) -> list[Path]:
+        folder = place.parent
+        if folder not in self._listed:
+            self._listed[folder] = images_in(folder) if folder.is_dir() else []
+        return [path for path in self._listed[folder] if path.stem == place.name]
+
+
+def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
+    """The pictures of folders that `maskst predict` wrote, folder by folder, in the order of their lines.
+
+    A picture whose line is faulty or was cut off, or whose reference cannot be found, is among the failures.
+
+    Raises:
+        FileNotFoundError: If a folder is missing.
+        ValueError: If a folder holds no predictions, or two pictures are the same.
+    """
+    found = Found([], {}, {})
+    seen: dict[str, Path] = {}
+    for folder in map(Path, folders):
+        lines = _lines(folder)
+        for path, line in lines:
+            _check_new(path, line, seen)
+            try:
+                prediction, source = _of_line(path, line, lookup)
+            except ValueError as fault:
+                found.failures[str(path)] = str(fault)
+                continue
+            found.predictions.append(prediction)
+            found.references[source.name] = source
+        found.failures.update(_unnamed(folder, {path for path, _ in lines}))
+    return found
+
+
+def _lines(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The path of each picture and its line; a line that was cut off is left out, and its picture is `_unnamed`."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"`folders`: there is no folder `{folder}`. Give folders that `maskst predict` wrote.")
+    # As bytes, because `str.splitlines` would also cut at characters that JSON allows within a text.
+    texts = [text for file in sorted(folder.glob(LINES)) for text in file.read_bytes().splitlines()]
+    lines = [(folder / line["file"], line) for text in texts if (line := _parsed(text))]
+    if not lines:
+        deeper = sorted({file.parent.name for file in folder.glob(f"*/{LINES}")})
+        names = f" Its folders {', '.join(f'`{name}`' for name in deeper)} do: give these." if deeper else ""
+        raise ValueError(
+            f"`folders`: `{folder}` holds no predictions: expected pictures and `{LINES}` beside them, as `maskst "
+            f"predict` writes them.{names} Pictures of any other origin are scored by a `table` that names them."
+        )
+    return lines
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("file"), str) else None
+
+
+def _unnamed(folder: Path, named: set[Path]) -> dict[str, str]:
+    pictures = [path for path in images_in(folder) if path not in named]
+    return {str(path): f"no whole line of `{LINES}` names it: its run was interrupted" for path in pictures}
+
+
+def _check_new(path: Path, line: dict[str, Any], seen: dict[str, Path]) -> None:
+    job = {name: value for name, value in line.items() if name not in ("file", "share_masked")}
+    for identity in (os.path.realpath(path), json.dumps(job, sort_keys=True)):
+        other = seen.setdefault(identity, path)
+        if other is not path:
+            raise ValueError(
+                f"`folders`: `{other}` and `{path}` are the same picture, or two of the same method, settings, "
+                "reference, prompt and seed: they would count twice. Give each folder once, and none of its copies."
+            )
+
+
+def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple[Prediction, ImageSource]:
+    try:
+        reference = Reference(**line["reference"])
+        content_image = line["content_image"]["key"] if line.get("content_image") else None
+        method, prompt, sample, seed = (line[name] for name in ("method", "prompt", "sample", "seed"))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its line is not as `maskst predict` writes it: {error}") from None
+    source = lookup.find(reference.key)
+    prediction = Prediction(
+        path=str(path),
+        method=method,
+        reference_key=reference.key,
+        reference_path=source.name,
+        content=reference.content,
+        style=reference.style,
+        prompt=prompt,
+        sample=sample,
+        seed=seed,
+        share_masked=line.get("share_masked"),
+        settings=line.get("settings", {}),
+        content_image=content_image,
+        content_image_path=_place(content_image, lookup),
+    )
+    return prediction, source
+
+
+def _place(content_image: str | None, lookup: ReferenceLookup) -> str | None:
+    if content_image is None:
+        return None
+    try:
+        return lookup.find(content_image).name
+    except ValueError:
+        return None

@@ -1,0 +1,171 @@
+"""Folders that `maskst predict` wrote, and the references of their pictures."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from datamodules.batches import Reference
+from datamodules.content_images import ContentImages
+from datamodules.images import read_image
+from datamodules.prediction_folders import ReferenceLookup, read_folders
+from datamodules.references import ReferenceFolder, ReferenceSet
+from datamodules.shards import write_shards
+from datamodules.style_bench import StyleBenchFolder
+from tests.unit.datamodules.folders import spoil, write_folder, write_image
+from tests.unit.datamodules.predicted import change_line, jobs_of, write_predictions, write_references
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    return write_references(tmp_path / "object_test").test
+
+
+@pytest.fixture
+def folder(tmp_path: Path, root: str) -> Path:
+    return write_predictions(tmp_path / "out", jobs_of(ReferenceFolder(root).references))
+
+
+def same_images(references: ReferenceSet, lookup: ReferenceLookup) -> bool:
+    """Whether each key leads to the image that the set has under it."""
+    found = {r.key: read_image(lookup.find(r.key).read()) for r in references.references}
+    return bool(found) and all(found[r.key] == references.image(r.index) for r in references.references)
+
+
+def test_a_prediction_says_what_its_line_says(root: str, folder: Path) -> None:
+    found = read_folders([str(folder)], ReferenceLookup([root]))
+    assert found.failures == {}
+    assert [(p.content, p.prompt) for p in found.predictions] == [
+        ("bird", "A bench"),
+        ("bird", "A rocket"),
+        ("cat", "A bench"),
+        ("cat", "A rocket"),
+    ]
+    last = found.predictions[-1]
+    assert last.path.startswith(str(folder / "cat__lego-toy__00001__a-rocket__masking__seed42__"))
+    assert (last.method, last.style, last.sample, last.seed, last.share_masked) == ("masking", "lego toy", 0, 42, 0.25)
+    assert last.settings == {"name": "masking", "scale": 0.5}
+    assert (last.content_prompt, last.content_image, last.content_image_path) == ("A cat", None, None)
+    assert last.reference_key == "cat/cat/a-cat-in-lego toy_0"
+    assert last.reference_path == f"{root}/{last.reference_key}.png"
+    assert set(found.references) == {p.reference_path for p in found.predictions}
+
+
+def test_the_lines_of_all_ranks_and_folders_are_read(tmp_path: Path, root: str) -> None:
+    jobs = jobs_of(ReferenceFolder(root).references)
+    folders = [write_predictions(tmp_path / name, jobs, name, ranks=3) for name in ("masking", "ip_adapter")]
+    found = read_folders([str(each) for each in folders], ReferenceLookup([root]))
+    assert [p.method for p in found.predictions] == ["masking"] * 4 + ["ip_adapter"] * 4
+    assert {(p.method, p.reference_key, p.prompt) for p in found.predictions} == {
+        (method, job.reference.key, job.prompt) for method in ("masking", "ip_adapter") for job in jobs
+    }
+
+
+def test_references_are_found_in_folders_of_any_suffix_and_in_shards(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "object_test")
+    (folder / "cat" / "cat" / "a-cat-in-line art_0.png").rename(folder / "cat" / "cat" / "a-cat-in-line art_0.PNG")
+    (folder / "cat" / "cat" / "a-cat-in-line art_0.txt").write_text("no image")
+    references = ReferenceFolder(folder)
+    assert len(references) == 12
+    assert same_images(references, ReferenceLookup([str(tmp_path), str(folder)]))
+    write_shards(references, tmp_path / "shards", shard_size=5)
+    assert same_images(references, ReferenceLookup([str(tmp_path / "shards")]))
+
+
+def test_references_and_content_images_of_style_bench_are_found(tmp_path: Path) -> None:
+    for number, name in enumerate(
+        ("3D Model 1/0.5.png", "lego_toy/1.jpg", "content/A rocket.png", "content/A_cat.png")
+    ):
+        path = tmp_path / "bench" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(path)
+    bench, contents = tmp_path / "bench", tmp_path / "bench" / "content"
+    for roots in ([str(bench)], [str(bench), str(contents)]):
+        assert same_images(StyleBenchFolder(bench), ReferenceLookup(roots))
+        assert same_images(ContentImages(contents), ReferenceLookup(roots))
+
+
+def test_the_content_image_is_named_and_may_be_missing(tmp_path: Path, root: str) -> None:
+    references = ReferenceFolder(root).references
+    content = Reference(0, "content:A rocket", "A rocket", "")
+    folder = write_predictions(tmp_path / "out", jobs_of(references, [content]))
+    path = write_image(tmp_path / "contents" / "A rocket.png")
+    for roots, place in (([root], None), ([root, str(path.parent)], str(path))):
+        found = read_folders([str(folder)], ReferenceLookup(roots))
+        assert [(p.prompt, p.content_image, p.content_image_path) for p in found.predictions] == [
+            ("A rocket", "content:A rocket", place)
+        ] * 2
+        assert found.failures == {}
+
+
+def test_pictures_without_their_reference_are_failures(root: str, folder: Path) -> None:
+    (Path(root) / "bird" / "bird" / "a-bird-in-lego toy_0.png").unlink()
+    found = read_folders([str(folder)], ReferenceLookup([root]))
+    assert [p.content for p in found.predictions] == ["cat", "cat"]
+    assert (
+        list(found.failures.values())
+        == [f"there is no 'bird/bird/a-bird-in-lego toy_0' below `references` ({root})"] * 2
+    )
+
+
+def test_a_key_of_two_images_is_a_failure_and_never_a_guess(tmp_path: Path, root: str, folder: Path) -> None:
+    shutil.copytree(Path(root, "bird"), tmp_path / "other" / "bird")
+    found = read_folders([str(folder)], ReferenceLookup([root, str(tmp_path / "other")]))
+    assert [p.content for p in found.predictions] == ["cat", "cat"]
+    name = "bird/bird/a-bird-in-lego toy_0"
+    assert set(found.failures.values()) == {f"{name!r} may be `{root}/{name}.png` or `{tmp_path}/other/{name}.png`"}
+
+
+def test_pictures_of_faulty_and_cut_off_lines_are_failures(root: str, folder: Path) -> None:
+    without_prompt = change_line(folder, 1, prompt=None)
+    other_reference = change_line(folder, 2, reference={"name": "cat"})
+    last = str(next(folder.glob("cat*rocket*")))
+    spoil(folder / "generations-0.jsonl", keep=0.95)
+    Image.new("RGB", (4, 4)).save(folder / ".half.png")
+    found = read_folders([str(folder)], ReferenceLookup([root]))
+    assert [p.prompt for p in found.predictions] == ["A bench"]
+    expected = "its line is not as `maskst predict` writes it: "
+    assert found.failures[without_prompt] == expected + "'prompt'"
+    assert found.failures[other_reference].startswith(expected)
+    assert found.failures[last] == "no whole line of `generations-*.jsonl` names it: its run was interrupted"
+    assert len(found.failures) == 3
+
+
+def test_missing_folders_are_named(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"`references`: there is no folder `none`\. Give the folders that the"):
+        ReferenceLookup([str(tmp_path), "none"])
+    with pytest.raises(FileNotFoundError, match=r"`folders`: there is no folder `none`\. .*`maskst predict` wrote"):
+        read_folders([str(folder), "none"], ReferenceLookup([]))
+
+
+def test_a_folder_without_predictions_is_named_with_the_way_out(tmp_path: Path, root: str, folder: Path) -> None:
+    write_image(tmp_path / "pictures" / "1.png")
+    with pytest.raises(
+        ValueError, match=r"`folders`: `.*pictures` holds no predictions: .* `generations-\*\.jsonl`"
+    ) as e:
+        read_folders([str(folder), str(tmp_path / "pictures")], ReferenceLookup([root]))
+    assert "scored by a `table`" in str(e.value)
+    assert "Its folders" not in str(e.value)
+    with pytest.raises(
+        ValueError, match=r"`folders`: `.*` holds no predictions: .* Its folders `out` do: give these\."
+    ):
+        read_folders([str(tmp_path)], ReferenceLookup([root]))
+
+
+def test_pictures_that_come_twice_are_named(tmp_path: Path, root: str, folder: Path) -> None:
+    lookup = ReferenceLookup([root])
+    twice = r"`folders`: `.*bird.*bench.*` and `.*bird.*bench.*` are the same picture, .* Give each folder once"
+    with pytest.raises(ValueError, match=twice):
+        read_folders([str(folder), f"{folder}/../{folder.name}"], lookup)
+    copy = str(shutil.copytree(folder, tmp_path / "copy"))
+    with pytest.raises(ValueError, match=twice):
+        read_folders([str(folder), copy], lookup)
+
+
+def test_the_same_job_with_other_settings_is_another_picture(tmp_path: Path, root: str, folder: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for number in range(4):
+        change_line(copy, number, settings={"name": "masking", "scale": 0.7})
+    found = read_folders([str(folder), str(copy)], ReferenceLookup([root]))
+    assert [p.settings["scale"] for p in found.predictions] == [0.5] * 4 + [0.7] * 4

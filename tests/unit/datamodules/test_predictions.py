@@ -1,0 +1,189 @@
+"""The datamodule of scoring: what its batches hold, on how many processes, and what it leaves out."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from jsonargparse import ArgumentParser
+from lightning import LightningModule, Trainer
+
+from datamodules.predictions import Predictions
+from tests.unit.datamodules.folders import spoil
+from tests.unit.datamodules.predicted import jobs_of, write_predictions, write_references
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    return write_references(tmp_path / "object_test").test
+
+
+@pytest.fixture
+def folder(tmp_path: Path, root: str) -> str:
+    references = write_references(tmp_path / "same").test_set.references
+    return str(write_predictions(tmp_path / "out", jobs_of(references)))
+
+
+def on_rank(data: Predictions, rank: int, world_size: int) -> Predictions:
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)  # type: ignore[assignment]
+    return data
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_batches_hold_the_pictures_with_their_references(folder: str, root: str, num_workers: int) -> None:
+    data = Predictions([folder], root, batch_size=3, num_workers=num_workers)
+    data.setup("test")
+    batches = list(data.test_dataloader())
+    assert [len(batch["predictions"]) for batch in batches] == [3, 1]
+    assert [p for batch in batches for p in batch["predictions"]] == data.predictions
+    assert [image.getpixel((0, 0)) for batch in batches for image in batch["images"]] == [(i, 7, 7) for i in range(4)]
+    bird, cat = (f"{root}/{name}/{name}/a-{name}-in-lego toy_0.png" for name in ("bird", "cat"))
+    assert [list(batch["references"]) for batch in batches] == [[bird, cat], [cat]]
+    for batch in batches:
+        for path, image in batch["references"].items():
+            assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (4, 6), (int(path == cat), 0, 200))
+    assert data.content_prompts == ["A bird", "A cat"]
+    assert data.failures == {}
+
+
+def test_a_table_gives_the_same_pictures(tmp_path: Path, folder: str, root: str) -> None:
+    expected = Predictions(folder, root)
+    columns = ("image", "reference", "prompt", "content", "style", "method", "seed")
+    names = ("path", "reference_path", "prompt", "content", "style", "method", "seed")
+    rows = [{c: getattr(p, n) for c, n in zip(columns, names, strict=True)} for p in expected.predictions]
+    (tmp_path / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = Predictions(table=str(tmp_path / "table.jsonl"))
+    of_folder, of_table = (next(iter(each.test_dataloader())) for each in (expected, data))
+    assert of_table["images"] == of_folder["images"]
+    assert of_table["references"] == of_folder["references"]
+    told = [
+        p._replace(reference_key=p.reference_path[:-4], share_masked=None, settings={}) for p in expected.predictions
+    ]
+    assert data.predictions == told
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+def test_each_picture_is_on_exactly_one_rank(folder: str, root: str, world_size: int) -> None:
+    shares = [
+        [
+            p.path
+            for batch in on_rank(Predictions(folder, root, batch_size=2), rank, world_size).test_dataloader()
+            for p in batch["predictions"]
+        ]
+        for rank in range(world_size)
+    ]
+    assert [path for share in shares for path in share] == [p.path for p in Predictions(folder, root).predictions]
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_images_that_cannot_be_read_are_counted_and_reported_once(folder: str, root: str) -> None:
+    paths = [Path(p.path) for p in Predictions(folder, root).predictions]
+    spoil(paths[0])
+    paths[1].unlink()
+    spoil(Path(root, "cat", "cat", "a-cat-in-lego toy_0.png"), keep=0)
+    paths[2].write_bytes(b"<html>")
+    data = Predictions(folder, root)
+    with pytest.raises(
+        ValueError, match=r"(?s)None of the 4 pictures can be scored:.*Where the references are missing: Gi"
+    ):
+        data.setup("test")
+    write_references(Path(folder, "..", "again"))
+    data = Predictions(folder, f"{folder}/../again")
+    with pytest.warns(UserWarning, match="3 of 4 pictures cannot be scored and are left out:") as warned:
+        data.setup("test")
+    assert str(paths[1]) in str(warned[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data.setup("test")
+        batches = list(data.test_dataloader())
+    assert [p.path for batch in batches for p in batch["predictions"]] == [str(paths[3])]
+    assert set(data.failures) == {str(path) for path in paths[:3]}
+    assert data.failures[str(paths[1])] == "No such file or directory"
+    assert data.failures[str(paths[2])] == "not an image that Pillow can read"
+
+
+def test_a_spoilt_reference_takes_its_pictures_along(folder: str, root: str) -> None:
+    place = spoil(Path(root, "cat", "cat", "a-cat-in-lego toy_0.png"), keep=0)
+    data = Predictions(folder, root)
+    with pytest.warns(UserWarning, match="2 of 4 pictures"):
+        assert [p.content for p in data.predictions] == ["bird", "bird"]
+    assert set(data.failures.values()) == {f"its reference `{place}` cannot be read: the file is empty"}
+    assert data.content_prompts == ["A bird"]
+
+
+def test_wrong_references_for_all_pictures_are_an_error_with_the_way_out(folder: str, root: str) -> None:
+    text = (
+        r"(?s)None of the 4 pictures can be scored:\n  .*: there is no 'bird/.* below `references` \(.*/cat\)\n.*`test`"
+    )
+    with pytest.raises(ValueError, match=text):
+        Predictions(folder, f"{root}/cat").setup("test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, r"`folders` was \[\] and `table` was None\. Expected one of the two"),
+        (
+            {"folders": "a", "table": "t.csv"},
+            r"`folders` was \['a'\] and `table` was 't.csv'\. Expected one of the two",
+        ),
+        ({"folders": ["a"]}, "`folders` needs `references`, which is not given. Give as `references` the folders"),
+        ({"folders": "a", "references": []}, "`folders` needs `references`"),
+        ({"table": "t.csv", "references": "r"}, r"`references` was \['r'\], but a `table` names .* Leave it out"),
+        ({"table": "t.csv", "batch_size": 0}, "`batch_size` is a number from 1 up and was 0"),
+        ({"table": "t.csv", "num_workers": -1}, "`num_workers` is a number from 0 up and was -1"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Predictions(**arguments)
+
+
+@pytest.mark.parametrize("given", ["--data.folders=a b", "--data.folders=[a b]"])
+def test_the_command_line_gives_one_folder_or_several(given: str) -> None:
+    parser = ArgumentParser()
+    parser.add_class_arguments(Predictions, "data")
+    data = parser.instantiate_classes(parser.parse_args([given, "--data.references=[r, s]"])).data
+    assert (data.folders, data.references) == (["a b"], ["r", "s"])
+
+
+class PathWriter(LightningModule):
+    """Notes the pictures that its process is given."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder, self.seen = folder, []
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.seen += [prediction.path for prediction in batch["predictions"]]
+
+    def teardown(self, stage: str) -> None:
+        (self.folder / f"rank-{self.global_rank}.json").write_text(json.dumps([os.getpid(), self.seen]))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("n_pictures", [1, 3])
+def test_two_processes_score_each_picture_once(tmp_path: Path, folder: str, root: str, n_pictures: int) -> None:
+    lines = Path(folder, "generations-0.jsonl")
+    names = [json.loads(line)["file"] for line in lines.read_text().splitlines()]
+    lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:n_pictures]))
+    data = Predictions(folder, root, batch_size=2)
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=2,
+        strategy="ddp_fork",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.test(PathWriter(tmp_path), data, verbose=False)
+    (one, first), (other, second) = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
+    assert one != other
+    assert sorted(first + second) == sorted(str(Path(folder, name)) for name in names[:n_pictures])
+    assert abs(len(first) - len(second)) == 1
+    assert len(data.failures) == 4 - n_pictures
