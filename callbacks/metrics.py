@@ -53,8 +53,8 @@ class OverReferences(Metric):
     def _estimate(self, values: Tensor, references: Tensor, left_out: int = 0) -> Estimate:
         means = intervals.reference_means(values, references)
         low, high = intervals.bootstrap_interval(means, resamples=self.resamples, seed=self.seed)
-        by_reference = [column.tolist() for column in means]
-        return Estimate(intervals.image_mean(means), low, high, *by_reference, left_out=left_out)
+        indices, by_reference, counts = (column.tolist() for column in means)
+        return Estimate(intervals.image_mean(means), low, high, indices, by_reference, counts, left_out)
 
 
 class MeanOverReferences(OverReferences):

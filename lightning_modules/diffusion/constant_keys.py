@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
+from lightning_modules.diffusion.replaced import replaced_forward
 
 
 @contextmanager
@@ -15,14 +16,9 @@ def constant_keys(unet: Any, controlnet: Any = None) -> Iterator[None]:
 
     Keys and values take `rows x tokens x width` numbers a layer. Compiled networks are left as they are.
     """
-    known = {part for network in (unet, controlnet) if network is not None for part in _constant(network)}
-    for part in known:
-        part.forward = _remembering(part.forward)
-    try:
+    parts = {part for network in (unet, controlnet) if network is not None for part in _constant(network)}
+    with replaced_forward({part: _remembering(part.forward) for part in parts}):
         yield
-    finally:
-        for part in known:
-            del part.forward
 
 
 def _constant(network: Any) -> Iterator[nn.Module]:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import diffusers
@@ -12,6 +12,7 @@ from torch import Tensor
 from lightning_modules.diffusion.config import SamplingSettings
 from lightning_modules.diffusion.constant_keys import constant_keys
 from lightning_modules.diffusion.encoders import Text
+from lightning_modules.diffusion.linear_layers import linear_as_convolution
 from lightning_modules.diffusion.scales import block_scales, scaled
 from lightning_modules.diffusion.stable_diffusion import Conditions, ContentMap, StableDiffusion
 
@@ -81,8 +82,18 @@ def sample(
         if conditional.content_map is not None:
             unconditional = unconditional._replace(content_map=conditional.content_map._replace(tokens=nothing))
     scale = block_scales(settings.scale, settings.target_blocks, model.BLOCKS)
-    with _float32_default(), scaled(model.unet, scale, shares), constant_keys(model.unet, model.controlnet):
+    with _float32_default(), scaled(model.unet, scale, shares), _fast(model):
         return model.decode(denoise(model, settings, conditional, unconditional, seeds, size))
+
+
+@contextmanager
+def _fast(model: StableDiffusion) -> Iterator[None]:
+    """What the networks of a denoising step need not do in each, or can do faster, in a `with` block."""
+    with ExitStack() as stack:
+        for network in model.denoisers:
+            stack.enter_context(linear_as_convolution(network))
+        stack.enter_context(constant_keys(model.unet, model.controlnet))
+        yield
 
 
 def picture_size(

@@ -121,16 +121,16 @@ class StableDiffusion(nn.Module):
 
     def _prepare(self, runtime: Runtime) -> None:
         if runtime.channels_last:
-            for network in (*self._denoisers, self.vae):
+            for network in (*self.denoisers, self.vae):
                 network.to(memory_format=torch.channels_last)
         if runtime.vae_tiling:
             self.vae.enable_tiling()
         if runtime.compile:
-            for network in self._denoisers:
+            for network in self.denoisers:
                 network.compile()
 
     @property
-    def _denoisers(self) -> list[Any]:
+    def denoisers(self) -> list[Any]:
         """The networks of a denoising step."""
         return [self.unet] if self.controlnet is None else [self.unet, self.controlnet]
 
@@ -168,7 +168,7 @@ class StableDiffusion(nn.Module):
         self._offload = True
         for part in (self.vae, self.prompt_encoder, self.content_encoder, self.image_encoder):
             part.to("cpu")
-        self._at_work = list(self._denoisers)
+        self._at_work = list(self.denoisers)
 
     def _use(self, *parts: nn.Module) -> None:
         """With offload, brings networks to the device and sends those before them away."""
@@ -276,7 +276,7 @@ class StableDiffusion(nn.Module):
         Returns:
             Predicted noise `(batch, channels, height, width)` in the UNet's precision; differentiable.
         """
-        self._use(*self._denoisers)
+        self._use(*self.denoisers)
         dtype = self.unet.conv_in.weight.dtype
         told, latents = conditions.to(dtype), latents.to(dtype)
         # Mixed precision is for weights in float32: around others it would only keep more for the backward pass.

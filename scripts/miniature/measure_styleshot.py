@@ -21,6 +21,7 @@ from scripts.miniature.measure import PROMPTS, Judges, Row, at_least, fresh, sha
 from scripts.miniature.training import WEIGHTS
 
 _log = logging.getLogger("measure_styleshot")
+PROMPTS_EACH = 2  # of the five, in turn
 SCALES = (1.0, 0.8, 0.6, 0.4, 0.2)
 STYLESHOT = Backbone(
     style_encoder="miniature/styleshot/style_aware_encoder.safetensors",
@@ -59,9 +60,10 @@ class Drawn:
 def text_driven(styleshot: StableDiffusion, drawn: Drawn) -> tuple[list[Row], dict[str, float]]:
     """References in all styles x prompts for other contents, by StyleShot and by the IP-Adapter at several scales."""
     images, content, style = fresh(CONTENTS, ALL_STYLES, 1)
-    rows = torch.arange(len(images)).repeat_interleave(len(PROMPTS))
-    prompts = PROMPTS * len(images)
-    asked = torch.tensor([ALL_CONTENTS.index(c) for c in PROMPT_CONTENTS]).repeat(len(images))
+    rows = torch.arange(len(images)).repeat_interleave(PROMPTS_EACH)
+    turns = [turn % len(PROMPTS) for turn in range(len(rows))]
+    prompts = [PROMPTS[turn] for turn in turns]
+    asked = torch.tensor([ALL_CONTENTS.index(PROMPT_CONTENTS[turn]) for turn in turns])
     details: dict[str, float] = {}
 
     def shares(name: str, seen: dict[str, Tensor]) -> None:

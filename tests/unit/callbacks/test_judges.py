@@ -151,7 +151,9 @@ def style_folder(tiny_judge: Path, tmp_path: Path) -> Path:
     """A vision tower with a projection as the style judges are, in a folder without texts."""
     from transformers import CLIPVisionModelWithProjection
 
-    folder = copy_of(tiny_judge, tmp_path / "style", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+    folder = copy_of(
+        tiny_judge, tmp_path / "style", "model.safetensors", "vocab.json", "merges.txt", "tokenizer_config.json"
+    )
     tower = CLIPVisionModelWithProjection.from_pretrained(tiny_judge)
     torch.nn.init.normal_(tower.visual_projection.weight, generator=torch.Generator().manual_seed(5))
     tower.save_pretrained(folder)
