@@ -17,7 +17,7 @@ from torch import Tensor
 from callbacks.files import digest, slug, write_atomically
 
 T = TypeVar("T")
-_ROWS = 512  # of a shard; the newest is written again as it grows, so this bounds both its bytes and the shards
+_ROWS = 128  # of a shard; the newest is written again as it grows, so this bounds both its bytes and the shards
 _log = logging.getLogger(__name__)
 
 

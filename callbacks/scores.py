@@ -11,9 +11,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Not scores: kept importable from here for those who learnt them here.
-from callbacks.intervals import bootstrap_interval, reference_means  # noqa: F401
-
 # Below this a cosine between reference and content says nothing: dividing by it would give any number at all.
 _SMALLEST_COSINE = 1e-6
 

@@ -10,7 +10,7 @@ import torch
 from lightning import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks import scores
+from callbacks import intervals, scores
 from callbacks.alignment import AlignmentScores, replace_line
 from callbacks.scores import UnitFeatures
 from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, generate, make_jobs
@@ -54,9 +54,9 @@ def test_validate_logs_a_constant_line_and_writes_one_json_line(make_trainer: Ma
     [line] = lines(log)
     assert (line["method"], line["judge"], line["stage"], line["step"]) == ("masking", "miniature", "validate", 0)
     assert line["scores"]["alignment/text"] == pytest.approx(text, abs=1e-6)
-    means = scores.reference_means(scores.text_alignment(features), torch.arange(4).repeat_interleave(2))
+    means = intervals.reference_means(scores.text_alignment(features), torch.arange(4).repeat_interleave(2))
     assert line["means_by_reference"]["alignment/text"] == pytest.approx(means.means.tolist(), abs=1e-6)
-    assert line["intervals"]["alignment/text"] == pytest.approx(scores.bootstrap_interval(means), abs=1e-6)
+    assert line["intervals"]["alignment/text"] == pytest.approx(intervals.bootstrap_interval(means), abs=1e-6)
     low, high = line["intervals"]["alignment/text"]
     assert curves(log, "alignment/text_low")[800] == pytest.approx(low, abs=1e-6)
     assert curves(log, "alignment/text_high")[800] == pytest.approx(high, abs=1e-6)

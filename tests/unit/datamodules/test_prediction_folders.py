@@ -75,13 +75,13 @@ def test_references_are_found_in_folders_of_any_suffix_and_in_shards(tmp_path: P
 
 def test_references_and_content_images_of_style_bench_are_found(tmp_path: Path) -> None:
     for number, name in enumerate(
-        ("3D Model 1/0.5.png", "lego_toy/1.jpg", "content/A rocket.png", "content/A_cat.png")
+        ("3D Model 1/0.png", "3D Model 1/0.5.png", "lego_toy/1.jpg", "content/A rocket.png", "content/A_cat.png")
     ):
         path = tmp_path / "bench" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (number, 0, 0)).save(path)
     bench, contents = tmp_path / "bench", tmp_path / "bench" / "content"
-    for roots in ([str(bench)], [str(bench), str(contents)]):
+    for roots in ([str(bench)], [str(bench), f"{bench}/../bench", str(contents)]):
         assert same_images(StyleBenchFolder(bench), ReferenceLookup(roots))
         assert same_images(ContentImages(contents), ReferenceLookup(roots))
 
@@ -159,8 +159,11 @@ def test_pictures_that_come_twice_are_named(tmp_path: Path, root: str, folder: P
     with pytest.raises(ValueError, match=twice):
         read_folders([str(folder), f"{folder}/../{folder.name}"], lookup)
     copy = str(shutil.copytree(folder, tmp_path / "copy"))
+    change_line(folder, 1, file=Path(change_line(folder, 0)).name)
     with pytest.raises(ValueError, match=twice):
-        read_folders([str(folder), copy], lookup)
+        read_folders([str(folder)], lookup)
+    with pytest.raises(ValueError, match=twice):
+        read_folders([copy, str(shutil.copytree(copy, tmp_path / "another"))], lookup)
 
 
 def test_the_same_job_with_other_settings_is_another_picture(tmp_path: Path, root: str, folder: Path) -> None:
