@@ -82,18 +82,8 @@ def sample(
         if conditional.content_map is not None:
             unconditional = unconditional._replace(content_map=conditional.content_map._replace(tokens=nothing))
     scale = block_scales(settings.scale, settings.target_blocks, model.BLOCKS)
-    with _float32_default(), scaled(model.unet, scale, shares), _fast(model):
+    with _float32_default(), scaled(model.unet, scale, shares):
         return model.decode(denoise(model, settings, conditional, unconditional, seeds, size))
-
-
-@contextmanager
-def _fast(model: StableDiffusion) -> Iterator[None]:
-    """What the networks of a denoising step need not do in each, or can do faster, in a `with` block."""
-    with ExitStack() as stack:
-        for network in model.denoisers:
-            stack.enter_context(linear_as_convolution(network))
-        stack.enter_context(constant_keys(model.unet, model.controlnet))
-        yield
 
 
 def picture_size(
@@ -142,18 +132,30 @@ def denoise(
     rows = conditional if unconditional is None else unconditional.joined(conditional)
     rows = rows.to(model.unet.conv_in.weight.dtype)
     options = _step_options(scheduler, generators)
-    for timestep in scheduler.timesteps:
-        inputs = scheduler.scale_model_input(latents, timestep)
-        if unconditional is not None:
-            inputs = torch.cat([inputs, inputs])
-        noise = model.predict_noise(inputs, timestep, rows).to(latents.dtype)
-        if unconditional is not None:
-            eps_u, eps_c = noise.chunk(2)
-            noise = eps_u + settings.guidance_scale * (eps_c - eps_u)
-        # Solvers multiply matrices too: mixed precision belongs to the networks, not to them.
-        with torch.autocast(latents.device.type, enabled=False):
-            latents = scheduler.step(noise, timestep, latents, return_dict=False, **options)[0]
+    with _fast(model):
+        for timestep in scheduler.timesteps:
+            inputs = scheduler.scale_model_input(latents, timestep)
+            if unconditional is not None:
+                inputs = torch.cat([inputs, inputs])
+            noise = model.predict_noise(inputs, timestep, rows).to(latents.dtype)
+            if unconditional is not None:
+                eps_u, eps_c = noise.chunk(2)
+                noise = eps_u + settings.guidance_scale * (eps_c - eps_u)
+            # Solvers multiply matrices too: mixed precision belongs to the networks, not to them.
+            with torch.autocast(latents.device.type, enabled=False):
+                latents = scheduler.step(noise, timestep, latents, return_dict=False, **options)[0]
     return latents
+
+
+@contextmanager
+def _fast(model: StableDiffusion) -> Iterator[None]:
+    """What the networks of a denoising step need not do in each, or can do faster, in a `with` block."""
+    with ExitStack() as stack:
+        # Not by where the weights lie: with offload they come to the accelerator later.
+        for network in model.denoisers if model.device.type == "cpu" else ():
+            stack.enter_context(linear_as_convolution(network))
+        stack.enter_context(constant_keys(model.unet, model.controlnet))
+        yield
 
 
 def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
