@@ -34,7 +34,7 @@ class StyleReferences(LightningDataModule):
         references_per_picture: References of one style that condition each picture: its own and further ones of
             the test set, if possible with other contents. The choice is fixed and depends on the test set alone.
         negative_references: Image files, with path, that all pictures are steered away from: their feature takes
-            the place of the zero feature in the unconditional half of guidance.
+            the place of the zero feature in the unconditional half of guidance, without which it has no effect.
         content_images: Folder of images `<prompt>.<suffix>` ("A rocket.png", "A_rocket.jpg"). With it, each
             reference is transferred onto each of them, with the name of the content image as the prompt, and
             `prompts` is not looked at. null: pictures are drawn from `prompts` alone.

@@ -1,7 +1,7 @@
 """LightningModule of `fit`: the second stage of StyleShot (Gao et al., arXiv 2407.01414), its content fusion."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -11,13 +11,11 @@ from typing_extensions import override
 from datamodules.batches import ReferenceBatch
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
 from lightning_modules.diffusion.latents import to_pixels
+from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.draws import DropRates
 from lightning_modules.styleshot.detectors import Detector
 from lightning_modules.styleshot.sizes import MAP_CHANNELS
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
-
-if TYPE_CHECKING:
-    from lightning_modules.diffusion.stable_diffusion import ContentMap
 
 CONTROLNET = "diffusion.controlnet."
 
@@ -115,9 +113,7 @@ class ContentFusionReconstruction(StyleShotReconstruction):
         return features
 
     @override
-    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> "ContentMap":
-        from lightning_modules.diffusion.stable_diffusion import ContentMap
-
+    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> ContentMap:
         images = batch["images"]
         given = batch.get("content_maps") or [None] * len(images)
         lines = [self.content_maps(image) if own is None else own for image, own in zip(images, given, strict=True)]

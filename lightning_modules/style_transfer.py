@@ -1,16 +1,15 @@
 """LightningModule of `validate`, `test` and `predict`: references and prompts to pictures."""
 
-import hashlib
 import warnings
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from datamodules.batches import JobBatch
 from lightning_modules.conditions import Condition, Conditioned
@@ -18,6 +17,7 @@ from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, 
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.precision import check_precision
 from lightning_modules.encoded_once import EncodedOnce
+from lightning_modules.frozen_state import FROZEN, drop_frozen, fingerprint, forgive_frozen
 from lightning_modules.outputs import JSON, Generations, joined
 from lightning_modules.styleshot.content_maps import drawn_size, map_pixels, resized
 from lightning_modules.styleshot.detector_cache import MapCache
@@ -26,7 +26,6 @@ from lightning_modules.styleshot.detectors import Detector, EdgeDetector
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
-_FROZEN = "diffusion."
 _PLAIN = (bool, int, float, str, list, dict, type(None))
 
 
@@ -67,8 +66,8 @@ class StyleTransfer(LightningModule):
         self.diffusion: StableDiffusion | None = None
         self._memory = EncodedOnce()
         self._most_rows: int | None = None
-        self.register_state_dict_post_hook(_drop_frozen)
-        self.register_load_state_dict_post_hook(_forgive_frozen)
+        self.register_state_dict_post_hook(drop_frozen)
+        self.register_load_state_dict_post_hook(forgive_frozen)
 
     @property
     def name(self) -> str:
@@ -83,7 +82,7 @@ class StyleTransfer(LightningModule):
         followed: dict[str, JSON] = {"detector": {"name": lines.name, **lines.settings}}
         return {
             "method": self.name,
-            "condition": {**self.condition.settings, **_fingerprint(self.condition)},
+            "condition": {**self.condition.settings, **fingerprint(self.condition)},
             "backbone": asdict(self.backbone),
             "sampling": asdict(self.sampling),
             "mix": asdict(self.mix),
@@ -100,7 +99,7 @@ class StyleTransfer(LightningModule):
 
     def is_frozen(self, key: str) -> bool:
         """Whether a tensor of this name comes from the backbone and belongs into no checkpoint."""
-        return key.startswith(_FROZEN)
+        return key.startswith(FROZEN)
 
     def setup(self, stage: str) -> None:
         """Forgets what was encoded in an earlier run, perhaps of other data or on another device."""
@@ -257,29 +256,3 @@ class StyleTransfer(LightningModule):
         loadable = torch.serialization.get_safe_globals()
         plain = {k for k, value in self.hparams.items() if isinstance(value, _PLAIN) or type(value) in loadable}
         self.remove_ignored_hparams([key for key in self.hparams if key not in plain - {"runtime"}])
-
-
-def _fingerprint(condition: nn.Module) -> dict[str, JSON]:
-    """A hash of a trained condition's weights, which decide the picture too."""
-    state = condition.state_dict()
-    if not state:
-        return {}
-    digest = hashlib.sha256()
-    for key, tensor in state.items():
-        digest.update(key.encode())
-        digest.update(tensor.detach().double().cpu().numpy().tobytes())
-    return {"weights_sha256": digest.hexdigest()}
-
-
-def _drop_frozen(module: "StyleTransfer", state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:
-    """Frozen weights come from the backbone, never from a checkpoint; nor does torch's record of their modules."""
-    for key in [key for key in state if key.startswith(prefix) and module.is_frozen(key.removeprefix(prefix))]:
-        del state[key]
-    record = getattr(state, "_metadata", {})
-    for key in [key for key in record if f"{key}.".startswith(f"{prefix}{_FROZEN}")]:
-        del record[key]
-
-
-def _forgive_frozen(module: "StyleTransfer", incompatible: Any) -> None:
-    """Only frozen weights may be missing; strict loading stays strict about all others."""
-    incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if not module.is_frozen(key)]

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from PIL import Image
 from torch import Tensor
@@ -13,13 +13,11 @@ from lightning_modules.conditions import StyleShot
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 from lightning_modules.diffusion.latents import LatentMoments
+from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.draws import draw
 from lightning_modules.encoded_once import EncodedOnce
 from lightning_modules.objectives import noise_weights, squared_error
 from lightning_modules.reconstruction import Reconstruction
-
-if TYPE_CHECKING:
-    from lightning_modules.diffusion.stable_diffusion import ContentMap
 
 CHECKPOINT_RECORD = "styleshot"
 """Key of a Lightning checkpoint under which `{"layers": [...], "heads": ...}` is kept."""
@@ -77,7 +75,7 @@ class StyleShotReconstruction(Reconstruction):
     def style_features(self, batch: ReferenceBatch) -> Tensor:
         """Style features `(batch, 3, dim)`, float32."""
 
-    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> "ContentMap | None":
+    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> ContentMap | None:
         """The lines that the images follow, for tokens `(batch, 6, C)` of their style."""
         return None
 

@@ -14,7 +14,8 @@ from lightning_modules.diffusion.constant_keys import constant_keys
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.linear_layers import linear_as_convolution
 from lightning_modules.diffusion.scales import block_scales, scaled
-from lightning_modules.diffusion.stable_diffusion import Conditions, ContentMap, StableDiffusion
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.diffusion.unet_inputs import Conditions, ContentMap
 
 _COMMON_SCHEDULERS = (
     "DDIMScheduler",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from diffusers import DDPMScheduler
@@ -14,53 +14,7 @@ from lightning_modules.diffusion.config import Backbone, Runtime
 from lightning_modules.diffusion.encoders import ContentEncoder, ImageEncoder, Text, frozen
 from lightning_modules.diffusion.latents import LatentMoments, to_pixels, vae_rows
 from lightning_modules.diffusion.scales import Scale, set_scales
-
-
-class ContentMap(NamedTuple):
-    """What the content-fusion ControlNet is told of each row."""
-
-    pixels: Tensor
-    """(batch, 3, height, width), 0 .. 1: the lines that the picture shall keep."""
-    tokens: Tensor
-    """(batch, T, C): the style, in place of a text."""
-    scale: float
-    """Weight of what the ControlNet adds to the UNet."""
-
-    def joined(self, other: "ContentMap") -> "ContentMap":
-        """The rows of both, these first; the scale is that of these."""
-        pixels, tokens = torch.cat([self.pixels, other.pixels]), torch.cat([self.tokens, other.tokens])
-        return ContentMap(pixels, tokens, self.scale)
-
-    def to(self, dtype: torch.dtype) -> "ContentMap":
-        """The same in another precision."""
-        return ContentMap(self.pixels.to(dtype), self.tokens.to(dtype), self.scale)
-
-
-class Conditions(NamedTuple):
-    """What each row of the UNet is told."""
-
-    text_states: Tensor
-    """(batch, tokens, text_dim)."""
-    image_tokens: Sequence[Tensor]
-    """One (batch, T, C) for each reference that has an attention of its own."""
-    added: Mapping[str, Tensor]
-    """Further inputs by diffusers' names, (batch, ...); empty for Stable Diffusion 1 and 2."""
-    content_map: ContentMap | None = None
-    """None: the picture follows no content image."""
-
-    def joined(self, other: "Conditions") -> "Conditions":
-        """The rows of both, these first; either both or none of them follow a content image."""
-        tokens = [torch.cat(pair) for pair in zip(self.image_tokens, other.image_tokens, strict=True)]
-        added = {name: torch.cat([tensor, other.added[name]]) for name, tensor in self.added.items()}
-        content_map = self.content_map and other.content_map and self.content_map.joined(other.content_map)
-        return Conditions(torch.cat([self.text_states, other.text_states]), tokens, added, content_map)
-
-    def to(self, dtype: torch.dtype) -> "Conditions":
-        """The same in another precision."""
-        tokens = [tensor.to(dtype) for tensor in self.image_tokens]
-        added = {name: tensor.to(dtype) for name, tensor in self.added.items()}
-        content_map = self.content_map and self.content_map.to(dtype)
-        return Conditions(self.text_states.to(dtype), tokens, added, content_map)
+from lightning_modules.diffusion.unet_inputs import Conditions
 
 
 class StableDiffusion(nn.Module):

@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from lightning_modules.diffusion.config import MicroConditioning
 from lightning_modules.diffusion.encoders import Text
-from lightning_modules.diffusion.stable_diffusion import Conditions, StableDiffusion
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.diffusion.unet_inputs import Conditions
 
 
 class StableDiffusionXL(StableDiffusion):

@@ -9,7 +9,8 @@ from torch import Tensor
 from lightning_modules.adapter_reconstruction import AdapterReconstruction
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter
 from lightning_modules.diffusion.config import Backbone, Runtime
-from lightning_modules.diffusion.stable_diffusion import Conditions, StableDiffusion
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.diffusion.unet_inputs import Conditions
 from lightning_modules.draws import DropRates, draw
 from lightning_modules.objectives import PublishedObjective
 from tests.fitting import Recorded, module, references, trainer

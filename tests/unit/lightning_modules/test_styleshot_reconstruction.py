@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone, Runtime
-from lightning_modules.diffusion.stable_diffusion import ContentMap
+from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.draws import DropRates, draw
 from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
 from lightning_modules.styleshot.detectors import EdgeDetector

@@ -11,7 +11,8 @@ from safetensors import safe_open
 
 from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone
-from lightning_modules.diffusion.stable_diffusion import ContentMap, StableDiffusion
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
 from scripts.cli import main
