@@ -15,7 +15,7 @@ usage: maskst {fit,validate,test,predict} --config FILE [--config FILE ...] [--K
 Style transfer by diffusion models whose image condition does not leak the content of its reference. Without
 further configs everything runs on the miniature, which is shipped: nothing is downloaded.
 
-  fit       train an adapter by reconstruction; evaluates at step 0 and on the way, writes checkpoints
+  fit       train an adapter, or a StyleShot, by reconstruction; evaluates at step 0 and on the way, writes checkpoints
   validate  score a method or a checkpoint on the fixed evaluation set
   test      the same pictures, scored as `test`
   predict   write the pictures of a method for references x prompts x samples
@@ -23,8 +23,9 @@ further configs everything runs on the miniature, which is shipped: nothing is d
   export    write a trained adapter, or a trained StyleShot, as `.safetensors` with how it was trained
 
 Backbones are configs too, given after the method's: configs/backbone/sd15.yaml is Stable Diffusion 1.5, sdxl.yaml
-and sdxl_vit_h.yaml are SDXL with the image encoder ViT-bigG/14 or ViT-H/14. Their weights come from the hub, or from
-folders of yours (`--model.backbone.model FOLDER`):
+and sdxl_vit_h.yaml are SDXL with the image encoder ViT-bigG/14 or ViT-H/14, styleshot.yaml and styleshot_lineart.yaml
+are Stable Diffusion 1.5 with StyleShot, of which miniature_styleshot.yaml is the small one. Their weights come from
+the hub, or from folders of yours (`--model.backbone.model FOLDER`):
   maskst predict --config configs/predict/masking.yaml --config configs/backbone/sd15.yaml --data.test my/styles
 
 Examples:
@@ -32,6 +33,9 @@ Examples:
       Pictures and their settings in outputs/predict/masking. A second run makes only what is missing.
   maskst predict --config configs/predict/masking.yaml --data.prompts '[A rocket]' --data.predict_references 4
       Any key of the configs can be given here too.
+  maskst predict --config configs/predict/masking.yaml --config configs/backbone/miniature_styleshot.yaml \\
+      --model.backbone.content_fusion true --data.content_images my/contents
+      Each style onto each image of a folder, whose names are the prompts.
   maskst fit --config configs/fit/image_adapter.yaml
       Curves, grids and checkpoints in outputs/fit/image_adapter; `--ckpt_path last` goes on after a stop.
   maskst validate --config configs/predict/masking.yaml

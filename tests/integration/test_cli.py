@@ -39,7 +39,7 @@ def test_help_needs_neither_torch_nor_the_model_libraries() -> None:
         "assert not {'torch', 'lightning', 'diffusers', 'transformers'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.count("maskst predict --config configs/predict/masking.yaml") == 6
+    assert done.stdout.count("maskst predict --config configs/predict/masking.yaml") == 8
     assert done.stdout.count("masking.yaml --config configs/backbone/sd15.yaml --data.test my/styles\n") == 2
     assert done.stdout.count("maskst weights [BACKBONE] [--fetch]\n") == 2
     assert done.stdout.count("maskst export CHECKPOINT OUT [--overwrite]\n") == 2
