@@ -4,6 +4,7 @@ import io
 import json
 import shlex
 from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
+from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from scripts.reproduction.figure import Strip, draw_figure
 from scripts.reproduction.findings import find, number
 from scripts.reproduction.folder import OutputFolder, write_bytes, write_json, write_text
@@ -97,8 +99,10 @@ def about(options: Options, results: Results, config: dict[str, Any]) -> dict[st
     return {
         "variant": "quick" if options.is_quick else "full",
         "seed": str(options.seed),
-        "backbone": _words(settings["backbone"]),
-        "sampling": _words(settings["sampling"]),
+        "backbone": _words(_told(settings["backbone"], Backbone(), "model", "dtype")),
+        "sampling": _words(
+            _told(settings["sampling"], SamplingSettings(), "scheduler", "steps", "guidance_scale", "scale")
+        ),
         "judge": results.all[0].judge,
         "references": sets if options.data_root is None else f"{sets}, of {options.data_root}",
         "objective": f"{component(model['objective'])}; the content feature is {rescaled} in training; a dropped image "
@@ -147,6 +151,12 @@ def component(configured: dict[str, Any]) -> str:
     name, arguments = configured["class_path"].rpartition(".")[2], configured.get("init_args") or {}
     shown = _OBJECTIVES.get(name, name)
     return f"{shown} ({_words(arguments)})" if arguments else shown
+
+
+def _told(values: dict[str, Any], defaults: Backbone | SamplingSettings, *always: str) -> dict[str, Any]:
+    """The settings that are worth telling: those named, and those that are not as they are by default."""
+    usual = json.loads(json.dumps(asdict(defaults)))
+    return {name: value for name, value in values.items() if name in always or value != usual.get(name)}
 
 
 def _words(values: dict[str, Any]) -> str:
