@@ -83,6 +83,11 @@ class ContentFusionReconstruction(StyleShotReconstruction):
             )
         self.map_channels = map_channels
 
+    @property
+    @override
+    def reads_content_images(self) -> bool:
+        return True
+
     @override
     def build(self) -> None:
         from lightning_modules.styleshot.content_fusion import controlnet_from_unet

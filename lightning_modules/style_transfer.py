@@ -72,23 +72,32 @@ class StyleTransfer(LightningModule):
     @property
     def name(self) -> str:
         """Short name of the method, used in the names of files and runs: "masking", image-driven "masking_contour"."""
-        detector = f"_{self.content_maps.detector.name}" if self.backbone.content_fusion else ""
+        detector = f"_{self.content_maps.detector.name}" if self.reads_content_images else ""
         return f"{self.condition.name}{detector}"
 
     @property
     def settings(self) -> dict[str, JSON]:
         """All that decides a picture besides its job: method, frozen weights, precision and sampling."""
-        lines = self.content_maps.detector
-        followed: dict[str, JSON] = {"detector": {"name": lines.name, **lines.settings}}
         return {
             "method": self.name,
             "condition": {**self.condition.settings, **fingerprint(self.condition)},
             "backbone": asdict(self.backbone),
             "sampling": asdict(self.sampling),
             "mix": asdict(self.mix),
-            **(followed if self.backbone.content_fusion else {}),
+            **self._detector_settings,
             "precision": str(self._trainer.precision) if self._trainer else "32-true",
         }
+
+    @property
+    def reads_content_images(self) -> bool:
+        """Whether pictures can follow the lines of a content image."""
+        return self.backbone.content_fusion
+
+    @property
+    def _detector_settings(self) -> dict[str, JSON]:
+        """The detector, where it decides; only then are its weights, which they may name, looked for."""
+        detector = self.content_maps.detector
+        return {"detector": {"name": detector.name, **detector.settings}} if self.reads_content_images else {}
 
     def configure_model(self) -> None:
         """Loads the frozen networks, once."""
@@ -176,6 +185,10 @@ class StyleTransfer(LightningModule):
 
     def _maps(self, content_images: list[Image.Image]) -> Tensor:
         """The lines `(batch, 3, height, width)`, 0 .. 1, in the size in which the pictures are drawn."""
+        if len(sizes := {image.size for image in content_images}) > 1:
+            raise ValueError(
+                f"`content_image` must have one size within a batch; got {sorted(sizes)}. Generate each size by itself."
+            )
         width, height = drawn_size(content_images[0].size, self.model.latent_step)
         size = self.sampling.width or width, self.sampling.height or height
         return torch.stack([map_pixels(self.content_maps(image), size) for image in content_images])

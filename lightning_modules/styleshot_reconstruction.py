@@ -57,9 +57,9 @@ class StyleShotReconstruction(Reconstruction):
         self._encoded = EncodedOnce()
         if self.backbone.dtype != "float32":
             raise ValueError(
-                f"`dtype` of the backbone is {self.backbone.dtype}, in which StyleShot's weights, which lie within the "
-                "UNet, would be trained too. Give `--model.backbone.dtype float32` and, to save memory, "
-                "`--trainer.precision bf16-mixed`."
+                f"`dtype` of the backbone is {self.backbone.dtype}, in which StyleShot's weights would be trained too, "
+                "whose rounding swallows the steps of the optimizer. Give `--model.backbone.dtype float32` and, to "
+                "save memory, `--trainer.precision bf16-mixed`."
             )
 
     @override

@@ -3,7 +3,7 @@
 import argparse
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,8 +57,11 @@ def provenance(checkpoint: Path) -> dict[str, str]:
         with safe_open(checkpoint, framework="pt") as file:
             return dict(file.metadata() or {})
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if "state_dict" not in content:
-        return {}
+    return settings_of(content) if "state_dict" in content else {}
+
+
+def settings_of(content: Mapping[str, Any]) -> dict[str, str]:
+    """What the content of a Lightning checkpoint says of its training, as JSON by name."""
     settings: dict[str, Any] = content.get("hyper_parameters", {})
     known: dict[str, Any] = {name: settings[name] for name in _FROM_HYPER_PARAMETERS if name in settings}
     if "global_step" in content:
@@ -89,10 +92,12 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(args)
     styleshot = read_styleshot(Path(arguments.checkpoint))
     if styleshot is None:
+        if arguments.half:
+            raise ValueError("`--half` is for a StyleShot; an adapter is stored as it was trained. Leave it out.")
         written = export(arguments.checkpoint, arguments.out, arguments.overwrite)
         said = f"Wrote {written}; used by --model.condition.checkpoint {written}"
     else:
-        told = {**provenance(Path(arguments.checkpoint)), "maskst_version": project_version()}
+        told = {**settings_of(styleshot), "maskst_version": project_version()}
         files = export_styleshot(styleshot, Path(arguments.out), told, arguments.overwrite, arguments.half)
         used = [f"--model.backbone.{name} {value}" for name, value in backbone_arguments(styleshot, files).items()]
         said = f"Wrote {' and '.join(map(str, files))}; used by {' '.join(used)}"

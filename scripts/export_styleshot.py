@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,7 +22,10 @@ def read_styleshot(checkpoint: Path) -> dict[str, Any] | None:
     """The content of a checkpoint that trained a StyleShot; None of any other file."""
     if checkpoint.suffix != ".ckpt" or not checkpoint.is_file():
         return None
-    content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    try:
+        content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except (UnpicklingError, RuntimeError, EOFError):
+        return None  # whoever takes it for an adapter says what is wrong with it
     return content if CHECKPOINT_RECORD in content else None
 
 
@@ -43,7 +47,10 @@ def export_styleshot(
 
     Raises:
         FileExistsError: a file is there, and `overwrite` was not given.
+        ValueError: `out` is the name of a file.
     """
+    if out.suffix == ".safetensors":
+        raise ValueError(f"`out` must be a folder, for a StyleShot has files of fixed names; got {str(out)!r}.")
     state, record = content["state_dict"], content[CHECKPOINT_RECORD]
     files = {
         ENCODER: encoder_tensors(state, "diffusion.image_encoder."),

@@ -64,6 +64,11 @@ def sample(
     sets = [features] if isinstance(features, Tensor) else list(features)
     _check_rows(text, sets, seeds)
     _check_sets(sets, shares, negative_features)
+    if content_maps is not None and len(content_maps) != len(seeds):
+        raise ValueError(
+            f"`content_maps` must have one row for each of the {len(seeds)} pictures; got {len(content_maps)}. Draw "
+            "pictures without a content image by themselves."
+        )
     size = picture_size(model, settings, content_maps)
     time_ids = settings.micro_conditioning
     tokens = [model.project(each) for each in sets]

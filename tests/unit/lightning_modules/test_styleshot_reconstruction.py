@@ -229,3 +229,9 @@ def test_names_and_default_optimizer(stage: Any, styleshot: Backbone) -> None:
     assert made.name == ("style_encoder" if stage is StyleEncoderReconstruction else "content_fusion")
     [group] = made.optimizer([torch.nn.Parameter(torch.zeros(1))]).param_groups
     assert (group["lr"], group["weight_decay"], group["betas"]) == (1e-5, 1e-2, (0.9, 0.999))
+
+
+def test_the_detector_is_told_in_the_second_stage() -> None:
+    backbone = Backbone(style_encoder="a.bin")
+    assert ContentFusionReconstruction(backbone).settings["detector"]["name"] == "edges"  # type: ignore[index, call-overload]
+    assert "detector" not in StyleEncoderReconstruction(backbone).settings

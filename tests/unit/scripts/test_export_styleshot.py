@@ -15,6 +15,7 @@ from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
+from scripts import export_styleshot
 from scripts.cli import main
 from scripts.export import project_version
 from tests.fitting import trainer
@@ -136,3 +137,13 @@ def test_files_that_are_there_are_replaced_on_request_alone(
     assert (tmp_path / "ip.safetensors").read_text() == "precious"
     exported(stages["style_encoder"][1], tmp_path, capsys, "--overwrite")
     assert {path.name for path in tmp_path.iterdir()} == {"ip.safetensors", "style_aware_encoder.safetensors"}
+
+
+def test_a_damaged_checkpoint_is_explained_and_no_option_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "a.ckpt").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(ValueError, match=r"`checkpoint` cannot be read as tensors alone: .*a\.ckpt"):
+        main(["export", str(tmp_path / "a.ckpt"), str(tmp_path / "a.safetensors")])
+    with pytest.raises(ValueError, match=r"`--half` is for a StyleShot"):
+        main(["export", str(tmp_path / "a.ckpt"), str(tmp_path / "a.safetensors"), "--half"])
+    with pytest.raises(ValueError, match=r"`out` must be a folder"):
+        export_styleshot.export_styleshot({}, tmp_path / "a.safetensors", {})

@@ -21,6 +21,7 @@ from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_transfer import StyleTransfer
 from lightning_modules.styleshot.content_fusion import controlnet_from_unet
 from lightning_modules.styleshot.content_maps import drawn_size, map_pixels, resized
+from lightning_modules.styleshot.detectors import ContourDetector
 from tests.tiny import randomised
 from tests.unit.lightning_modules.diffusion.stock import assert_same, sampled_latents
 from tests.unit.lightning_modules.styleshot.reference import HEADS
@@ -198,3 +199,20 @@ def test_sizes_and_pixels_of_maps() -> None:
     pictures = torch.rand(1, 3, 4, 8)
     assert resized(pictures, (8, 4)) is pictures
     assert resized(pictures, (7, 5)).shape == (1, 3, 5, 7)
+
+
+def test_a_batch_of_pictures_that_cannot_be_drawn_together(backbone: Backbone) -> None:
+    module = StyleTransfer(StyleShot(), backbone, SETTINGS)
+    module.configure_model()
+    with pytest.raises(ValueError, match=r"`content_image` must have one size .*\(16, 16\), \(24, 16\)"):
+        module.generate(batch_of([(16, 16), (24, 16)]))
+    batch = batch_of([(16, 16)])
+    batch["jobs"] = [*batch["jobs"], Job(STYLE, "A bench", 0, 42)]
+    with pytest.raises(ValueError, match=r"`content_maps` must have one row for each of the 2 pictures; got 1"):
+        module.generate(batch)
+
+
+def test_weights_of_a_detector_that_decides_nothing_are_not_looked_for(backbone: Backbone) -> None:
+    detector = ContourDetector(weights="no/such/file.pth")
+    plain = StyleTransfer(StyleShot(), replace(backbone, content_fusion=False), SETTINGS, detector=detector)
+    assert "detector" not in plain.settings
