@@ -1,0 +1,125 @@
+"""`maskst sweep`: many settings drawn by one process, whose networks and encodings they share, and then scored."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
+
+# Imported for the YAMLs, where a class needs no module's name once it is known.
+import datamodules.miniature_references
+import datamodules.miniature_style_bench  # noqa: F401
+from callbacks.alignment import AlignmentScores
+from callbacks.prediction_scores import PredictionScores
+from callbacks.prediction_writer import PredictionWriter
+from datamodules.batches import Reference
+from datamodules.jobs import spread
+from datamodules.predictions import Predictions
+from datamodules.style_references import StyleReferences
+from lightning_modules.scoring import Scoring
+from lightning_modules.style_transfer import StyleTransfer
+from scripts.commands import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
+from scripts.grids import Grid, Variant, variants
+from scripts.reporting.masks import write_profiles
+from scripts.reproduction.display import clock
+from scripts.scoring import score
+
+_SHOWN = 6  # masks in the report
+
+
+class Sweep(LightningCLI):
+    """Draws all settings that the configs and the command line `args` ask for, and scores them.
+
+    Each setting has a folder of pictures below `trainer.default_root_dir`, as `maskst predict` writes it, and only
+    what is missing is drawn: a sweep that was stopped goes on. The scores and the report lie in its folder `scores`.
+
+    Raises:
+        ValueError: `sweep` is faulty; nothing has been drawn then.
+    """
+
+    model: StyleTransfer
+    datamodule: StyleReferences
+
+    def __init__(self, args: list[str]) -> None:
+        layers = CONFIGS / "defaults" / "sweep.yaml", CONFIGS / "backbone" / "miniature.yaml"
+        self.writer = PredictionWriter()
+        super().__init__(
+            StyleTransfer,
+            StyleReferences,
+            save_config_callback=None,  # every picture's settings are written with it
+            trainer_defaults=TRAINER_DEFAULTS,
+            seed_everything_default=42,
+            parser_kwargs={
+                "prog": "maskst sweep",
+                "usage": "maskst sweep --config FILE [--config FILE ...] [--KEY VALUE ...]",
+                "default_config_files": [str(layer) for layer in layers],
+            },
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            run=False,
+            args=args,
+        )
+        self.draw()
+        self.score()
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The settings, and what scores them."""
+        parser.add_argument("--sweep", type=list[Grid], required=True, help="settings of each method")
+        parser.add_lightning_class_args(PredictionScores, "scoring")
+        # A backbone's config names its judge here, which is asked where `scoring.judges` says nothing.
+        parser.add_class_arguments(AlignmentScores, "scores")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse `args` without Lightning's warning that a program has a command line as well."""
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # always a list here
+
+    def _parse_ckpt_path(self) -> None:
+        """There is none here."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, which draws and scores; the settings are checked before anything is loaded."""
+        self.variants = variants(self.config_init.sweep, self.model.sampling)
+        config = self.config_init.trainer
+        root = (config.default_root_dir or "outputs/{command}").replace("/{method}", "")
+        self.folder = Path(root.replace("{command}", "sweep"))
+        scores: PredictionScores = self.config_init.scoring
+        scores.folder = scores.folder or str(self.folder / "scores")
+        backbone_judge = self.config_init.scores.judge
+        if scores.judges is None and backbone_judge is not None and backbone_judge.model != "miniature":
+            scores.judges = [backbone_judge]
+        kwargs["default_root_dir"] = str(self.folder)
+        kwargs["callbacks"] = [self.writer, *with_progress_bar(config.callbacks or [])]
+        kwargs["logger"] = False
+        return super().instantiate_trainer(**kwargs)
+
+    def draw(self) -> None:
+        """The pictures of all settings; those that lie there already are kept."""
+        drawn, seconds, count = 0, 0.0, len(self.variants)
+        for place, variant in enumerate(self.variants, start=1):
+            left = f", about {clock(seconds / drawn * (count - place + 1))} left" if drawn else ""
+            rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
+            begun = time.monotonic()
+            self._draw(variant)
+            if self.writer.written:
+                drawn, seconds = drawn + 1, seconds + time.monotonic() - begun
+
+    def _draw(self, variant: Variant) -> None:
+        self.writer.folder = str(self.folder / variant.name)
+        self.model.condition, self.model.sampling = variant.condition, variant.sampling
+        self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
+
+    def score(self) -> None:
+        """Tables and a report of everything that was drawn, in the folder `scores`."""
+        folders = [str(self.folder / variant.name) for variant in self.variants]
+        if self.trainer.is_global_zero:
+            write_profiles(self.model.to(self.trainer.strategy.root_device), self._shown(), self.folder / "scores")
+        score(self.trainer, Scoring(), Predictions(folders, self.datamodule.reference_roots))
+
+    def _shown(self) -> list[tuple[Reference, Image.Image]]:
+        """The references whose masks the report draws."""
+        test_set = self.datamodule.test_set
+        return [(reference, test_set.image(reference.index)) for reference in spread(test_set.references, _SHOWN)]
