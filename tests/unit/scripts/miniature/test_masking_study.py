@@ -33,7 +33,7 @@ def test_masking_takes_the_content_where_elements_tell_only_it() -> None:
     assert list(rows) == list(METHODS)
     whole, masked = rows["IP-Adapter"], rows["Masking, 2-means"]
     assert whole["content recognised"] == 1
-    assert masked["content recognised"] == 0  # another content's element is all that is left of the means
+    assert masked["content recognised"] <= 1 / CONTENTS  # no more than chance
     assert masked["cosine with style"] > whole["cosine with style"]
     assert masked["dropped"] == pytest.approx(1 / 8)
     assert masked["content share of dropped"] > 0.9 > masked["content share of kept"]
