@@ -1,14 +1,11 @@
-"""Judges: frozen CLIP models that turn pictures and texts into the unit features that scores compare.
-
-A judge is kept outside of every LightningModule and Metric, so that it never enters a checkpoint.
-"""
+"""Judges: frozen CLIP models that turn pictures and texts into the unit features that scores compare."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from PIL import Image
@@ -16,9 +13,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from typing_extensions import override
 
+from callbacks import scores
 from callbacks.feature_store import FeatureStore, image_key, text_key
 from callbacks.files import to_pil
 from callbacks.judge_files import find_folder, identity, is_commit
+from callbacks.judging import AMONG, FEATURE_SCORES, IMAGE, Judge, Verdict
+from callbacks.scores import UnitFeatures
+from lightning_modules.outputs import Predicted
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModelWithProjection
@@ -30,7 +31,7 @@ _MINIATURE = Path(__file__).parents[1] / "weights" / "miniature" / "judge"
 _log = logging.getLogger(__name__)
 
 
-class ClipJudge:
+class ClipJudge(Judge):
     """A frozen CLIP, loaded on first use, that remembers the texts and reference pictures it has seen.
 
     Args:
@@ -56,8 +57,8 @@ class ClipJudge:
         """The judge's name beside every score: the model, with the revision where one was asked for."""
         return self.model if self.revision is None else f"{self.model}@{self.revision}"
 
-    def to(self, device: torch.device | str) -> ClipJudge:
-        """Move the judge, now or when it is loaded, to `device`; features come out there."""
+    @override
+    def to(self, device: torch.device | str) -> Self:
         self.device = torch.device(device)
         if self._clip is not None:
             self._clip.to(self.device)
@@ -82,6 +83,20 @@ class ClipJudge:
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Unit features (batch, dim) of `texts`; a text seen before is not encoded again."""
         return self._remembered(list(map(text_key, texts)), texts, self._encode_texts)
+
+    @override
+    def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
+        """All scores of unit features; `contents` may be empty, which says nothing of a leak among them."""
+        features = UnitFeatures(
+            generated=self.image_features(predicted.images),
+            reference=self.reference_features(predicted.references),
+            content=self.text_features([prediction.content_prompt for prediction in predicted.predictions]),
+            prompt=self.text_features([prediction.prompt for prediction in predicted.predictions]),
+        )
+        values = {tag: score(features) for tag, score in FEATURE_SCORES.items()}
+        if contents:
+            values[AMONG] = scores.leaked_among(features, self.text_features(contents))
+        return Verdict(values, features.generated)
 
     def _remembered(self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor]) -> Tensor:
         if self._store is None:
@@ -155,6 +170,12 @@ class StyleJudge(ClipJudge):
 
     def __init__(self, model: str, revision: str | None = None, cache: str | None = None) -> None:
         super().__init__(model, revision, cache)
+
+    @override
+    def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
+        """Pictures against their references, and against each other."""
+        generated, reference = self.image_features(predicted.images), self.reference_features(predicted.references)
+        return Verdict({IMAGE: scores.cosine(generated, reference)}, generated)
 
     @override
     def text_features(self, texts: Sequence[str]) -> Tensor:

@@ -32,7 +32,7 @@ class PredictionWriter(Callback):
         self._pool: ThreadPoolExecutor | None = None
         self._pending: list[Future[None]] = []
         self._skipped: set[str] = set()
-        self._written = 0
+        self.written = 0
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -44,7 +44,7 @@ class PredictionWriter(Callback):
         if stage != "predict":
             return
         self._module = cast(GenerationModule, pl_module)
-        self._finished, self._pending, self._skipped, self._written = None, [], set(), 0
+        self._finished, self._pending, self._skipped, self.written = None, [], set(), 0
         self._folder = PredictionFolder(self.folder or Path("outputs", "predict", slug(self._module.name)))
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         if hasattr(datamodule, "keep_jobs"):
@@ -86,7 +86,7 @@ class PredictionWriter(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Say how many pictures were written and skipped, and where they are."""
         if stage == "predict":
-            own = torch.tensor(self._written, device=trainer.strategy.root_device)
+            own = torch.tensor(self.written, device=trainer.strategy.root_device)
             written = int(trainer.strategy.reduce(own, reduce_op="sum"))
             path, skipped = self._folder.path, len(self._skipped)
             rank_zero_info(f"{written} pictures were written to `{path}`; {skipped} lay there already.")
@@ -134,7 +134,7 @@ class PredictionWriter(Callback):
     def _wait(self) -> None:
         for future in self._pending:
             future.result()
-        self._written += len(self._pending)
+        self.written += len(self._pending)
         self._pending = []
 
     def _stop(self) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.batches import Reference
+from datamodules.batches import Prediction, Reference
 from datamodules.image_files import images_in
-from datamodules.prediction_batches import Found, Prediction
+from datamodules.prediction_batches import Found
 from datamodules.references import SHARD_INDEX, ImageFile, ImageSource, open_references
 
 LINES = "generations-*.jsonl"

@@ -9,7 +9,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from datamodules.prediction_batches import Found, Prediction, listed
+from datamodules.batches import Prediction
+from datamodules.prediction_batches import Found, listed
 from datamodules.references import ImageFile
 
 COLUMNS = ("image", "reference", "prompt", "content")

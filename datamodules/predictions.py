@@ -2,17 +2,18 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
+from PIL import Image
 from torch.utils.data import Dataset
 
+from datamodules.batches import Prediction, PredictionBatch
 from datamodules.images import damage, read_image
 from datamodules.loaders import BatchLoader
-from datamodules.prediction_batches import Found, Prediction, PredictionBatch, listed
+from datamodules.prediction_batches import Found, listed
 from datamodules.prediction_folders import ReferenceLookup, read_folders
 from datamodules.prediction_tables import read_table
 from datamodules.references import ImageFile, ImageSource
@@ -28,7 +29,7 @@ class Predictions(LightningDataModule):
     """Generated pictures that are to be scored, each once whatever the number of processes.
 
     They are named by `folders` with `references`, or by a `table`. Pictures that cannot be scored are reported
-    once, left out, and kept as `failures`.
+    once, left out, and kept as `failures`; those that cannot be opened are among the failures of their batch.
 
     Args:
         folders: Folders that `maskst predict` wrote.
@@ -65,16 +66,16 @@ class Predictions(LightningDataModule):
 
     @cached_property
     def found(self) -> Found:
-        """All pictures, read and checked once, the same on all ranks.
+        """All pictures, named but not opened, the same on all ranks.
 
         Raises:
             FileNotFoundError: If a folder or the table is missing.
             ValueError: If a folder is empty, the table is faulty, a picture comes twice, or none can be scored.
         """
         if self.table is not None:
-            found = readable(read_table(self.table))
+            found = read_table(self.table)
         else:
-            found = readable(read_folders(self.folders, ReferenceLookup(self.references)))
+            found = read_folders(self.folders, ReferenceLookup(self.references))
         _report(found)
         return found
 
@@ -85,8 +86,13 @@ class Predictions(LightningDataModule):
 
     @property
     def failures(self) -> dict[str, str]:
-        """Path of each picture that cannot be scored -> why."""
+        """Path of each picture that cannot be scored -> why; nothing of those that nobody has opened yet."""
         return self.found.failures
+
+    @property
+    def sources(self) -> list[str]:
+        """Where the pictures come from: the folders, or the table."""
+        return [os.path.normpath(source) for source in (self.folders if self.table is None else [self.table])]
 
     @property
     def content_prompts(self) -> list[str]:
@@ -94,7 +100,7 @@ class Predictions(LightningDataModule):
         return sorted({prediction.content_prompt for prediction in self.predictions})
 
     def setup(self, stage: str) -> None:
-        """Reads and checks everything, so that a fault is named before a judge is loaded."""
+        """Finds all pictures, so that a fault is named before a judge is loaded."""
         _ = self.found
 
     def test_dataloader(self) -> BatchLoader[PredictionBatch]:
@@ -112,35 +118,38 @@ class PredictionBatches(Dataset[PredictionBatch]):
         self.found = found
 
     def __getitem__(self, indices: list[int]) -> PredictionBatch:
-        predictions = [self.found.predictions[index] for index in indices]
-        places = dict.fromkeys(prediction.reference_path for prediction in predictions)
-        return {
-            "predictions": predictions,
-            "images": [read_image(Path(prediction.path).read_bytes()) for prediction in predictions],
-            "references": {place: read_image(self.found.references[place].read()) for place in places},
+        named = [self.found.predictions[index] for index in indices]
+        places = dict.fromkeys(prediction.reference_path for prediction in named)
+        references = {place: _opened(self.found.references[place]) for place in places}
+        batch: PredictionBatch = {
+            "predictions": [],
+            "images": [],
+            "references": {place: opened for place, opened in references.items() if isinstance(opened, Image.Image)},
+            "failures": {},
         }
+        for prediction in named:
+            image, reference = _opened(ImageFile(Path(prediction.path))), references[prediction.reference_path]
+            if isinstance(image, str):
+                batch["failures"][prediction.path] = image
+            elif isinstance(reference, str):
+                what = f"its reference `{prediction.reference_path}` cannot be read: {reference}"
+                batch["failures"][prediction.path] = what
+            else:
+                batch["predictions"].append(prediction)
+                batch["images"].append(image)
+        return batch
 
 
-def readable(found: Found) -> Found:
-    """Decodes every image once; pictures that cannot be read, or whose reference cannot, become failures."""
-    sources = {**found.references, **{p.path: ImageFile(Path(p.path)) for p in found.predictions}}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        damages = dict(zip(sources, pool.map(_damage, sources.values()), strict=True))
-    failures = dict(found.failures)
-    for prediction in found.predictions:
-        reference = prediction.reference_path
-        if (what := damages[prediction.path]) is not None:
-            failures[prediction.path] = what
-        elif (what := damages[reference]) is not None:
-            failures[prediction.path] = f"its reference `{reference}` cannot be read: {what}"
-    return Found([p for p in found.predictions if p.path not in failures], failures, found.references)
-
-
-def _damage(source: ImageSource) -> str | None:
+def _opened(source: ImageSource) -> Image.Image | str:
+    """The image, or why it cannot be read: a picture may be spoilt at any time, which must not end a long run."""
     try:
-        return damage(source.read())
+        data = source.read()
     except OSError as error:
         return error.strerror or str(error)
+    try:
+        return read_image(data)
+    except Exception as error:  # what `damage` puts into words
+        return damage(data) or str(error)
 
 
 def _names(given: str | Sequence[str] | None) -> list[str]:

@@ -125,6 +125,11 @@ class StyleReferences(LightningDataModule):
         """The prompts of all contents that the test references show, which may leak into a picture."""
         return sorted({reference.content_prompt for reference in self.test_set.references})
 
+    @property
+    def reference_roots(self) -> list[str]:
+        """Where the references and content images of the pictures lie, for `Predictions.references`."""
+        return [self.test, *([] if self.content_images is None else [self.content_images])]
+
     def setup(self, stage: str) -> None:
         """Reads what the stage needs, so that a fault in it is named before a model is loaded."""
         if stage == "fit":

@@ -1,14 +1,14 @@
 """What leaves a step, for callbacks to read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, TypedDict
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules.batches import Job
+from datamodules.batches import Job, Prediction
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -27,6 +27,20 @@ class Generations:
     """(batch,), share of the feature's elements that were set to zero; None for methods without a mask."""
     keep_mask: Tensor | None = None
     """(batch, dim) or (batch, levels, dim), bool, True = kept; None for methods without a mask."""
+
+
+@dataclass
+class Predicted:
+    """Pictures that were generated before, returned by the test step of `Scoring`; lists of one length."""
+
+    images: list[Image.Image]
+    """RGB, each in its own size."""
+    predictions: list[Prediction]
+    """What is known of each picture."""
+    references: list[Image.Image]
+    """Reference image of each picture, RGB, each in its own size."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Path of each picture that belongs here and could not be read -> why."""
 
 
 def joined(parts: Sequence[Generations]) -> Generations:

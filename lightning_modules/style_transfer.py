@@ -65,6 +65,7 @@ class StyleTransfer(LightningModule):
         self.content_maps = MapCache(detector or EdgeDetector(), map_folder)
         self.diffusion: StableDiffusion | None = None
         self._memory = EncodedOnce()
+        self._memory_of: tuple[torch.device, object] | None = None
         self._most_rows: int | None = None
         self.register_state_dict_post_hook(drop_frozen)
         self.register_load_state_dict_post_hook(forgive_frozen)
@@ -111,10 +112,14 @@ class StyleTransfer(LightningModule):
         return key.startswith(FROZEN)
 
     def setup(self, stage: str) -> None:
-        """Forgets what was encoded in an earlier run, perhaps of other data or on another device."""
-        self._memory = EncodedOnce()
-        if self._trainer is not None:
-            check_precision(self._trainer.strategy.root_device, self.backbone)
+        """Forgets what was encoded of other data, or on another device."""
+        if self._trainer is None:
+            return
+        device = self._trainer.strategy.root_device
+        source = device, self._trainer.datamodule  # type: ignore[attr-defined]
+        if source != self._memory_of:
+            self._memory, self._memory_of = EncodedOnce(), source
+        check_precision(device, self.backbone)
 
     @property
     def model(self) -> "StableDiffusion":

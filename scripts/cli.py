@@ -1,4 +1,4 @@
-"""The console script `maskst`: help at once, the Trainer's subcommands, and errors in one line."""
+"""The console script `maskst`: help at once, its subcommands, and errors in one line."""
 
 import os
 import sys
@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
 _HELP = """\
-usage: maskst {fit,validate,test,predict} --config FILE [--config FILE ...] [--KEY VALUE ...]
+usage: maskst {fit,validate,predict,sweep} --config FILE [--config FILE ...] [--KEY VALUE ...]
+       maskst test --data.folders FOLDERS --data.references FOLDERS [--KEY VALUE ...]
        maskst weights [BACKBONE] [--fetch]
        maskst export CHECKPOINT OUT [--overwrite]
 
@@ -17,8 +18,9 @@ further configs everything runs on the miniature, which is shipped: nothing is d
 
   fit       train an adapter, or a StyleShot, by reconstruction; evaluates at step 0 and on the way, writes checkpoints
   validate  score a method or a checkpoint on the fixed evaluation set
-  test      the same pictures, scored as `test`
   predict   write the pictures of a method for references x prompts x samples
+  sweep     the same for many settings, by one process that goes on where it was stopped; then `test`
+  test      score pictures that lie in folders: a table with a row a picture, tables, and report.html
   weights   list the weights of the backbones: bytes, what is here, and `--fetch` for what is not
   export    write a trained adapter, or a trained StyleShot, as `.safetensors` with how it was trained
 
@@ -40,6 +42,11 @@ Examples:
       Curves, grids and checkpoints in outputs/fit/image_adapter; `--ckpt_path last` goes on after a stop.
   maskst validate --config configs/predict/masking.yaml
       Scores in outputs/evaluate/masking: a constant line beside the curves of `fit`.
+  maskst test --data.folders '[outputs/predict/masking, outputs/predict/ip_adapter]' \\
+      --data.references data/miniature/object_test
+      Scores of both methods in outputs/scores, with paired differences. Any pictures: `--data.table my/pictures.csv`.
+  maskst sweep --config configs/sweep/published.yaml
+      IP-Adapter, InstantStyle and masking over their strengths in outputs/sweep, and their trade-off in its report.
   maskst fit --config configs/fit/image_adapter.yaml --config configs/fit/published_objective.yaml
       Configs stack, the later over the earlier; this pair writes to outputs/fit/image_adapter_published.
   maskst export outputs/fit/image_adapter/checkpoints/last.ckpt image_adapter.safetensors
@@ -116,6 +123,12 @@ def _run(arguments: list[str]) -> None:
         from scripts import weights
 
         return weights.main(arguments[1:])
+    if arguments[0] == "test":
+        with kept_imports():
+            from scripts.scoring import Test
+
+        Test(arguments[1:])
+        return None
     names = [argument.partition("=")[0] for argument in arguments]
     if not any(name in ("-c", "--config", "-h", "--help") or name.startswith("--model") for name in names):
         raise ValueError(
@@ -126,8 +139,9 @@ def _run(arguments: list[str]) -> None:
         # Every subcommand comes to this one too, but later.
         import lightning_modules.diffusion.loading  # noqa: F401
         from scripts.commands import Commands
+        from scripts.sweep import Sweep
 
-    Commands(arguments)
+    Sweep(arguments[1:]) if arguments[0] == "sweep" else Commands(arguments)
     return None
 
 

@@ -1,4 +1,4 @@
-"""`fit`, `validate`, `test` and `predict` as LightningCLI: models, data and callbacks meet by their YAML names."""
+"""`fit`, `validate` and `predict` as LightningCLI: models, data and callbacks meet by their YAML names."""
 
 import sys
 from pathlib import Path
@@ -24,8 +24,10 @@ from callbacks.prediction_writer import PredictionWriter
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleTransfer
 
-_CONFIGS = Path(__file__).parents[1] / "configs"
-_DEFAULTS = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "predict"}
+CONFIGS = Path(__file__).parents[1] / "configs"
+# The datamodules share their samples out among the processes by themselves.
+TRAINER_DEFAULTS = {"use_distributed_sampler": False}
+_DEFAULTS = {"fit": "fit", "validate": "evaluate", "predict": "predict"}
 _METHOD, _COMMAND = "{method}", "{command}"
 
 
@@ -43,8 +45,7 @@ class Commands(LightningCLI):
             StyleTransfer,
             StyleReferences,
             save_config_kwargs={"overwrite": True},
-            # The datamodules share their samples out among the processes by themselves.
-            trainer_defaults={"use_distributed_sampler": False},
+            trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=42,
             parser_kwargs={"prog": "maskst", **{command: _parser_kwargs(command) for command in _DEFAULTS}},
             subclass_mode_model=True,
@@ -52,6 +53,11 @@ class Commands(LightningCLI):
             auto_configure_optimizers=False,
             args=args,
         )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Those of the Trainer but `test`, which scores pictures that lie in folders: scripts/scoring.py."""
+        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in _DEFAULTS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Scores have a place of their own, so that a backbone's config can name its judge."""
@@ -104,7 +110,7 @@ class Commands(LightningCLI):
 
 
 def _parser_kwargs(command: str) -> dict[str, Any]:
-    layers = _CONFIGS / "defaults" / f"{_DEFAULTS[command]}.yaml", _CONFIGS / "backbone" / "miniature.yaml"
+    layers = CONFIGS / "defaults" / f"{_DEFAULTS[command]}.yaml", CONFIGS / "backbone" / "miniature.yaml"
     return {
         "default_config_files": [str(layer) for layer in layers],
         # In place of a list of all options, which would hide the message of an error behind a page.
@@ -113,10 +119,15 @@ def _parser_kwargs(command: str) -> dict[str, Any]:
 
 
 def _complete(configured: list[Callback], folder: str) -> list[Callback]:
-    """The configured callbacks, with the run's folder and a progress bar for what the output is."""
+    """The configured callbacks, with the run's folder and a progress bar."""
     for callback in configured:
         if isinstance(callback, PredictionWriter) and callback.folder is None:
             callback.folder = folder
+    return with_progress_bar(configured)
+
+
+def with_progress_bar(configured: list[Callback]) -> list[Callback]:
+    """The configured callbacks, with a progress bar for a log where the output is one."""
     has_bar = any(isinstance(callback, ProgressBar) for callback in configured)
     if has_bar or sys.stdout.isatty():
         return list(configured)

@@ -7,7 +7,6 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
-from PIL import Image
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
 import datamodules.miniature_references
@@ -15,7 +14,6 @@ import datamodules.miniature_style_bench  # noqa: F401
 from callbacks.alignment import AlignmentScores
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
-from datamodules.batches import Reference
 from datamodules.jobs import spread
 from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
@@ -116,10 +114,7 @@ class Sweep(LightningCLI):
         """Tables and a report of everything that was drawn, in the folder `scores`."""
         folders = [str(self.folder / variant.name) for variant in self.variants]
         if self.trainer.is_global_zero:
-            write_profiles(self.model.to(self.trainer.strategy.root_device), self._shown(), self.folder / "scores")
+            module = self.model.to(self.trainer.strategy.root_device)
+            shown = spread(self.datamodule.test_set.references, _SHOWN)
+            write_profiles(module, self.datamodule, self.folder / "scores", shown)
         score(self.trainer, Scoring(), Predictions(folders, self.datamodule.reference_roots))
-
-    def _shown(self) -> list[tuple[Reference, Image.Image]]:
-        """The references whose masks the report draws."""
-        test_set = self.datamodule.test_set
-        return [(reference, test_set.image(reference.index)) for reference in spread(test_set.references, _SHOWN)]

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from callbacks.classifier_judge import load_classifier
 from callbacks.judges import ClipJudge
 from datamodules.miniature.generate import draw
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, caption, content_prompt
@@ -20,7 +21,6 @@ from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from scripts.miniature.classifier import load_classifier
 from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, FRESH_SEED
 from scripts.miniature.training import WEIGHTS
 

@@ -13,12 +13,15 @@ import yaml
 from PIL import Image
 
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
+from scripts.reporting.page import render
+from scripts.reporting.scored import Scored
+from scripts.reporting.tables import write_tables
 from scripts.reproduction.figure import Strip, draw_figure
 from scripts.reproduction.findings import find, number
 from scripts.reproduction.folder import OutputFolder, write_bytes, write_json, write_text
 from scripts.reproduction.options import Options
 from scripts.reproduction.process import Report
-from scripts.reproduction.report import Facts, render
+from scripts.reproduction.report import TITLE, Facts, closing, opening
 from scripts.reproduction.results import ADAPTERS, LEAKED, TUNING_FREE, Results, read_results
 from scripts.reproduction.stages import MASKST, counts_file, plan, run_folder
 from scripts.reproduction.summary import summary
@@ -61,7 +64,9 @@ def assemble(options: Options, folder: OutputFolder, report: Report) -> None:
     )
     report(0.8, "writing")
     write_json(folder.path / "summary.json", {**summary(facts), "folder": folder.settings})
-    write_text(folder.path / "report.html", render(facts))
+    scored = Scored.read(run_folder(options, "sweep") / "scores")
+    page = render(scored, write_tables(scored, scored.folder), opening(facts), closing(facts), title=TITLE)
+    write_text(folder.path / "report.html", page)
 
 
 def choose_reference(results: Results, runs: dict[str, Path], prompt: str) -> tuple[int, str]:

@@ -26,7 +26,10 @@ examples:
   scripts/reproduce --fit-config configs/fit/published_objective.yaml --output outputs/reproduce_published
   scripts/reproduce --data-root data/cifar_styles --output outputs/reproduce_photos
 """
-_CONFIGS = ("configs/defaults/evaluate.yaml", "configs/defaults/fit.yaml", "configs/backbone/miniature.yaml")
+_CONFIGS = (
+    *(f"configs/defaults/{name}.yaml" for name in ("evaluate", "fit", "sweep")),
+    "configs/backbone/miniature.yaml",
+)
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,13 @@ def progress_file(log: Path) -> Path:
     return log.with_suffix(".progress")
 
 
-def progress_arguments(log: Path) -> list[str]:
-    """Arguments of `maskst` that add the callback which writes that file."""
+def progress_arguments(log: Path, settings: int = 1) -> list[str]:
+    """Arguments of `maskst` that add the callback which writes that file; `settings` are those of a sweep."""
     return [
         "--trainer.callbacks+=scripts.reproduction.watch.StageProgress",
         f"--trainer.callbacks.path={progress_file(log)}",
         f"--trainer.callbacks.parent={os.getpid()}",
+        f"--trainer.callbacks.settings={settings}",
     ]
 
 

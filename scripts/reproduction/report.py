@@ -1,15 +1,18 @@
-"""The self-contained report: what was run, what the figure shows in words, all scores, and the pictures."""
+"""The parts of the report that tell of the training: what was run, what the curves show in words, and the grids."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 from typing import NamedTuple
 
+from scripts.reporting.html_parts import Markup, bullets, details, embedded, paragraph, table, text
+from scripts.reporting.page import Section
+from scripts.reporting.svg import shown
 from scripts.reproduction.display import clock
 from scripts.reproduction.findings import NAMES, Finding, Findings, best_step, label, number
-from scripts.reproduction.html_parts import Markup, bullets, details, embedded, paragraph, table, text
+from scripts.reproduction.published import comparison, draw_comparison
 from scripts.reproduction.results import ADAPTERS, LEAKED_AMONG_ALL, MASKED, TITLES, Results, Score
 
+TITLE = "Training curves, style and leakage"
 _SHOWN = {**NAMES, LEAKED_AMONG_ALL: "leak rate among all contents", MASKED: "share masked"}
 _STANDING = {"seen": "seen", "the opposite": "opposite", "not shown": "untold"}
 
@@ -30,25 +33,37 @@ class Facts(NamedTuple):
     versions: dict[str, str]
 
 
-def render(facts: Facts) -> str:
-    """The report as one HTML page that needs no network."""
-    template = Template(Path(__file__).with_name("template.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title="Training curves of the Image-Adapter and the Text-Adapter, and three methods without training",
-        notice=notice(facts),
-        introduction=introduction(facts),
-        claims=claims(facts.findings),
-        courses=bullets(facts.findings.courses),
-        others=others(facts.findings),
-        figure=embedded(facts.figure, "Text and image alignment along the training steps, and pictures"),
-        caption=caption(facts),
-        scores=scores(facts.results),
-        steps=steps(facts.results),
-        grids="".join(grid(method, pictures) for method, pictures in facts.grids.items()),
-        settings=table("Settings", ["", ""], list({**facts.about, **facts.versions}.items()), words=True),
-        times=table("Times", ["stage", "m:ss"], [(name, clock(s)) for name, s in facts.seconds.items()]),
-        commands=details("Commands", *(command(*item) for item in facts.commands.items())),
-    )
+def opening(facts: Facts) -> list[Section]:
+    """What comes before the scores of the pictures: the training curves, here and as published."""
+    curves = [
+        notice(facts),
+        introduction(facts),
+        claims(facts.findings),
+        bullets(facts.findings.courses),
+        others(facts.findings),
+        curves_figure(facts),
+        scores(facts.results),
+        details("Each score along the training steps", steps(facts.results)),
+    ]
+    published = [comparison(facts.results), shown(draw_comparison(facts.results), "Published and measured curves")]
+    return [
+        Section("Training curves", Markup("".join(curves)), "curves"),
+        Section("Against the publication", Markup("".join(published)), "published"),
+    ]
+
+
+def closing(facts: Facts) -> list[Section]:
+    """What comes after them: picture grids along the training steps, and how the run was made."""
+    grids = "".join(grid(method, pictures) for method, pictures in facts.grids.items())
+    about = [
+        table("Settings", ["", ""], list({**facts.about, **facts.versions}.items()), words=True),
+        table("Times", ["stage", "m:ss"], [(name, clock(s)) for name, s in facts.seconds.items()]),
+        details("Commands", *(command(*item) for item in facts.commands.items())),
+    ]
+    return [
+        Section("Picture grids along the training steps", Markup(grids), "grids"),
+        Section("The run", Markup("".join(about)), "run"),
+    ]
 
 
 def notice(facts: Facts) -> Markup:
@@ -109,6 +124,14 @@ def others(findings: Findings) -> Markup:
 def standing(finding: Finding) -> Markup:
     """Whether the published reading is seen here."""
     return Markup(f'<span class="{_STANDING[finding.agreement]}">{finding.agreement}</span>')
+
+
+def curves_figure(facts: Facts) -> Markup:
+    """The figure, which a narrow page scrolls sideways."""
+    picture = embedded(facts.figure, "Text and image alignment along the training steps, and pictures")
+    return Markup(
+        f'<figure><div class="scroll wide">{picture}</div><figcaption>{text(caption(facts))}</figcaption></figure>'
+    )
 
 
 def caption(facts: Facts) -> str:

@@ -12,13 +12,13 @@ from scripts.reproduction.display import Display, clock
 from scripts.reproduction.folder import OutputFolder
 from scripts.reproduction.options import Options, parse
 from scripts.reproduction.process import Report, StageFailedError, progress_arguments, run_module
-from scripts.reproduction.stages import CONFIGS, MASKST, Stage, plan, run_folder
+from scripts.reproduction.stages import CONFIGS, MASKST, SWEEP, Stage, plan, run_folder
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Start or continue a reproduction; the exit code of the program."""
     options = parse(args)
-    folder = OutputFolder(options.output, options.settings(list(CONFIGS.values())))
+    folder = OutputFolder(options.output, options.settings([*CONFIGS.values(), SWEEP]))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         folder.check()
@@ -63,7 +63,7 @@ def _run_stage(stage: Stage, options: Options, folder: OutputFolder, report: Rep
         return {}
     was_begun = run_folder(options, stage.name).exists()
     log = folder.path.resolve() / "logs" / f"{stage.name}.log"
-    watched = progress_arguments(log) if stage.module == MASKST else []
+    watched = progress_arguments(log, stage.settings) if stage.module == MASKST else []
     try:
         run_module([stage.module, *stage.arguments, *watched], log, folder.lock, report)
     except StageFailedError as error:

@@ -2,19 +2,25 @@
 
 import json
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from scripts.reproduction.options import Options
+from scripts.reproduction.process import ROOT
 from scripts.reproduction.results import ADAPTERS, TITLES, TUNING_FREE
 
 CONFIGS = {
     **{method: f"configs/predict/{method}.yaml" for method in TUNING_FREE},
     **{method: f"configs/fit/{method}.yaml" for method in ADAPTERS},
 }
+SWEEP = "configs/sweep/short.yaml"
 MASKST = "scripts.cli"
+_TRAINED = "lightning_modules.conditions.trained.TrainedAdapter"
 _PICTURES = "scripts.reproduction.watch.EvaluationPictures"
-_QUICK = ["--model.sampling.steps=10", "--data.evaluation_references=6"]
+_QUICK = ["--model.sampling.steps=10", "--data.evaluation_references=6", "--data.predict_references=6"]
 _QUICK_DRAWN = {"train_per_style": 3, "test_per_style": 1}  # images of each content in each style
 _QUICK_INTERVAL = 20
 _EVALUATIONS = 7
@@ -28,6 +34,7 @@ class Stage(NamedTuple):
     cost: float  # expected time, in evaluations
     module: str  # what is run as a program; "" for the stage that runs in this process
     arguments: list[str]
+    settings: int = 1  # of a sweep
 
 
 def plan(options: Options) -> list[Stage]:
@@ -39,7 +46,8 @@ def plan(options: Options) -> list[Stage]:
             for method in TUNING_FREE
         ),
         *(Stage(method, f"{TITLES[method]}, training", 12.0, MASKST, fit(options, method)) for method in ADAPTERS),
-        Stage("report", "figure and report", 0.2, "", []),
+        Stage("sweep", "strengths of all methods", float(_settings()), MASKST, sweep(options), _settings()),
+        Stage("report", "figure and report", 0.5, "", []),
     ]
 
 
@@ -47,7 +55,8 @@ def validate(options: Options, method: str) -> list[str]:
     """Arguments that score a tuning-free method."""
     steps = [_QUICK_INTERVAL * place for place in range(_EVALUATIONS)]
     quick = [f"--scores.constant_steps={steps}"] if options.is_quick else []
-    return ["validate", *_configs([CONFIGS[method]], options.configs), *_common(options, method), *quick]
+    common = [*_common(options, method), f"--trainer.callbacks+={_PICTURES}"]
+    return ["validate", *_configs([CONFIGS[method]], options.configs), *common, *quick]
 
 
 def fit(options: Options, method: str) -> list[str]:
@@ -60,10 +69,18 @@ def fit(options: Options, method: str) -> list[str]:
         "fit",
         *_configs([CONFIGS[method]], [*options.configs, *options.fit_configs]),
         *_common(options, method),
+        f"--trainer.callbacks+={_PICTURES}",
         f"--model.seed={options.seed}",
         "--ckpt_path=last",
         *(quick if options.is_quick else []),
     ]
+
+
+def sweep(options: Options) -> list[str]:
+    """Arguments that draw and score all methods over their strengths, and the trained adapters."""
+    last = [str(run_folder(options, method) / "checkpoints" / "last.ckpt") for method in ADAPTERS]
+    trained = {"condition": _TRAINED, "arguments": {"checkpoint": last}}
+    return ["sweep", *_configs([SWEEP], options.configs), *_common(options, "sweep"), f"--sweep+={json.dumps(trained)}"]
 
 
 def run_folder(options: Options, method: str) -> Path:
@@ -84,6 +101,13 @@ def counts_file(options: Options) -> Path:
     return options.output.resolve() / "references.json"
 
 
+def _settings() -> int:
+    """How many settings the sweep draws."""
+    grids = yaml.safe_load((ROOT / SWEEP).read_text())["sweep"]
+    lists = [{**grid.get("arguments", {}), **grid.get("sampling", {})}.values() for grid in grids]
+    return sum(prod(map(len, values)) for values in lists) + len(ADAPTERS)
+
+
 def _prepare(options: Options) -> list[str]:
     return [json.dumps(references(options)), str(counts_file(options))]
 
@@ -100,6 +124,5 @@ def _common(options: Options, method: str) -> list[str]:
         f"--data.seed={options.seed}",
         f"--seed_everything={options.seed}",
         f"--trainer.default_root_dir={run_folder(options, method)}",
-        f"--trainer.callbacks+={_PICTURES}",
         *(_QUICK if options.is_quick else []),
     ]

@@ -23,17 +23,37 @@ class StageProgress(Callback):
     Args:
         path: JSON file of `fraction`, 0 to 1, and `text`.
         parent: number of the process that started this one.
+        settings: how many settings a sweep draws.
     """
 
-    def __init__(self, path: str, parent: int) -> None:
+    def __init__(self, path: str, parent: int, settings: int = 1) -> None:
         super().__init__()
-        self.path, self.parent = Path(path), parent
+        self.path, self.parent, self.settings = Path(path), parent, settings
         self._written = self._before = 0.0
+        self._predictions = 0
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Say that the networks are being loaded."""
-        self._write(trainer, 0.0, "loading")
+        if stage == "predict":
+            self._predictions += 1
+        if self._predictions <= 1:
+            self._write(trainer, 0.0, "loading")
+
+    @override
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Report a batch of one setting of a sweep."""
+        part = (batch_idx + 1) / max(1, sum(map(int, trainer.num_predict_batches)))
+        fraction = (self._predictions - 1 + part) / max(self.settings, self._predictions)
+        self._write(trainer, fraction, f"setting {self._predictions} of {self.settings}")
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -7,8 +7,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTokenizer
 
+from callbacks.classifier_judge import Classifier, load_classifier, save_classifier
 from datamodules.vocabulary import caption
-from scripts.miniature.classifier import Classifier, load_classifier, save_classifier
 from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, Batches, augment, drawn_images, to_unit_range
 from scripts.miniature.ip_adapter import add_image_attention
 from scripts.miniature.text_to_image import describe, new_scheduler, noise_loss
@@ -90,7 +90,7 @@ def test_drawn_images_are_kept_and_labelled(tmp_path: Path) -> None:
 def test_classifier_survives_the_disk(tmp_path: Path) -> None:
     torch.manual_seed(0)
     classifier = Classifier(len(ALL_CONTENTS), len(ALL_STYLES)).eval()
-    save_classifier(classifier, tmp_path)
+    save_classifier(classifier, tmp_path, ALL_CONTENTS, ALL_STYLES)
     images = torch.randn(2, 3, 64, 64)
     for before, after in zip(classifier(images), load_classifier(tmp_path)(images), strict=True):
         assert torch.allclose(before, after, atol=1e-2)  # kept in half precision

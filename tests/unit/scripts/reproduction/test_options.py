@@ -44,7 +44,7 @@ def test_settings_follow_everything_that_decides_the_results(tmp_path: Path) -> 
     config.write_text("model: 1")
     settings = parse(["--config", str(config)]).settings(list(CONFIGS.values()))
     assert settings["variant"] == "full"
-    assert len({value for name, value in settings.items() if name.startswith("contents of configs")}) == 8
+    assert len({value for name, value in settings.items() if name.startswith("contents of configs")}) == 9
     config.write_text("model: 2")
     changed = parse(["--config", str(config), "--quick", "--output", "elsewhere"]).settings(list(CONFIGS.values()))
     assert {name for name in settings if settings[name] != changed[name]} == {"variant", f"contents of {config}"}

@@ -71,4 +71,5 @@ def test_maskst_is_told_where_to_report(tmp_path: Path) -> None:
         "--trainer.callbacks+=scripts.reproduction.watch.StageProgress",
         f"--trainer.callbacks.path={tmp_path / 'masking.progress'}",
         f"--trainer.callbacks.parent={os.getpid()}",
+        "--trainer.callbacks.settings=1",
     ]

@@ -1,16 +1,21 @@
 """Finished stages are skipped, a failed one leaves the others' work, and every end says what to do next."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from lightning_modules.diffusion.config import SamplingSettings
+from scripts.grids import Grid, variants
 
 from scripts.reproduction import run
 from scripts.reproduction.options import Options, parse
-from scripts.reproduction.process import StageFailedError
-from scripts.reproduction.stages import fit, plan, validate
+from scripts.reproduction.process import ROOT, StageFailedError
+from scripts.reproduction.stages import SWEEP, fit, plan, sweep, validate
 
-STAGES = ["dataset", "ip_adapter", "instantstyle", "masking", "image_adapter", "text_adapter", "report"]
+STAGES = ["dataset", "ip_adapter", "instantstyle", "masking", "image_adapter", "text_adapter", "sweep", "report"]
 
 
 @pytest.fixture
@@ -77,6 +82,18 @@ def test_stages_are_maskst_calls(tmp_path: Path) -> None:
     assert training[:3] == ["fit", "--config", "configs/fit/text_adapter.yaml"]
     assert {"--ckpt_path=last", "--model.seed=7"} <= set(training)
     assert not any("max_steps" in argument or "sampling" in argument for argument in [*arguments, *training])
+
+
+def test_the_sweep_draws_the_trained_adapters_too(tmp_path: Path) -> None:
+    options = Options(tmp_path, seed=7)
+    [stage] = [stage for stage in plan(options) if stage.name == "sweep"]
+    grids = yaml.safe_load((ROOT / SWEEP).read_text())["sweep"]
+    assert sweep(options)[:3] == ["sweep", "--config", SWEEP]
+    added = json.loads(sweep(options)[-1].removeprefix("--sweep+="))
+    assert [Path(path).parts[-3:] for path in added["arguments"]["checkpoint"]] == [
+        (method, "checkpoints", "last.ckpt") for method in ("image_adapter", "text_adapter")
+    ]
+    assert stage.settings == len(variants([Grid(**grid) for grid in grids], SamplingSettings())) + 2
 
 
 def test_quick_asks_for_less_and_keeps_seven_evaluations(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What every judge has in common, and the scores that it may give to a picture."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from callbacks import scores
+from callbacks.scores import UnitFeatures
+from lightning_modules.outputs import Predicted
+
+IMAGE, LEAKED, AMONG = "alignment/image", "leakage/leaked", "leakage/leaked_among_all"
+STYLE_SEEN, PROMPT_SEEN, DIVERSITY = "agreement/style", "agreement/prompt", "diversity"
+FEATURE_SCORES: dict[str, Callable[[UnitFeatures], Tensor]] = {
+    "alignment/text": scores.text_alignment,
+    IMAGE: scores.image_alignment,
+    "alignment/content": scores.content_alignment,
+    "alignment/style_difference": scores.difference_to_content,
+    LEAKED: scores.leaked,
+    "published/fidelity": lambda features: ~scores.leaked(features),
+    "published/style_score": scores.style_score,
+    "published/leakage_score": scores.leakage_score,
+}
+"""Scores of a judge that reads texts, by their tags."""
+COLUMNS = (
+    *("alignment/text", IMAGE, "alignment/content", "alignment/style_difference", LEAKED, AMONG),
+    *("published/fidelity", "published/style_score", "published/leakage_score", STYLE_SEEN, PROMPT_SEEN, DIVERSITY),
+)
+"""All scores that a picture can have, in the order of the tables."""
+
+
+class Verdict(NamedTuple):
+    """What a judge says about some pictures."""
+
+    values: dict[str, Tensor]
+    """Tag of `COLUMNS` -> (batch,), NaN where it says nothing; rates are 0 or 1, or bool."""
+    generated: Tensor | None = None
+    """(batch, dim), unit features, which tell how diverse the pictures are; None where the judge cannot say."""
+
+    def table(self) -> Tensor:
+        """All values as (batch, len(COLUMNS)) float32 on the CPU, NaN where the judge says nothing."""
+        size = len(next(iter(self.values.values())))
+        nothing = torch.full((size,), torch.nan)
+        return torch.stack([self.values.get(tag, nothing).detach().cpu().float() for tag in COLUMNS], dim=1)
+
+
+class Judge(ABC):
+    """A frozen network that looks at generated pictures; kept outside of modules, so that no checkpoint holds it."""
+
+    cache: str | None
+    """Folder in which features are kept from run to run; None keeps them in memory at most."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The judge's name beside every score."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> Self:
+        """Move the judge, now or when it is loaded, to `device`."""
+
+    @abstractmethod
+    def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
+        """Scores of pictures, at least one; `contents` are the prompts ("A dog") among which a leak is sought."""

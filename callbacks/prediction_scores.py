@@ -1,0 +1,154 @@
+"""Scores every picture of `Predictions` with every judge, and writes them to a folder."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from typing_extensions import override
+
+from callbacks.classifier_judge import ClassifierJudge
+from callbacks.evaluation import EvaluationCallback
+from callbacks.judges import ClipJudge
+from callbacks.judging import Judge
+from callbacks.picture_groups import groups_of, siblings_of
+from callbacks.picture_scores import Gathered, PictureScores
+from callbacks.scores_folder import check_sources, score_table, write_scores
+from lightning_modules.outputs import Predicted, Prediction
+
+_IN_WARNING = 10
+
+
+class ScoredData(Protocol):
+    """What is asked of a datamodule whose pictures are scored."""
+
+    predictions: list[Prediction]
+    failures: dict[str, str]
+    sources: list[str]
+    content_prompts: list[str]
+
+
+class PredictionScores(EvaluationCallback):
+    """Writes the scores of every picture as `scores.csv`, `scores.parquet` and `scores.json`.
+
+    Args:
+        judges: who scores; default the miniature's CLIP and classifier.
+        folder: where to; default `trainer.default_root_dir`. Earlier scores of the same pictures are replaced.
+        contents: content prompts ("A dog") among which a leak to the reference's own one is the stricter score
+            `leakage/leaked_among_all`; default those of all references.
+        cache: folder in which features are kept by the content of pictures and texts, for judges that name none:
+            scoring again then needs no network. None keeps them in memory at most.
+
+    Raises:
+        ValueError: there is no judge, or two have the same name.
+    """
+
+    def __init__(
+        self,
+        judges: list[Judge] | None = None,
+        folder: str | None = None,
+        contents: list[str] | None = None,
+        cache: str | None = "data/features",
+    ) -> None:
+        super().__init__()
+        self.judges = [ClipJudge(), ClassifierJudge()] if judges is None else judges
+        _check_names([judge.name for judge in self.judges])
+        for judge in self.judges:
+            judge.cache = judge.cache or cache
+        self.folder, self.contents = folder, contents
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a folder with other scores before anything is scored."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not hasattr(data, "predictions"):
+            raise ValueError(
+                f"`PredictionScores` scores the pictures of `Predictions`, and the data are {type(data).__name__}. "
+                "Give `Predictions` as the data and `Scoring` as the model, or score by `AlignmentScores`."
+            )
+        self._data = cast(ScoredData, data)
+        self._folder = Path(self.folder or trainer.default_root_dir)
+        _on_first_rank(trainer, lambda: check_sources(self._folder, self._data.sources))
+
+    @override
+    def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move the judges to the module's device and start without scores."""
+        predictions = self._data.predictions
+        siblings = siblings_of(predictions)
+        self._positions = {prediction.path: position for position, prediction in enumerate(predictions)}
+        self._contents = sorted(set(self._data.content_prompts if self.contents is None else self.contents))
+        self._scores = {judge.name: PictureScores(siblings).to(pl_module.device) for judge in self.judges}
+        self._unread: dict[str, str] = {}
+        for judge in self.judges:
+            judge.to(pl_module.device)
+
+    @override
+    def add(self, predicted: Predicted) -> None:  # type: ignore[override]
+        """Let every judge score one batch."""
+        self._unread |= predicted.failures
+        if not predicted.predictions:
+            return
+        positions = [self._positions[prediction.path] for prediction in predicted.predictions]
+        for judge in self.judges:
+            self._scores[judge.name].update(positions, judge.verdict(predicted, self._contents))
+
+    @override
+    def finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the scores of all ranks together and write them."""
+        ranks = range(trainer.world_size)
+        unread = {path: why for rank in ranks for path, why in trainer.strategy.broadcast(self._unread, rank).items()}
+        _report(unread, len(self._positions))
+        gathered = {name: scores.compute() for name, scores in self._scores.items()}
+        _on_first_rank(trainer, lambda: self._write(gathered, {**self._data.failures, **unread}))
+
+    def _write(self, gathered: dict[str, Gathered], failures: dict[str, str]) -> None:
+        positions = gathered[self.judges[0].name].positions
+        scored = [self._data.predictions[position] for position in positions]
+        groups, numbers = groups_of(scored)
+        labels = [groups[number].setting for number in numbers]
+        table = score_table(scored, labels, {name: scores.values for name, scores in gathered.items()})
+        about = {
+            "judges": list(gathered),
+            "pictures": len(scored),
+            "groups": [group._asdict() for group in groups],
+            "failures": failures,
+            "sources": self._data.sources,
+        }
+        write_scores(self._folder, table, about)
+        rank_zero_info(f"The scores of {len(scored)} pictures by {', '.join(gathered)} are in `{self._folder}`.")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise ValueError("`judges` is empty: give one or more, or leave it out for those of the miniature.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"`judges`: two are named {', '.join(map(repr, twice))}, and their scores could not be told apart. "
+            "Leave one out."
+        )
+
+
+def _report(unread: dict[str, str], pictures: int) -> None:
+    """Says once which pictures could not be read; raises ValueError if none could."""
+    if not unread:
+        return
+    texts = [f"{path}: {why}" for path, why in list(unread.items())[:_IN_WARNING]]
+    more = [f"and {len(unread) - _IN_WARNING} more"] if len(unread) > _IN_WARNING else []
+    listed = "\n  ".join([*texts, *more])
+    if len(unread) == pictures:
+        raise ValueError(f"None of the {pictures} pictures can be read:\n  {listed}\nNo scores were written.")
+    rank_zero_warn(f"{len(unread)} of {pictures} pictures cannot be read and have no scores:\n  {listed}")
+
+
+def _on_first_rank(trainer: Trainer, act: Callable[[], object]) -> None:
+    """Rank 0 acts, and its error is everybody's: none waits for ever."""
+    error: ValueError | OSError | None = None
+    if trainer.is_global_zero:
+        try:
+            act()
+        except (ValueError, OSError) as caught:
+            error = caught
+    error = trainer.strategy.broadcast(error)
+    if error is not None:
+        raise error

@@ -1,0 +1,1 @@
+"""Tables, figures and the page of a scores folder, from that folder alone."""

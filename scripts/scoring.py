@@ -1,0 +1,80 @@
+"""`maskst test`: scores pictures that lie in folders, and makes tables and a report of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
+
+# Imported for the YAMLs, where a class needs no module's name once it is known.
+import callbacks.classifier_judge
+import callbacks.judges  # noqa: F401
+from callbacks.prediction_scores import PredictionScores
+from datamodules.predictions import Predictions
+from lightning_modules.scoring import Scoring
+from scripts.commands import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
+from scripts.reporting.page import write
+
+
+class Test(LightningCLI):
+    """Scores what the configs and the command line `args` name: `data.folders` or `data.table`.
+
+    Raises:
+        ValueError: nothing can be scored, or the folder holds the scores of other pictures.
+    """
+
+    datamodule: Predictions
+
+    def __init__(self, args: list[str]) -> None:
+        super().__init__(
+            Scoring,
+            Predictions,
+            save_config_callback=None,
+            seed_everything_default=False,
+            trainer_defaults=TRAINER_DEFAULTS,
+            parser_kwargs={
+                "prog": "maskst test",
+                "usage": "maskst test --data.folders FOLDERS --data.references FOLDERS [--KEY VALUE ...]",
+                "default_config_files": [str(CONFIGS / "defaults" / "test.yaml")],
+            },
+            auto_configure_optimizers=False,
+            run=False,
+            args=args,
+        )
+        score(self.trainer, self.model, self.datamodule)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What scores the pictures."""
+        parser.add_lightning_class_args(PredictionScores, "scoring")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse `args` without Lightning's warning that a program has a command line as well."""
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # always a list here
+
+    def _parse_ckpt_path(self) -> None:
+        """There is none here."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer; without a folder of their own the scores lie beside the pictures."""
+        scores: PredictionScores = self.config_init.scoring
+        if scores.folder is None:
+            scores.folder = str(beside(self.datamodule.folders))
+        kwargs["callbacks"] = with_progress_bar(self.config_init.trainer.callbacks or [])
+        return super().instantiate_trainer(**kwargs)
+
+
+def beside(folders: Sequence[str]) -> Path:
+    """Where the scores of the pictures in `folders` lie: in the only folder, or in a folder for all."""
+    return Path(folders[0] if len(folders) == 1 else "outputs") / "scores"
+
+
+def score(trainer: Trainer, module: LightningModule, datamodule: Predictions) -> Path:
+    """Scores the pictures by the trainer's `PredictionScores`; the folder of the scores, with tables and report."""
+    [scores] = [callback for callback in trainer.callbacks if isinstance(callback, PredictionScores)]  # type: ignore[attr-defined]
+    trainer.test(module, datamodule=datamodule, verbose=False)
+    folder = Path(scores.folder or "")
+    if trainer.is_global_zero:
+        rank_zero_info(f"The scores are in `{folder}`; open {write(folder)}")
+    return folder

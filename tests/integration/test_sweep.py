@@ -1,0 +1,112 @@
+"""`maskst sweep` and `maskst test` on tiny random weights: every picture once, every score the one of `validate`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from callbacks.prediction_folder import PredictionFolder
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from scripts.cli import main
+from scripts.sweep import Sweep
+from tests.integration.conftest import CONFIGS, Run
+
+NAMES = ["ip-adapter__scale-1.0", "ip-adapter__scale-0.5", "masking"]
+
+
+@pytest.fixture(scope="module")
+def arguments(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A sweep of three settings with four pictures each."""
+    path = tmp_path_factory.mktemp("sweep") / "sweep.yaml"
+    grids = [{"condition": "IPAdapter", "sampling": {"scale": [1.0, 0.5]}}, {"condition": "Masking"}]
+    path.write_text(yaml.safe_dump({"sweep": grids, "data": {"init_args": {"predict_references": 2}}}))
+    return ["--config", str(tiny_config), "--config", str(path)]
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(folder / "scores.parquet").to_pylist()
+    return found
+
+
+def test_a_sweep_stopped_anywhere_goes_on_and_encodes_each_reference_once(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = [*arguments, "--trainer.default_root_dir", str(tmp_path)]
+    encoded: list[int] = []
+    encode, write = StableDiffusion.encode_images, PredictionFolder.write
+
+    def counted(self: StableDiffusion, images: Any) -> Any:
+        encoded.append(len(images))
+        return encode(self, images)
+
+    def failing(self: PredictionFolder, picture: Any, rank: int) -> None:
+        if len(list(tmp_path.rglob("*.png"))) == 6:
+            raise KeyboardInterrupt("stopped")
+        write(self, picture, rank)
+
+    monkeypatch.setattr(StableDiffusion, "encode_images", counted)
+    monkeypatch.setattr(PredictionFolder, "write", failing)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        Sweep([*options, "--data.generation_batch_size", "1"])
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    assert len(made) == 6
+    monkeypatch.setattr(PredictionFolder, "write", write)
+    encoded.clear()
+    main(["sweep", *options])
+    assert {path.name for path in tmp_path.iterdir()} == {*NAMES, "scores"}
+    assert [len(list((tmp_path / name).glob("*.png"))) for name in NAMES] == [4, 4, 4]
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert sum(encoded[:-1]) == 2 or encoded[0] == 2  # the sweep's own; the masks of the report come after
+    about = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert [(each["method"], each["varied"], each["pictures"]) for each in about["groups"]] == [
+        ("ip_adapter", {"sampling.scale": 1.0}, 4),
+        ("ip_adapter", {"sampling.scale": 0.5}, 4),
+        ("masking", {}, 4),
+    ]
+    assert (tmp_path / "scores" / "report.html").is_file()
+    assert (tmp_path / "scores" / "masks.json").is_file()
+
+
+def test_test_scores_as_validate_does(run: Run, tiny_judge: Path, tmp_path: Path) -> None:
+    commands = run("validate", "predict/masking", tmp_path / "validated")
+    pictures = tmp_path / "pictures"
+    run("predict", "predict/masking", pictures, "--data.predict_references=2")
+    data = commands.datamodule
+    judge = {"class_path": "ClipJudge", "init_args": {"model": str(tiny_judge)}}
+    main(
+        [
+            "test",
+            f"--data.folders={pictures}",
+            f"--data.references={data.test}",
+            f"--scoring.judges={json.dumps([judge])}",
+            f"--scoring.contents={json.dumps(data.content_prompts)}",
+            f"--scoring.cache={tmp_path / 'features'}",
+            "--trainer.accelerator=cpu",
+        ]
+    )
+    [line] = [json.loads(text) for text in (tmp_path / "validated" / "alignment.jsonl").read_text().splitlines()]
+    found = rows(pictures / "scores")
+    assert len(found) == line["images"] == 4
+    for tag, mean in line["scores"].items():
+        name = "share_masked" if tag == "mask/share_masked" else tag
+        assert sum(row[name] for row in found) / 4 == pytest.approx(mean, abs=1e-6), tag
+    for name in ("scores.csv", "tables", "report.html"):
+        assert (pictures / "scores" / name).exists()
+
+
+def test_what_cannot_be_scored_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Expected one of the two: `folders`"):
+        main(["test"])
+    with pytest.raises(ValueError, match="`folders` needs `references`"):
+        main(["test", f"--data.folders={tmp_path}"])
+    with pytest.raises((ValueError, FileNotFoundError), match="no pictures|holds no"):
+        main(["test", f"--data.folders={tmp_path}", f"--data.references={tmp_path}"])
+
+
+def test_the_published_judges_are_pinned() -> None:
+    judges = yaml.safe_load((CONFIGS / "test" / "clip.yaml").read_text())["scoring"]["judges"]
+    backbone = (CONFIGS / "backbone" / "sd15.yaml").read_text()
+    assert [judge["init_args"]["revision"] in backbone for judge in judges] == [True, True]

@@ -1,0 +1,261 @@
+"""The scores folder: its values against NumPy, on one rank and two, kept features, failures and refusals."""
+
+import csv
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+from lightning import Trainer
+from PIL import Image
+
+from callbacks.classifier_judge import ClassifierJudge, load_classifier
+from callbacks.judges import ClipJudge
+from callbacks.judging import COLUMNS
+from callbacks.prediction_scores import PredictionScores
+from datamodules.predictions import Predictions
+from tests.unit.callbacks.colours import ColourJudge, JobData
+from tests.unit.callbacks.scoring import CLASSES, STYLES, score, three_judges, write_classifier, write_group
+from tests.unit.datamodules.folders import spoil
+
+Make = Callable[..., Trainer]
+KEYS = [
+    *("path", "method", "setting", "reference", "reference_path", "content", "style", "prompt", "sample", "seed"),
+    *("content_image", "share_masked", "judge"),
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Predictions:
+    """Two groups, one with one sample of each job and one with three."""
+    root = tmp_path / "references"
+    folders = [write_group(tmp_path / "0", root, samples=1, scale=1), write_group(tmp_path / "1", root, 3, scale=0.4)]
+    return Predictions([str(folder) for folder in folders], str(root), batch_size=5)
+
+
+def scores_into(tmp_path: Path, *judges: Any, **arguments: Any) -> PredictionScores:
+    return PredictionScores(list(judges), str(tmp_path / "scores"), cache=None, **arguments)
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return pq.read_table(folder / "scores.parquet").to_pylist()
+
+
+def features_of(path: str) -> np.ndarray:
+    feature = np.array([*(np.array(Image.open(path).getpixel((0, 0))) / 255), 1.0])
+    return feature / np.linalg.norm(feature)
+
+
+def text_features_of(text: str) -> np.ndarray:
+    feature = np.array([text.count(letter) + 0.1 for letter in "aeor"])
+    return feature / np.linalg.norm(feature)
+
+
+def diversity_of(row: dict[str, Any], rows: list[dict[str, Any]]) -> float | None:
+    job = ("setting", "reference", "prompt", "judge")
+    others = [r for r in rows if r["path"] != row["path"] and all(r[key] == row[key] for key in job)]
+    cosines = [features_of(row["path"]) @ features_of(other["path"]) for other in others]
+    return 1 - float(np.mean(cosines)) if cosines else None
+
+
+def read_by_clip(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float | None]:
+    i, s = features_of(row["path"]), features_of(row["reference_path"])
+    p, n = text_features_of(row["prompt"]), text_features_of(f"A {row['content']}")
+    leaked = i @ n > i @ p
+    return {
+        "alignment/text": i @ p,
+        "alignment/image": i @ s,
+        "alignment/content": i @ n,
+        "alignment/style_difference": i @ s - i @ n,
+        "leakage/leaked": leaked,
+        "leakage/leaked_among_all": leaked and i @ n >= max(i @ text_features_of(f"A {c}") for c in ("bird", "cat")),
+        "published/fidelity": not leaked,
+        "published/style_score": 0 if leaked else i @ s - i @ n,
+        "published/leakage_score": 1 if leaked else (i @ n) / (s @ n),
+        "diversity": diversity_of(row, rows),
+    }
+
+
+def read_by_style(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float | None]:
+    image = features_of(row["path"]) @ features_of(row["reference_path"])
+    return {"alignment/image": image, "diversity": diversity_of(row, rows)}
+
+
+def read_by_classifier(row: dict[str, Any], network: torch.nn.Module) -> dict[str, float | None]:
+    pixels = np.array(Image.open(row["path"]).convert("RGB").resize((64, 64)), dtype=np.float32)  # of one colour
+    content, style = (logits[0].numpy() for logits in network(torch.tensor(pixels / 127.5 - 1).permute(2, 0, 1)[None]))
+    asked = CLASSES.index(row["prompt"].split()[1])
+    found: dict[str, float | None] = {"agreement/prompt": content.argmax() == asked}
+    if row["content"] in CLASSES:
+        shown = CLASSES.index(row["content"])
+        found["leakage/leaked"] = content[shown] > content[asked]
+        found["leakage/leaked_among_all"] = content.argmax() == shown
+    if row["style"] in STYLES:
+        found["agreement/style"] = style.argmax() == STYLES.index(row["style"])
+    return found
+
+
+def test_scores_equal_an_independent_reading(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
+    judges = three_judges(tmp_path)
+    folder = score(make_trainer, scores_into(tmp_path, *judges), data)
+    rows, classifier = rows_of(folder), load_classifier(tmp_path / "classifier")
+    assert list(rows[0]) == [*KEYS, *COLUMNS]
+    assert [(row["path"], row["judge"]) for row in rows] == [(p.path, j.name) for p in data.predictions for j in judges]
+    readings = [read_by_clip, read_by_style, lambda row, rows: read_by_classifier(row, classifier)]
+    for place, row in enumerate(rows):
+        expected = readings[place % 3](row, rows)
+        for tag in COLUMNS:
+            value = expected.get(tag)
+            assert row[tag] == (None if value is None else pytest.approx(float(value), abs=1e-6)), (tag, row)
+    assert all({row[tag] for row in rows} != {None} for tag in COLUMNS)
+    assert {row["leakage/leaked"] for row in rows} == {0, 1, None}
+
+
+def test_keys_groups_and_both_tables(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
+    folder = score(make_trainer, scores_into(tmp_path, ColourJudge("colours")), data)
+    row, prediction = rows_of(folder)[-1], data.predictions[-1]
+    assert (row["reference"], row["setting"]) == (prediction.reference_key, "scale 0.4")
+    same = [name for name in KEYS if name not in ("setting", "reference", "judge")]
+    assert [row[name] for name in same] == [getattr(prediction, name) for name in same]
+    about = json.loads((folder / "scores.json").read_text())
+    assert {**about, "groups": None} == {
+        "judges": ["colours"],
+        "pictures": 32,
+        "groups": None,
+        "failures": {},
+        "sources": [str(tmp_path / "0"), str(tmp_path / "1")],
+    }
+    settings = [data.predictions[0].settings, prediction.settings]
+    assert about["groups"] == [
+        {
+            "method": "masking",
+            "setting": f"scale {scale}",
+            "varied": {"sampling.scale": scale},
+            "settings": settings[number],
+            "pictures": pictures,
+        }
+        for number, (scale, pictures) in enumerate([(1, 8), (0.4, 24)])
+    ]
+    with open(folder / "scores.csv", newline="") as file:
+        [*_, last] = csv.DictReader(file)
+    assert list(last) == [*KEYS, *COLUMNS]
+    assert float(last["alignment/text"]) == pytest.approx(row["alignment/text"], abs=1e-7)
+    assert (last["content_image"], last["agreement/style"], last["seed"]) == ("", "", "44")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+@pytest.mark.parametrize("left", [1, 7])
+def test_two_uneven_ranks_write_what_one_does(make_trainer: Make, tmp_path: Path, data: Predictions, left: int) -> None:
+    """With one picture a rank has none; one that cannot be read is the other rank's."""
+    spoil(Path(data.predictions[left - 1].path), keep=0)
+    data.found.predictions[left:] = []
+    data.found.predictions.append(Predictions(data.folders, data.references).predictions[-1])
+    written, ranks = {}, {"devices": 2, "strategy": "ddp_fork", "use_distributed_sampler": False}
+    for name, options in (("one", {}), ("two", ranks)):
+        judges = three_judges(tmp_path / name)
+        judges[2].model = "same"  # type: ignore[attr-defined]  # its name
+        folder = score(make_trainer, scores_into(tmp_path / name, *judges), data, **options)
+        written[name] = [(folder / file).read_bytes() for file in ("scores.csv", "scores.parquet", "scores.json")]
+    assert written["one"] == written["two"]
+    about = json.loads(written["one"][2])
+    assert about["pictures"] == left
+    assert list(about["failures"].values()) == ["the file is empty"]
+
+
+def test_scoring_again_loads_no_network(
+    make_trainer: Make, tmp_path: Path, data: Predictions, tiny_judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, cache, written = write_classifier(tmp_path / "classifier"), str(tmp_path / "features"), []
+    for _ in range(2):
+        judges = [ClipJudge(str(tiny_judge)), ClassifierJudge(classifier)]
+        folder = score(make_trainer, PredictionScores(judges, str(tmp_path / "scores"), cache=cache), data)
+        written.append((folder / "scores.csv").read_bytes())
+        for kind in (ClipJudge, ClassifierJudge):
+            monkeypatch.setattr(kind, "_load", None)
+    assert written[0] == written[1]
+
+
+def test_a_judges_own_cache_stays() -> None:
+    judges = ColourJudge("a", cache="own"), ColourJudge("b")
+    assert [judge.cache for judge in PredictionScores(list(judges)).judges] == ["own", "data/features"]
+
+
+def test_failures_are_counted_and_reported_once(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
+    lost, spoilt, unnamed = (Path(data.predictions[n].path) for n in (0, 9, 31))
+    lost.unlink()
+    spoil(spoilt)
+    lines = unnamed.parent / "generations-0.jsonl"
+    lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:-1]))
+    data = Predictions(data.folders, data.references)
+    with pytest.warns(UserWarning, match="cannot be") as warned:
+        folder = score(make_trainer, scores_into(tmp_path, ColourJudge("colours")), data)
+    texts = [str(warning.message) for warning in warned if "cannot be" in str(warning.message)]
+    assert texts[0].startswith("1 of 32 pictures cannot be scored and are left out:\n  " + str(unnamed))
+    assert texts[1].startswith(f"2 of 31 pictures cannot be read and have no scores:\n  {lost}: No such file")
+    assert len(texts) == 2
+    about = json.loads((folder / "scores.json").read_text())
+    assert set(about["failures"]) == {str(lost), str(spoilt), str(unnamed)}
+    assert about["pictures"] == len(rows_of(folder)) == 29
+    assert [group["pictures"] for group in about["groups"]] == [7, 22]
+
+
+def test_no_picture_can_be_read(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
+    for prediction in data.predictions:
+        Path(prediction.path).write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=r"(?s)None of the 32 pictures can be read:\n  .*and 22 more\nNo scores were"):
+        score(make_trainer, scores_into(tmp_path, ColourJudge("colours")), data)
+
+
+def test_scores_of_other_sources_stay(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
+    scores = scores_into(tmp_path, ColourJudge("colours"))
+    one = Predictions(f"{tmp_path}/0/", data.references)
+    folder = score(make_trainer, scores, one)
+    score(make_trainer, scores, one)  # the same again
+    score(make_trainer, scores, data)  # and with more beside it
+    before = (folder / "scores.json").read_text()
+    with pytest.raises(ValueError, match=r"`.*scores` holds scores of `.*/0`, `.*/1`, and these are of `.*/0`\. No"):
+        score(make_trainer, scores, one)
+    (folder / "scores.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"holds scores of something else, and .* Give another `folder`, or rem"):
+        score(make_trainer, scores, one)
+    (folder / "scores.json").write_text(before)
+
+
+def test_contents_among_which_a_leak_is_sought(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
+    found = {}
+    for contents in (["A bird"], ["A zebra or o"], []):
+        folder = score(make_trainer, scores_into(tmp_path, ColourJudge("colours"), contents=contents), data)
+        found[contents[0] if contents else ""] = [row["leakage/leaked_among_all"] for row in rows_of(folder)]
+    assert found[""] == [None] * 32
+    assert sum(found["A zebra or o"]) < sum(found["A bird"])
+
+
+def test_wrong_judges_and_data(tmp_path: Path, make_trainer: Make) -> None:
+    with pytest.raises(ValueError, match=r"`judges`: two are named 'colours', .*\. Leave one out"):
+        PredictionScores([ColourJudge("colours"), ColourJudge("other"), ClipJudge("colours")])
+    with pytest.raises(ValueError, match="`judges` is empty: give one or more"):
+        PredictionScores([])
+    trainer: Any = SimpleNamespace(datamodule=JobData([]))
+    with pytest.raises(ValueError, match="pictures of `Predictions`, and the data are JobData. Give `Predictions` as"):
+        PredictionScores().setup(trainer, None, "test")  # type: ignore[arg-type]
+
+
+def test_the_command_line_gives_judges() -> None:
+    parser = ArgumentParser()
+    parser.add_class_arguments(PredictionScores, "scores")
+    given = ["--scores.judges=[{class_path: ClassifierJudge}, {class_path: ClipJudge, init_args: {model: a/b}}]"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = parser.instantiate_classes(parser.parse_args([*given, "--scores.folder=x"])).scores
+        default = parser.instantiate_classes(parser.parse_args([])).scores
+    assert [judge.name for judge in scores.judges] == ["miniature classifier", "a/b"]
+    assert [judge.name for judge in default.judges] == ["miniature", "miniature classifier"]
+    assert (scores.folder, default.folder) == ("x", None)
