@@ -52,15 +52,15 @@ class PredictionScores(EvaluationCallback):
         cache: str | None = "data/features",
     ) -> None:
         super().__init__()
-        self.judges = [ClipJudge(), ClassifierJudge()] if judges is None else judges
-        _check_names([judge.name for judge in self.judges])
-        for judge in self.judges:
-            judge.cache = judge.cache or cache
-        self.folder, self.contents = folder, contents
+        self.judges, self.folder, self.contents, self.cache = judges, folder, contents, cache
+        self._judges: list[Judge] = []
+        _check_names(judges)
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a folder with other scores before anything is scored."""
+        """Refuse other data, and a folder with other scores, before anything is scored."""
+        if stage == "predict":  # a trainer may draw the pictures first
+            return
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not hasattr(data, "predictions"):
             raise ValueError(
@@ -70,6 +70,14 @@ class PredictionScores(EvaluationCallback):
         self._data = cast(ScoredData, data)
         self._folder = Path(self.folder or trainer.default_root_dir)
         _on_first_rank(trainer, lambda: check_sources(self._folder, self._data.sources))
+        self._judges = self._chosen_judges()
+
+    def _chosen_judges(self) -> list[Judge]:
+        _check_names(self.judges)  # again: they may have been set since
+        judges = [ClipJudge(), ClassifierJudge()] if self.judges is None else self.judges
+        for judge in judges:
+            judge.cache = judge.cache or self.cache
+        return judges
 
     @override
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,9 +86,9 @@ class PredictionScores(EvaluationCallback):
         siblings = siblings_of(predictions)
         self._positions = {prediction.path: position for position, prediction in enumerate(predictions)}
         self._contents = sorted(set(self._data.content_prompts if self.contents is None else self.contents))
-        self._scores = {judge.name: PictureScores(siblings).to(pl_module.device) for judge in self.judges}
+        self._scores = {judge.name: PictureScores(siblings).to(pl_module.device) for judge in self._judges}
         self._unread: dict[str, str] = {}
-        for judge in self.judges:
+        for judge in self._judges:
             judge.to(pl_module.device)
 
     @override
@@ -90,7 +98,7 @@ class PredictionScores(EvaluationCallback):
         if not predicted.predictions:
             return
         positions = [self._positions[prediction.path] for prediction in predicted.predictions]
-        for judge in self.judges:
+        for judge in self._judges:
             self._scores[judge.name].update(positions, judge.verdict(predicted, self._contents))
 
     @override
@@ -103,7 +111,7 @@ class PredictionScores(EvaluationCallback):
         _on_first_rank(trainer, lambda: self._write(gathered, {**self._data.failures, **unread}))
 
     def _write(self, gathered: dict[str, Gathered], failures: dict[str, str]) -> None:
-        positions = gathered[self.judges[0].name].positions
+        positions = gathered[self._judges[0].name].positions
         scored = [self._data.predictions[position] for position in positions]
         groups, numbers = groups_of(scored)
         labels = [groups[number].setting for number in numbers]
@@ -119,8 +127,9 @@ class PredictionScores(EvaluationCallback):
         rank_zero_info(f"The scores of {len(scored)} pictures by {', '.join(gathered)} are in `{self._folder}`.")
 
 
-def _check_names(names: Sequence[str]) -> None:
-    if not names:
+def _check_names(judges: Sequence[Judge] | None) -> None:
+    names = [judge.name for judge in judges or ()]
+    if judges is not None and not names:
         raise ValueError("`judges` is empty: give one or more, or leave it out for those of the miniature.")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(

@@ -86,9 +86,9 @@ class Sweep(LightningCLI):
         self.folder = Path(root.replace("{command}", "sweep"))
         scores: PredictionScores = self.config_init.scoring
         scores.folder = scores.folder or str(self.folder / "scores")
-        backbone_judge = self.config_init.scores.judge
-        if scores.judges is None and backbone_judge is not None and backbone_judge.model != "miniature":
-            scores.judges = [backbone_judge]
+        judge = self.config_init.scores.judge
+        if self.config.scoring.judges is None and judge.model != "miniature":
+            scores.judges = [judge]
         kwargs["default_root_dir"] = str(self.folder)
         kwargs["callbacks"] = [self.writer, *with_progress_bar(config.callbacks or [])]
         kwargs["logger"] = False

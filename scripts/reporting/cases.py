@@ -60,7 +60,7 @@ def shown(cases: Sequence[Cases]) -> Markup:
     thumbnails = Thumbnails()
     parts = "".join(_group(each, thumbnails) for each in cases)
     count = len(thumbnails.missing)
-    lost = f"{count} pictures or references are no longer where they were scored: grey tiles stand for them."
+    lost = f"Grey tiles stand for pictures and references that are no longer where they were scored: {count}."
     return Markup(f"{parts}{paragraph(lost) if count else ''}")
 
 
@@ -97,7 +97,7 @@ def _of_distinct_references(rows: Iterable[Row]) -> list[Row]:
 def _group(cases: Cases, thumbnails: Thumbnails) -> str:
     rows = (
         ("Worst leaks", cases.leaks, "No picture leaked."),
-        ("Best", cases.best, "No picture that did not leak."),
+        ("Best", cases.best, "No picture is both."),
     )
     parts = (_row(title, members, nothing, thumbnails) for title, members, nothing in rows)
     return f'<h3>{escape(cases.group.title)}</h3><div class="pair">{"".join(parts)}</div>'

@@ -90,7 +90,7 @@ def in_words(profile: MaskProfile) -> str:
     told = []
     for place, (row, share) in enumerate(zip(profile.products, profile.shares, strict=True)):
         where = f"{_LEVELS[place]}: " if len(profile.products) == len(_LEVELS) else ""
-        told.append(f"{where}{round(share * len(row))} of {len(row)} elements are dropped ({100 * share:.1f} %)")
+        told.append(f"{where}{round(share * len(row))} of {len(row)} elements are dropped ({100 * share:.1f}\u00a0%)")
     return "; ".join(told)
 
 
@@ -98,13 +98,10 @@ def draw_profile(profile: MaskProfile) -> Figure:
     """For each level its sorted products with what is dropped shaded, above its elements in their own order."""
     levels = len(profile.products)
     figure = Figure(figsize=(_WIDTH, _HEIGHT * levels))
-    grid = figure.add_gridspec(
-        2 * levels, 1, height_ratios=[5, 1] * levels, left=0.14, right=0.985, top=1 - 0.09 / levels, bottom=0.2 / levels
-    )
-    grid.update(hspace=0.62)
-    for level, (row, threshold) in enumerate(zip(profile.products, profile.thresholds, strict=True)):
+    rows = zip(profile.products, profile.thresholds, figure.subfigures(levels, 1, squeeze=False)[:, 0], strict=True)
+    for level, (row, threshold, panel) in enumerate(rows):
         values = np.array(row)
-        curve, strip = (figure.add_subplot(grid[2 * level + offset]) for offset in (0, 1))
+        curve, strip = panel.add_axes((0.15, 0.42, 0.835, 0.47)), panel.add_axes((0.15, 0.21, 0.835, 0.1))
         _draw_sorted(curve, values, threshold)
         _draw_strip(strip, values > threshold)
         if levels == len(_LEVELS):
@@ -135,7 +132,7 @@ def _draw_sorted(axis: Axes, values: NDArray[np.float64], threshold: float) -> N
 
 
 def _draw_strip(axis: Axes, dropped: NDArray[np.bool_]) -> None:
-    axis.set_facecolor(_KEPT)
+    axis.axhspan(0, 1, color=_KEPT, alpha=0.35, linewidth=0)
     axis.broken_barh([(place + 0.5, 1) for place in np.flatnonzero(dropped)], (0, 1), color=_DROPPED, linewidth=0)
     axis.set_xlim(0.5, len(dropped) + 0.5)
     axis.set_ylim(0, 1)

@@ -61,10 +61,10 @@ def draw(scored: Scored, judge: str, style_tag: str = STYLE, leak_tag: str = LEA
 
 _LEGEND: dict[str, Any] = {
     "frameon": False,
-    "fontsize": _FONT,
+    "fontsize": _FONT - 0.5,
     "labelcolor": INK,
-    "handlelength": 2.4,
-    "columnspacing": 1.5,
+    "handlelength": 2.0,
+    "columnspacing": 1.0,
 }
 
 

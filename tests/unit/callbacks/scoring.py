@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 from lightning import Trainer
 from PIL import Image
@@ -45,6 +46,13 @@ def write_group(folder: Path, root: Path, samples: int = 2, method: str = "maski
     return folder
 
 
+def write_groups(folder: Path) -> Predictions:
+    """Two groups, one with one sample of each job and one with three."""
+    root = folder / "references"
+    folders = [write_group(folder / "0", root, samples=1, scale=1), write_group(folder / "1", root, 3, scale=0.4)]
+    return Predictions([str(each) for each in folders], str(root), batch_size=5)
+
+
 def write_classifier(folder: Path) -> str:
     """Random weights for three contents and two styles."""
     with torch.random.fork_rng(devices=[]):
@@ -64,3 +72,11 @@ def score(make_trainer: Callable[..., Trainer], scores: PredictionScores, data: 
     assert scores.folder is not None
     make_trainer(scores, logger=False, **options).test(Scoring(), data, verbose=False)
     return Path(scores.folder)
+
+
+def scores_into(tmp_path: Path, *judges: Any, **arguments: Any) -> PredictionScores:
+    return PredictionScores(list(judges), str(tmp_path / "scores"), cache=None, **arguments)
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return pq.read_table(folder / "scores.parquet").to_pylist()

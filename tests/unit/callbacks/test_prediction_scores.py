@@ -3,17 +3,13 @@
 import csv
 import json
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
-from jsonargparse import ArgumentParser
 from lightning import Trainer
 from PIL import Image
 
@@ -22,8 +18,17 @@ from callbacks.judges import ClipJudge
 from callbacks.judging import COLUMNS
 from callbacks.prediction_scores import PredictionScores
 from datamodules.predictions import Predictions
-from tests.unit.callbacks.colours import ColourJudge, JobData
-from tests.unit.callbacks.scoring import CLASSES, STYLES, score, three_judges, write_classifier, write_group
+from tests.unit.callbacks.colours import ColourJudge
+from tests.unit.callbacks.scoring import (
+    CLASSES,
+    STYLES,
+    rows_of,
+    score,
+    scores_into,
+    three_judges,
+    write_classifier,
+    write_groups,
+)
 from tests.unit.datamodules.folders import spoil
 
 Make = Callable[..., Trainer]
@@ -35,18 +40,7 @@ KEYS = [
 
 @pytest.fixture
 def data(tmp_path: Path) -> Predictions:
-    """Two groups, one with one sample of each job and one with three."""
-    root = tmp_path / "references"
-    folders = [write_group(tmp_path / "0", root, samples=1, scale=1), write_group(tmp_path / "1", root, 3, scale=0.4)]
-    return Predictions([str(folder) for folder in folders], str(root), batch_size=5)
-
-
-def scores_into(tmp_path: Path, *judges: Any, **arguments: Any) -> PredictionScores:
-    return PredictionScores(list(judges), str(tmp_path / "scores"), cache=None, **arguments)
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return pq.read_table(folder / "scores.parquet").to_pylist()
+    return write_groups(tmp_path)
 
 
 def features_of(path: str) -> np.ndarray:
@@ -183,79 +177,7 @@ def test_scoring_again_loads_no_network(
     assert written[0] == written[1]
 
 
-def test_a_judges_own_cache_stays() -> None:
-    judges = ColourJudge("a", cache="own"), ColourJudge("b")
-    assert [judge.cache for judge in PredictionScores(list(judges)).judges] == ["own", "data/features"]
-
-
-def test_failures_are_counted_and_reported_once(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
-    lost, spoilt, unnamed = (Path(data.predictions[n].path) for n in (0, 9, 31))
-    lost.unlink()
-    spoil(spoilt)
-    lines = unnamed.parent / "generations-0.jsonl"
-    lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:-1]))
-    data = Predictions(data.folders, data.references)
-    with pytest.warns(UserWarning, match="cannot be") as warned:
-        folder = score(make_trainer, scores_into(tmp_path, ColourJudge("colours")), data)
-    texts = [str(warning.message) for warning in warned if "cannot be" in str(warning.message)]
-    assert texts[0].startswith("1 of 32 pictures cannot be scored and are left out:\n  " + str(unnamed))
-    assert texts[1].startswith(f"2 of 31 pictures cannot be read and have no scores:\n  {lost}: No such file")
-    assert len(texts) == 2
-    about = json.loads((folder / "scores.json").read_text())
-    assert set(about["failures"]) == {str(lost), str(spoilt), str(unnamed)}
-    assert about["pictures"] == len(rows_of(folder)) == 29
-    assert [group["pictures"] for group in about["groups"]] == [7, 22]
-
-
-def test_no_picture_can_be_read(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
-    for prediction in data.predictions:
-        Path(prediction.path).write_bytes(b"<html>")
-    with pytest.raises(ValueError, match=r"(?s)None of the 32 pictures can be read:\n  .*and 22 more\nNo scores were"):
-        score(make_trainer, scores_into(tmp_path, ColourJudge("colours")), data)
-
-
-def test_scores_of_other_sources_stay(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
-    scores = scores_into(tmp_path, ColourJudge("colours"))
-    one = Predictions(f"{tmp_path}/0/", data.references)
-    folder = score(make_trainer, scores, one)
-    score(make_trainer, scores, one)  # the same again
-    score(make_trainer, scores, data)  # and with more beside it
-    before = (folder / "scores.json").read_text()
-    with pytest.raises(ValueError, match=r"`.*scores` holds scores of `.*/0`, `.*/1`, and these are of `.*/0`\. No"):
-        score(make_trainer, scores, one)
-    (folder / "scores.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"holds scores of something else, and .* Give another `folder`, or rem"):
-        score(make_trainer, scores, one)
-    (folder / "scores.json").write_text(before)
-
-
-def test_contents_among_which_a_leak_is_sought(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
-    found = {}
-    for contents in (["A bird"], ["A zebra or o"], []):
-        folder = score(make_trainer, scores_into(tmp_path, ColourJudge("colours"), contents=contents), data)
-        found[contents[0] if contents else ""] = [row["leakage/leaked_among_all"] for row in rows_of(folder)]
-    assert found[""] == [None] * 32
-    assert sum(found["A zebra or o"]) < sum(found["A bird"])
-
-
-def test_wrong_judges_and_data(tmp_path: Path, make_trainer: Make) -> None:
-    with pytest.raises(ValueError, match=r"`judges`: two are named 'colours', .*\. Leave one out"):
-        PredictionScores([ColourJudge("colours"), ColourJudge("other"), ClipJudge("colours")])
-    with pytest.raises(ValueError, match="`judges` is empty: give one or more"):
-        PredictionScores([])
-    trainer: Any = SimpleNamespace(datamodule=JobData([]))
-    with pytest.raises(ValueError, match="pictures of `Predictions`, and the data are JobData. Give `Predictions` as"):
-        PredictionScores().setup(trainer, None, "test")  # type: ignore[arg-type]
-
-
-def test_the_command_line_gives_judges() -> None:
-    parser = ArgumentParser()
-    parser.add_class_arguments(PredictionScores, "scores")
-    given = ["--scores.judges=[{class_path: ClassifierJudge}, {class_path: ClipJudge, init_args: {model: a/b}}]"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        scores = parser.instantiate_classes(parser.parse_args([*given, "--scores.folder=x"])).scores
-        default = parser.instantiate_classes(parser.parse_args([])).scores
-    assert [judge.name for judge in scores.judges] == ["miniature classifier", "a/b"]
-    assert [judge.name for judge in default.judges] == ["miniature", "miniature classifier"]
-    assert (scores.folder, default.folder) == ("x", None)
+def test_a_judges_own_cache_stays(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
+    judges = [ColourJudge("a", cache="own"), ColourJudge("b")]
+    score(make_trainer, PredictionScores(list(judges), str(tmp_path / "scores")), data)
+    assert [judge.cache for judge in judges] == ["own", "data/features"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from datamodules.prediction_batches import Prediction
+from datamodules.batches import Prediction
 from datamodules.prediction_tables import read_table
 from tests.unit.datamodules.folders import write_image
 

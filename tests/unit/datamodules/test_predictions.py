@@ -13,7 +13,7 @@ from lightning import LightningModule, Trainer
 
 from datamodules.predictions import Predictions
 from tests.unit.datamodules.folders import spoil
-from tests.unit.datamodules.predicted import jobs_of, write_predictions, write_references
+from tests.unit.datamodules.predicted import change_line, jobs_of, write_predictions, write_references
 
 
 @pytest.fixture
@@ -79,39 +79,52 @@ def test_each_picture_is_on_exactly_one_rank(folder: str, root: str, world_size:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_images_that_cannot_be_read_are_counted_and_reported_once(folder: str, root: str) -> None:
-    paths = [Path(p.path) for p in Predictions(folder, root).predictions]
-    spoil(paths[0])
-    paths[1].unlink()
-    spoil(Path(root, "cat", "cat", "a-cat-in-lego toy_0.png"), keep=0)
-    paths[2].write_bytes(b"<html>")
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_pictures_that_cannot_be_read_are_told_with_their_batch(folder: str, root: str, num_workers: int) -> None:
+    data = Predictions(folder, root, batch_size=3, num_workers=num_workers)
+    data.setup("test")
+    paths = [Path(p.path) for p in data.predictions]
+    paths[0].unlink()  # after all were found, as it may happen in a long run
+    paths[1].write_bytes(b"<html>")
+    place = spoil(Path(root, "cat", "cat", "a-cat-in-lego toy_0.png"), keep=0)
+    first, last = data.test_dataloader()
+    assert (first["predictions"], first["images"], len(first["references"])) == ([], [], 1)
+    what = f"its reference `{place}` cannot be read: the file is empty"
+    assert first["failures"] == {
+        str(paths[0]): "No such file or directory",
+        str(paths[1]): "not an image that Pillow can read",
+        str(paths[2]): what,
+    }
+    assert last == {"predictions": [], "images": [], "references": {}, "failures": {str(paths[3]): what}}
+    assert len(data.predictions) == 4  # places in the run stay
+
+
+def test_a_spoilt_picture_takes_no_other_along(folder: str, root: str) -> None:
     data = Predictions(folder, root)
-    with pytest.raises(
-        ValueError, match=r"(?s)None of the 4 pictures can be scored:.*Where the references are missing: Gi"
+    path = spoil(Path(data.predictions[0].path))
+    [batch] = data.test_dataloader()
+    assert batch["predictions"] == data.predictions[1:]
+    assert [image.getpixel((0, 0)) for image in batch["images"]] == [(i, 7, 7) for i in (1, 2, 3)]
+    assert list(batch["failures"]) == [str(path)]
+
+
+def test_faulty_lines_are_counted_and_reported_once(folder: str, root: str) -> None:
+    path = change_line(Path(folder), 1, prompt=None)
+    data = Predictions(folder, root)
+    with pytest.warns(
+        UserWarning, match="1 of 4 pictures cannot be scored and are left out:\n  .*: its line is not as"
     ):
         data.setup("test")
-    write_references(Path(folder, "..", "again"))
-    data = Predictions(folder, f"{folder}/../again")
-    with pytest.warns(UserWarning, match="3 of 4 pictures cannot be scored and are left out:") as warned:
-        data.setup("test")
-    assert str(paths[1]) in str(warned[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data.setup("test")
-        batches = list(data.test_dataloader())
-    assert [p.path for batch in batches for p in batch["predictions"]] == [str(paths[3])]
-    assert set(data.failures) == {str(path) for path in paths[:3]}
-    assert data.failures[str(paths[1])] == "No such file or directory"
-    assert data.failures[str(paths[2])] == "not an image that Pillow can read"
+    assert list(data.failures) == [path]
+    assert path not in [p.path for p in data.predictions]
 
 
-def test_a_spoilt_reference_takes_its_pictures_along(folder: str, root: str) -> None:
-    place = spoil(Path(root, "cat", "cat", "a-cat-in-lego toy_0.png"), keep=0)
-    data = Predictions(folder, root)
-    with pytest.warns(UserWarning, match="2 of 4 pictures"):
-        assert [p.content for p in data.predictions] == ["bird", "bird"]
-    assert set(data.failures.values()) == {f"its reference `{place}` cannot be read: the file is empty"}
-    assert data.content_prompts == ["A bird"]
+def test_sources(folder: str) -> None:
+    assert Predictions([f"{folder}/", "./a/../b"], "r").sources == [folder, "b"]
+    assert Predictions(table="a//b.csv").sources == ["a/b.csv"]
 
 
 def test_wrong_references_for_all_pictures_are_an_error_with_the_way_out(folder: str, root: str) -> None:
