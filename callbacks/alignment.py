@@ -10,26 +10,16 @@ from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import MetricCollection
 from typing_extensions import override
 
-from callbacks import metrics
 from callbacks.evaluation import EvaluationCallback, fitting
 from callbacks.files import write_text
 from callbacks.judges import ClipJudge
-from callbacks.metrics import Estimate, LeakRateAmong, MeanOverReferences
+from callbacks.judging import AMONG
+from callbacks.metrics import FEATURE_SCORES, Estimate, LeakRateAmong, MeanOverReferences
 from callbacks.scores import UnitFeatures
 from callbacks.tensorboard import add_layout
 from lightning_modules.outputs import Generations
 
-_SCORES = {
-    "alignment/text": metrics.TextAlignment,
-    "alignment/image": metrics.ImageAlignment,
-    "alignment/content": metrics.ContentAlignment,
-    "alignment/style_difference": metrics.StyleDifference,
-    "leakage/leaked": metrics.LeakRate,
-    "published/fidelity": metrics.Fidelity,
-    "published/style_score": metrics.StyleScore,
-    "published/leakage_score": metrics.LeakageScore,
-}
-_AMONG, _MASKED = "leakage/leaked_among_all", "mask/share_masked"
+_MASKED = "mask/share_masked"
 
 
 class AlignmentScores(EvaluationCallback):
@@ -75,10 +65,10 @@ class AlignmentScores(EvaluationCallback):
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load the judge to the module's device and start with empty metrics."""
         self.judge.to(pl_module.device)
-        classes: dict[str, Any] = {tag: metric() for tag, metric in _SCORES.items()}
+        classes: dict[str, Any] = {tag: metric() for tag, metric in FEATURE_SCORES.items()}
         contents = self.contents if self.contents is not None else _known_contents(trainer)
         if contents:
-            classes[_AMONG] = LeakRateAmong(self.judge.text_features(sorted(set(contents))))
+            classes[AMONG] = LeakRateAmong(self.judge.text_features(sorted(set(contents))))
         # Compute groups would merge scores that happen to agree on the first batch.
         self._scores = MetricCollection(classes, compute_groups=False).to(pl_module.device)
         self._masked = MeanOverReferences().to(pl_module.device)

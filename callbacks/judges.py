@@ -17,7 +17,8 @@ from callbacks import scores
 from callbacks.feature_store import FeatureStore, image_key, text_key
 from callbacks.files import to_pil
 from callbacks.judge_files import find_folder, identity, is_commit
-from callbacks.judging import AMONG, FEATURE_SCORES, IMAGE, Judge, Verdict
+from callbacks.judging import AMONG, IMAGE, Judge, Verdict
+from callbacks.metrics import FEATURE_SCORES, LeakRateAmong
 from callbacks.scores import UnitFeatures
 from lightning_modules.outputs import Predicted
 
@@ -93,9 +94,9 @@ class ClipJudge(Judge):
             content=self.text_features([prediction.content_prompt for prediction in predicted.predictions]),
             prompt=self.text_features([prediction.prompt for prediction in predicted.predictions]),
         )
-        values = {tag: score(features) for tag, score in FEATURE_SCORES.items()}
+        values = {tag: metric().score(features) for tag, metric in FEATURE_SCORES.items()}
         if contents:
-            values[AMONG] = scores.leaked_among(features, self.text_features(contents))
+            values[AMONG] = LeakRateAmong(self.text_features(contents)).score(features)
         return Verdict(values, features.generated)
 
     def _remembered(self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor]) -> Tensor:

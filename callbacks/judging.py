@@ -1,29 +1,16 @@
 """What every judge has in common, and the scores that it may give to a picture."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from callbacks import scores
-from callbacks.scores import UnitFeatures
 from lightning_modules.outputs import Predicted
 
 IMAGE, LEAKED, AMONG = "alignment/image", "leakage/leaked", "leakage/leaked_among_all"
 STYLE_SEEN, PROMPT_SEEN, DIVERSITY = "agreement/style", "agreement/prompt", "diversity"
-FEATURE_SCORES: dict[str, Callable[[UnitFeatures], Tensor]] = {
-    "alignment/text": scores.text_alignment,
-    IMAGE: scores.image_alignment,
-    "alignment/content": scores.content_alignment,
-    "alignment/style_difference": scores.difference_to_content,
-    LEAKED: scores.leaked,
-    "published/fidelity": lambda features: ~scores.leaked(features),
-    "published/style_score": scores.style_score,
-    "published/leakage_score": scores.leakage_score,
-}
-"""Scores of a judge that reads texts, by their tags."""
 COLUMNS = (
     *("alignment/text", IMAGE, "alignment/content", "alignment/style_difference", LEAKED, AMONG),
     *("published/fidelity", "published/style_score", "published/leakage_score", STYLE_SEEN, PROMPT_SEEN, DIVERSITY),

@@ -174,6 +174,19 @@ class LeakageScore(FeatureScore):
         return scores.leakage_score(features)
 
 
+FEATURE_SCORES: dict[str, type[FeatureScore]] = {
+    "alignment/text": TextAlignment,
+    "alignment/image": ImageAlignment,
+    "alignment/content": ContentAlignment,
+    "alignment/style_difference": StyleDifference,
+    "leakage/leaked": LeakRate,
+    "published/fidelity": Fidelity,
+    "published/style_score": StyleScore,
+    "published/leakage_score": LeakageScore,
+}
+"""Tag -> score of every judge that reads texts, wherever pictures are scored."""
+
+
 class Agreement(MeanOverReferences):
     """Share of pictures whose labels, of content or of style, are what the classifier should see."""
 

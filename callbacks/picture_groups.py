@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from lightning_modules.outputs import Prediction
 
 Setting = int | float | str
+_LONGEST = 24  # characters of a value in a label
 
 
 class Group(NamedTuple):
@@ -66,7 +67,13 @@ def _items(settings: dict[str, Any], prefix: str) -> Iterator[tuple[str, Setting
 
 
 def _label(varied: dict[str, Setting]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in varied.items())
+    return ", ".join(f"{key} {_shortened(value)}" for key, value in varied.items())
+
+
+def _shortened(value: Setting) -> str:
+    """Of a long text, such as a fingerprint of weights or a path, the end."""
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"…{text[-_LONGEST // 2 :]}"
 
 
 def _told_apart(groups: list[Group]) -> list[Group]:

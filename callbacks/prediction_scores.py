@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
 from callbacks.classifier_judge import ClassifierJudge
@@ -124,7 +124,6 @@ class PredictionScores(EvaluationCallback):
             "sources": self._data.sources,
         }
         write_scores(self._folder, table, about)
-        rank_zero_info(f"The scores of {len(scored)} pictures by {', '.join(gathered)} are in `{self._folder}`.")
 
 
 def _check_names(judges: Sequence[Judge] | None) -> None:

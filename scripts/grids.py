@@ -82,7 +82,7 @@ def _condition_class(name: str) -> type[Condition]:
             f"`sweep`: the condition {name!r} is none. Expected one of {known}, or the dotted path of another class, "
             f"such as lightning_modules.conditions.trained.TrainedAdapter; for example {_EXAMPLE}."
         )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _is_condition(found: object) -> bool:

@@ -76,5 +76,5 @@ def score(trainer: Trainer, module: LightningModule, datamodule: Predictions) ->
     trainer.test(module, datamodule=datamodule, verbose=False)
     folder = Path(scores.folder or "")
     if trainer.is_global_zero:
-        rank_zero_info(f"The scores are in `{folder}`; open {write(folder)}")
+        rank_zero_info(f"The scores, tables and figures are in `{folder}`; open {write(folder)}")
     return folder

@@ -3,13 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from itertools import islice
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
-from callbacks.files import write_text
+from matplotlib.figure import Figure
+
+from callbacks.files import slug, write_atomically, write_text
 from scripts.reporting import cases, formats, masks, tradeoff
 from scripts.reporting.cells import Table
 from scripts.reporting.claims import claims, front
@@ -34,20 +37,37 @@ class Section(NamedTuple):
     id: str
 
 
-def write(folder: Path, sections: Sequence[Section] = ()) -> Path:
-    """Write the tables of the scores in `folder`, and `report.html` beside them; returns the page's path."""
+def write(folder: Path) -> Path:
+    """Write tables and figures of the scores in `folder`, and `report.html` beside them; returns the page's path."""
     scored = Scored.read(folder)
-    page = render(scored, write_tables(scored, folder), sections)
+    page = render(scored, write_tables(scored, folder))
+    write_figures(scored, folder)
     write_text(folder / NAME, page)
     return folder / NAME
 
 
-def render(scored: Scored, tables: Sequence[Table], sections: Sequence[Section] = ()) -> str:
-    """The page: `sections` of the caller first, then all that the scores tell."""
-    found = [*sections, *_tradeoffs(scored), _tables(tables), *_cases(scored), *_masks(scored), _making(scored)]
+def write_figures(scored: Scored, folder: Path) -> None:
+    """Write the trade-off of each judge to `folder`/figures, as PDF for a paper and as PNG."""
+    for judge in _judges_of_tradeoff(scored):
+        for part, figure in enumerate(_panels(scored, judge), start=1):
+            for suffix in ("pdf", "png"):
+                path = folder / "figures" / f"trade-off-{slug(judge)}-{part}.{suffix}"
+                write_atomically(path, partial(figure.savefig, format=suffix, dpi=200))
+
+
+def render(
+    scored: Scored,
+    tables: Sequence[Table],
+    before: Sequence[Section] = (),
+    after: Sequence[Section] = (),
+    title: str = _TITLE,
+) -> str:
+    """The page: all that the scores tell, between sections of the caller."""
+    own = [*_tradeoffs(scored), _tables(tables), *_cases(scored), *_masks(scored), _making(scored)]
+    found = [*before, *own, *after]
     template = Template(Path(__file__).with_name("template.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=_TITLE,
+        title=escape(title),
         introduction=introduction(scored),
         contents="".join(f'<a href="#{each.id}">{escape(each.title)}</a>' for each in found),
         sections="\n".join(
@@ -86,34 +106,42 @@ def _failures(scored: Scored) -> Markup:
 
 
 def _tradeoffs(scored: Scored) -> list[Section]:
-    """Figures and sentences of each CLIP judge, if some method was scored in several settings."""
+    """Figures and sentences of each judge, if some method was scored in several settings."""
+    body = "".join(_tradeoff(scored, judge) for judge in _judges_of_tradeoff(scored))
+    return [Section("Style against leakage", Markup(body), "trade-off")] if body else []
+
+
+def _judges_of_tradeoff(scored: Scored) -> list[str]:
     several = max(Counter(group.method for group in scored.groups).values()) > 1
-    judges = [
-        judge for judge in scored.judges if {tradeoff.STYLE, tradeoff.LEAK, tradeoff.TEXT} <= {*scored.tags(judge)}
-    ]
-    if not (several and judges):
-        return []
-    body = "".join(_tradeoff(scored, judge) for judge in judges)
-    return [Section("Style against leakage", Markup(body), "trade-off")]
+    return [judge for judge in scored.judges if several and tradeoff.axes_of(scored.tags(judge)) is not None]
+
+
+def _panels(scored: Scored, judge: str) -> list[Figure]:
+    """Style against leakage, and style against the prompt."""
+    axes = tradeoff.axes_of(scored.tags(judge))
+    assert axes is not None
+    return [tradeoff.draw(scored, judge, axes.style, across) for across in (axes.leak, axes.prompt)]
 
 
 def _tradeoff(scored: Scored, judge: str) -> str:
-    leak = shown(tradeoff.draw(scored, judge), "Style against leak rate, a curve a method")
-    text = shown(tradeoff.draw(scored, judge, leak_tag=tradeoff.TEXT), "Style against text alignment, a curve a method")
+    axes = tradeoff.axes_of(scored.tags(judge))
+    assert axes is not None
+    leak, prompt = _panels(scored, judge)
+    charts = shown(leak, "Style against leak rate, a curve a method") + shown(prompt, "Style against the prompt")
     caption = (
         f"Every setting, judged by {judge}, with its 95 % intervals. First: the nearer to the upper left, the more "
         "style at less leakage. Second: the nearer to the upper right, the more of both style and prompt."
     )
     fronts = [
         (TITLES.get(method, method), "; ".join(group.setting or "its only setting" for group in groups))
-        for method, groups in front(scored, judge).items()
+        for method, groups in front(scored, judge, axes.style, axes.leak).items()
     ]
     unbeaten = table(
         "Settings that none of the same method beats in both (by their means)", ["", ""], fronts, words=True
     )
     return (
-        f'<figure><div class="charts">{leak}{text}</div><figcaption>{escape(caption)}</figcaption></figure>'
-        f"{_sentences(claims(scored, judge))}{details('Best settings of each method', unbeaten)}"
+        f'<figure><div class="charts">{charts}</div><figcaption>{escape(caption)}</figcaption></figure>'
+        f"{_sentences(claims(scored, judge, axes.style, axes.leak))}{details('Best settings of each method', unbeaten)}"
     )
 
 

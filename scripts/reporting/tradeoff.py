@@ -32,6 +32,22 @@ _SIZE = 4.5, 4.5  # inches; drawn for a phone's width
 _FONT = 9.0
 
 
+class Scores(NamedTuple):
+    """The scores of one judge that are drawn against each other."""
+
+    style: str
+    leak: str
+    prompt: str
+
+
+_AXES = (Scores(STYLE, LEAK, TEXT), Scores("agreement/style", LEAK, "agreement/prompt"))  # of a CLIP, of a classifier
+
+
+def axes_of(tags: Sequence[str]) -> Scores | None:
+    """What a judge that gives the scores `tags` can draw; None if too little."""
+    return next((axes for axes in _AXES if set(axes) <= set(tags)), None)
+
+
 class Point(NamedTuple):
     """One setting in the figure."""
 

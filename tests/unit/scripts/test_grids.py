@@ -18,7 +18,9 @@ def test_every_combination_comes_once_with_the_other_settings_kept() -> None:
     found = variants([grid], SAMPLING)
     conditions = [each.condition for each in found]
     assert all(isinstance(each, InstantStyle) and each.norm_matched for each in conditions)
-    assert [(each.settings["strength"], variant.sampling.scale) for each, variant in zip(conditions, found)] == [
+    assert [
+        (each.settings["strength"], variant.sampling.scale) for each, variant in zip(conditions, found, strict=True)
+    ] == [
         (1.0, 0.8),
         (1.0, 0.2),
         (0.5, 0.8),

@@ -1,6 +1,7 @@
 """Everything from the drawing of the data to the report, on tiny weights and within this process."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,14 @@ def output(tiny_backbone: Backbone, tiny_judge: Path, tmp_path_factory: pytest.T
     root = tmp_path_factory.mktemp("reproduction")
     config = {
         "model": {"init_args": {"backbone": {"model": tiny_backbone.model}, "sampling": {"steps": 1}}},
-        "data": {"init_args": {"batch_size": 4, "evaluation_references": 2, "prompts": ["A rocket", "A flower"]}},
+        "data": {
+            "init_args": {
+                "batch_size": 4,
+                "evaluation_references": 2,
+                "predict_references": 2,
+                "prompts": ["A rocket", "A flower"],
+            }
+        },
         "scores": {"judge": {"init_args": {"model": str(tiny_judge)}}},
         "trainer": {"accelerator": "cpu", "devices": 1, "enable_model_summary": False},
     }
@@ -31,7 +39,7 @@ def output(tiny_backbone: Backbone, tiny_judge: Path, tmp_path_factory: pytest.T
     def in_this_process(command: Sequence[str], *_: object) -> None:
         module, *arguments = command
         if module == "scripts.cli":
-            cli.main([argument for argument in arguments if "StageProgress" not in argument][:-2])
+            cli.main([argument for argument in arguments if "StageProgress" not in argument][:-3])
         else:
             references.main(arguments)
 
@@ -55,7 +63,28 @@ def test_report_and_figure_are_there(output: Path) -> None:
     page = (output / "report.html").read_text()
     for expected in ("A rocket", "this project&#x27;s BoundedContrast, not the published objective", "quick variant"):
         assert expected in page
-    assert page.count("data:image/jpeg") == 3 + 2 * len(STEPS)
+    assert page.count('class="scroll wide"') == 1  # the curves
+    grids = page[page.index('<section id="grids">') : page.index('<section id="run">')]
+    assert grids.count("data:image/jpeg") == 3 + 2 * len(STEPS)
+    for section in ("trade-off", "scores", "pictures", "masks", "published"):
+        assert f'<section id="{section}">' in page
+
+
+def test_the_strengths_of_all_methods_and_the_trained_adapters_are_scored(output: Path) -> None:
+    about = json.loads((output / "runs" / "sweep" / "scores" / "scores.json").read_text())
+    counts = Counter(group["method"] for group in about["groups"])
+    assert counts == {
+        "ip_adapter": 5,
+        "instantstyle": 5,
+        "masking": 1,
+        "quantile_masking": 6,
+        "image_adapter": 1,
+        "text_adapter": 1,
+    }
+    assert {group["pictures"] for group in about["groups"]} == {4}
+
+
+def test_the_figure_is_wide(output: Path) -> None:
     with Image.open(output / "figure.png") as figure:
         assert figure.width > 2 * figure.height
 
@@ -75,6 +104,7 @@ def test_summary_holds_every_evaluation_and_setting(output: Path) -> None:
         "Masking, evaluation",
         "Image-Adapter, training",
         "Text-Adapter, training",
+        "strengths of all methods",
     }
     assert summary["commands"]["Masking, evaluation"].startswith(
         "maskst validate --config configs/predict/masking.yaml"

@@ -9,7 +9,6 @@ import yaml
 
 from lightning_modules.diffusion.config import SamplingSettings
 from scripts.grids import Grid, variants
-
 from scripts.reproduction import run
 from scripts.reproduction.options import Options, parse
 from scripts.reproduction.process import ROOT, StageFailedError
