@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
 from callbacks.metrics import Estimate
 from scripts.reporting.cells import tag_of
@@ -30,6 +32,7 @@ _MARKERS = {"ip_adapter": "s", "instantstyle": "o", "masking": "*", "quantile_ma
 _OTHERS = (("#56b4e9", "v"), ("#e69f00", "P"), ("#8c6bb1", "X"), ("#a6761d", "h"), ("#7f7f7f", "p"))
 _SIZE = 4.5, 4.5  # inches; drawn for a phone's width
 _FONT = 9.0
+_RATES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # ticks of a leak rate
 
 
 class Scores(NamedTuple):
@@ -65,7 +68,7 @@ def draw(scored: Scored, judge: str, style_tag: str = STYLE, leak_tag: str = LEA
     drawn = [(curve, _points(scored, judge, curve, leak_tag, style_tag)) for curve in curves(scored.groups)]
     drawn = [(curve, points) for curve, points in drawn if points]
     figure = Figure(figsize=_SIZE)
-    axis = figure.add_axes((0.14, 0.285, 0.845, 0.7))
+    axis = figure.add_axes((0.16, 0.285, 0.825, 0.7))
     styles = method_styles([curve.method for curve, _ in drawn])
     for curve, points in drawn:
         _draw_curve(axis, curve, points, styles[curve.method])
@@ -123,6 +126,8 @@ def _dashes(curve: Curve) -> Any:
 
 
 def _dress(axis: Axes, x_tag: str, y_tag: str) -> None:
+    if x_tag == LEAK:
+        axis.set_xscale("function", functions=(_signed_root, _signed_square))
     axis.margins(0.07)
     axis.autoscale_view()
     axis.grid(color=FAINT, linewidth=0.6)
@@ -135,10 +140,22 @@ def _dress(axis: Axes, x_tag: str, y_tag: str) -> None:
         side.set_label_text(_axis_title(tag), color=INK, fontsize=_FONT + 0.5)
         if tag_of(tag).is_rate:
             side.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    if x_tag == LEAK:
+        axis.xaxis.set_major_locator(FixedLocator(_RATES))
+        axis.set_xlabel(f"{_axis_title(x_tag)} (root scale)")
     lower = tag_of(x_tag).better == "↓"
     arrow, side_x = ("↖ better", 0.01) if lower else ("better ↗", 0.99)
     where: dict[str, Any] = {"transform": axis.transAxes, "ha": "left" if lower else "right", "va": "top"}
     axis.text(side_x, 0.99, arrow, color=INK, fontsize=_FONT, style="italic", alpha=0.75, **where)
+
+
+def _signed_root(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rates near 0, where most settings are, take more room."""
+    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
+
+
+def _signed_square(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.sign(values) * np.square(values))
 
 
 def _axis_title(tag: str) -> str:
