@@ -29,12 +29,19 @@ def bullets(items: Sequence[object]) -> Markup:
 
 
 def table(caption: str, headers: Sequence[str], rows: Sequence[Sequence[object]], words: bool = False) -> Markup:
-    """A table whose cells are numbers, aligned right, or `words`, aligned left; the first column always is left."""
-    head = "".join(f"<th>{escape(header)}</th>" for header in headers)
-    cell = '<td class="words">' if words else "<td>"
-    body = "".join(f"<tr>{''.join(f'{cell}{text(value)}</td>' for value in row)}</tr>\n" for row in rows)
+    """A table whose cells are numbers, aligned right, or `words`, aligned left; the first column names the rows."""
+    style = ' class="words"' if words else ""
+    head = "".join(f'<th scope="col"{style}>{escape(header)}</th>' for header in headers)
+    body = "".join(_row(row, style) for row in rows)
     caption = f"<caption>{escape(caption)}</caption>"
-    return Markup(f'<div class="scroll"><table>{caption}<tr>{head}</tr>\n{body}</table></div>')
+    grid = f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return Markup(f'<div class="scroll">{grid}</div>')
+
+
+def _row(row: Sequence[object], style: str) -> str:
+    first, *others = row
+    cells = "".join(f"<td{style}>{text(value)}</td>" for value in others)
+    return f'<tr><th scope="row"{style}>{text(first)}</th>{cells}</tr>\n'
 
 
 def details(summary: str, *parts: Markup, is_open: bool = False) -> Markup:

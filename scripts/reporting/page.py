@@ -78,11 +78,12 @@ def render(
 
 def introduction(scored: Scored) -> Markup:
     """What was scored, by whom, and what could not be."""
+    references = len(scored.seen("reference"))
     counts = {
         "pictures": sum(group.pictures for group in scored.groups),
         "methods": len({group.method for group in scored.groups}),
         "settings": len(scored.groups),
-        "references": len(scored.seen("reference")),
+        "references": references,
         "prompts": len(scored.seen("prompt")),
     }
     facts = "".join(f"<div><dt>{name}</dt><dd>{count:,}</dd></div>" for name, count in counts.items())
@@ -90,7 +91,8 @@ def introduction(scored: Scored) -> Markup:
         f"Judged by {_listed(scored.judges)}. A picture leaks where it shows what its style reference shows in place "
         "of what its prompt asks for; good pictures have their reference's style and do not leak.",
         "Intervals are 95 % bootstrap intervals over references. Each stands for itself: of twenty true ties one is "
-        "expected to exclude 0.",
+        "expected to exclude 0. Where no picture at all leaks, the interval has no width: it cannot tell what further "
+        f"references would show (up to {min(1.0, 3 / references):.0%} of them, by the rule of three).",
     )
     return Markup(f'<dl class="facts">{facts}</dl>{reading}{_failures(scored)}')
 

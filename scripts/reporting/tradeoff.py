@@ -136,7 +136,7 @@ def _dress(axis: Axes, x_tag: str, y_tag: str) -> None:
     axis.spines[["left", "bottom"]].set_color(INK)
     axis.tick_params(colors=INK, labelsize=_FONT, length=3)
     for side, tag in ((axis.xaxis, x_tag), (axis.yaxis, y_tag)):
-        side.set_major_locator(MaxNLocator(6))
+        side.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         side.set_label_text(_axis_title(tag), color=INK, fontsize=_FONT + 0.5)
         if tag_of(tag).is_rate:
             side.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))

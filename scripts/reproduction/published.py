@@ -27,7 +27,7 @@ def comparison(results: Results) -> Markup:
     told_apart = paragraph(
         "Published: Stable Diffusion 1.5 with an IP-Adapter, images of the 10 classes of CIFAR-10, judged by CLIP "
         "ViT-B/32, read off the figure of the paper. "
-        f"Here: the model named under “How it was made”, judged by “{judge}”. Two models, two judges: the "
+        f"Here: the model named under “The run”, judged by “{judge}”. Two models, two judges: the "
         "numbers cannot be compared with each other, only how they run. Steps are set beside each other by their place "
         "in the training."
     )

@@ -37,11 +37,11 @@ def opening(facts: Facts) -> list[Section]:
     """What comes before the scores of the pictures: the training curves, here and as published."""
     curves = [
         notice(facts),
+        curves_figure(facts),
         introduction(facts),
         claims(facts.findings),
         bullets(facts.findings.courses),
         others(facts.findings),
-        curves_figure(facts),
         scores(facts.results),
         details("Each score along the training steps", steps(facts.results)),
     ]
@@ -111,12 +111,11 @@ def others(findings: Findings) -> Markup:
     """The comparisons about which nothing was published, or that choose a step on the same pictures."""
     rest = [each.sentence for each in [*findings.tuning_free, *findings.curves] if not each.published]
     return Markup(
-        details("Further comparisons", bullets(rest), is_open=True)
+        details("Further comparisons", bullets(rest))
         + details(
             "Masking, untrained, against each adapter at the step of its highest text alignment",
             paragraph("That step was chosen on these same pictures, which favours the adapters a little."),
             bullets([each.sentence for each in findings.tuned]),
-            is_open=True,
         )
     )
 

@@ -12,9 +12,9 @@ def test_each_number_says_whose_it_is(tmp_path: Path) -> None:
     results = published_results(tmp_path)
     html = comparison(results)
     for row, value in (("Image-Adapter, published", "0.234"), ("Text-Adapter, published", "0.409")):
-        assert re.search(rf"<td>{row}</td>.*{value}", html)
+        assert re.search(rf'<th scope="row">{row}</th>.*{value}', html)
     measured = results.curves["text_adapter"][1].scores[IMAGE].mean
-    assert re.search(rf"<td>Text-Adapter, here</td>.*{measured:.3f}", html)
+    assert re.search(rf'<th scope="row">Text-Adapter, here</th>.*{measured:.3f}', html)
     assert f"{results.tuning_free['masking'].scores[TEXT].mean:.3f}" in html
     assert "0.237" in html
     assert "Two models, two judges" in html
@@ -24,8 +24,8 @@ def test_steps_are_matched_by_their_place_in_the_training(tmp_path: Path) -> Non
     results = published_results(tmp_path)
     steps = [each.step for each in results.curves["image_adapter"]]
     html = comparison(results)
-    assert f"<th>0 / {steps[0]}</th>" in html
-    assert f"<th>2400 / {steps[-1]}</th>" in html
+    assert f'<th scope="col">0 / {steps[0]}</th>' in html
+    assert f'<th scope="col">2400 / {steps[-1]}</th>' in html
 
 
 def test_published_and_measured_curves_have_axes_of_their_own(tmp_path: Path) -> None:
