@@ -33,12 +33,13 @@ class Cell(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Mean of paired differences with its bootstrap interval over references, and the number of pairs of pictures."""
+    """Mean of paired differences with its bootstrap interval over references."""
 
     mean: float
     low: float
     high: float
-    pairs: int
+    pairs: int  # of pictures
+    references: int
 
 
 def reference_means(values: Tensor, references: Tensor) -> ReferenceMeans:
@@ -132,7 +133,7 @@ def paired_difference(
     differences = torch.tensor([a[cell] - b[cell] for cell in a], dtype=torch.float64)
     means = reference_means(differences, torch.tensor([places[cell.reference] for cell in a]))
     low, high = bootstrap_interval(means, level, resamples, seed)
-    return Difference(image_mean(means), low, high, len(differences))
+    return Difference(image_mean(means), low, high, len(differences), len(means.means))
 
 
 def _check_same_grid(a: Mapping[Cell, float], b: Mapping[Cell, float], names: tuple[str, str]) -> None:

@@ -1,8 +1,8 @@
 """Scores every picture of `Predictions` with every judge, and writes them to a folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from callbacks.classifier_judge import ClassifierJudge
 from callbacks.evaluation import EvaluationCallback
+from callbacks.first_rank import on_first_rank
 from callbacks.judges import ClipJudge
 from callbacks.judging import Judge
 from callbacks.picture_groups import groups_of, siblings_of
@@ -69,7 +70,7 @@ class PredictionScores(EvaluationCallback):
             )
         self._data = cast(ScoredData, data)
         self._folder = Path(self.folder or trainer.default_root_dir)
-        _on_first_rank(trainer, lambda: check_sources(self._folder, self._data.sources))
+        on_first_rank(trainer, lambda: check_sources(self._folder, self._data.sources))
         self._judges = self._chosen_judges()
 
     def _chosen_judges(self) -> list[Judge]:
@@ -108,9 +109,9 @@ class PredictionScores(EvaluationCallback):
         unread = {path: why for rank in ranks for path, why in trainer.strategy.broadcast(self._unread, rank).items()}
         _report(unread, len(self._positions))
         gathered = {name: scores.compute() for name, scores in self._scores.items()}
-        _on_first_rank(trainer, lambda: self._write(gathered, {**self._data.failures, **unread}))
+        on_first_rank(trainer, lambda: self._write(gathered, unread))
 
-    def _write(self, gathered: dict[str, Gathered], failures: dict[str, str]) -> None:
+    def _write(self, gathered: dict[str, Gathered], unread: dict[str, str]) -> None:
         positions = gathered[self._judges[0].name].positions
         scored = [self._data.predictions[position] for position in positions]
         groups, numbers = groups_of(scored)
@@ -120,10 +121,23 @@ class PredictionScores(EvaluationCallback):
             "judges": list(gathered),
             "pictures": len(scored),
             "groups": [group._asdict() for group in groups],
-            "failures": failures,
+            "failures": {**self._data.failures, **unread},
+            "unread": [_cell(self._data.predictions[self._positions[path]]) for path in unread],
+            "contents": self._contents,
             "sources": self._data.sources,
         }
         write_scores(self._folder, table, about)
+
+
+def _cell(prediction: Prediction) -> dict[str, Any]:
+    """Where a picture stands in the grid that methods share; for it none of them is compared."""
+    return {
+        "reference": prediction.reference_key,
+        "prompt": prediction.prompt,
+        "sample": prediction.sample,
+        "seed": prediction.seed,
+        "content_image": prediction.content_image,
+    }
 
 
 def _check_names(judges: Sequence[Judge] | None) -> None:
@@ -147,16 +161,3 @@ def _report(unread: dict[str, str], pictures: int) -> None:
     if len(unread) == pictures:
         raise ValueError(f"None of the {pictures} pictures can be read:\n  {listed}\nNo scores were written.")
     rank_zero_warn(f"{len(unread)} of {pictures} pictures cannot be read and have no scores:\n  {listed}")
-
-
-def _on_first_rank(trainer: Trainer, act: Callable[[], object]) -> None:
-    """Rank 0 acts, and its error is everybody's: none waits for ever."""
-    error: ValueError | OSError | None = None
-    if trainer.is_global_zero:
-        try:
-            act()
-        except (ValueError, OSError) as caught:
-            error = caught
-    error = trainer.strategy.broadcast(error)
-    if error is not None:
-        raise error

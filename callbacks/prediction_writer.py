@@ -11,6 +11,7 @@ from PIL import Image
 from typing_extensions import override
 
 from callbacks.files import slug, to_pil
+from callbacks.first_rank import on_first_rank
 from callbacks.prediction_folder import Picture, PredictionFolder, job_line, picture_name
 from lightning_modules.outputs import GenerationModule, Generations, Job
 
@@ -103,16 +104,7 @@ class PredictionWriter(Callback):
         """Rank 0 looks into the folder and tells the others, its error too: none waits for ever."""
         # Asked for once: a module may have to read its weights to say what they are.
         self._settings = {"name": self._module.name, **self._module.settings}
-        finished: set[str] = set()
-        error: ValueError | OSError | None = None
-        if trainer.is_global_zero:
-            try:
-                finished = self._folder.open(self._settings)
-            except (ValueError, OSError) as caught:
-                error = caught
-        finished, error = trainer.strategy.broadcast((finished, error))
-        if error is not None:
-            raise error
+        finished = on_first_rank(trainer, lambda: self._folder.open(self._settings))
         rank_zero_info(
             f"`{self._folder.path}` holds {len(finished)} finished pictures; only missing ones are generated."
         )

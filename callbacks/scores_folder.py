@@ -79,6 +79,7 @@ def write_scores(folder: Path, table: pa.Table, about: dict[str, Any]) -> None:
     from pyarrow.csv import write_csv
     from pyarrow.parquet import write_table
 
+    (folder / ABOUT).unlink(missing_ok=True)  # which must not tell of another table than that beside it
     write_atomically(folder / "scores.csv", lambda file: write_csv(table, file))
     write_atomically(folder / "scores.parquet", lambda file: write_table(table, file))
     write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")

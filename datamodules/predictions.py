@@ -1,7 +1,7 @@
 """The datamodule of scoring: pictures that were generated before, each with its style reference."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -61,6 +61,7 @@ class Predictions(LightningDataModule):
             if value < least:
                 raise ValueError(f"`{name}` is a number from {least} up and was {value}.")
         self.batch_size, self.num_workers = batch_size, num_workers
+        self._only: set[str] | None = None
         # With fewer pictures than processes some process has nothing to score, which is no error.
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
@@ -76,8 +77,16 @@ class Predictions(LightningDataModule):
             found = read_table(self.table)
         else:
             found = read_folders(self.folders, ReferenceLookup(self.references))
+        if self._only is not None:
+            kept = [prediction for prediction in found.predictions if prediction.path in self._only]
+            failures = {path: reason for path, reason in found.failures.items() if path in self._only}
+            found = found._replace(predictions=kept, failures=failures)
         _report(found)
         return found
+
+    def keep_only(self, paths: Iterable[str | Path]) -> None:
+        """Leaves out all pictures but those of `paths`; call it before they are looked for."""
+        self._only = set(map(str, paths))
 
     @property
     def predictions(self) -> list[Prediction]:
@@ -92,7 +101,7 @@ class Predictions(LightningDataModule):
     @property
     def sources(self) -> list[str]:
         """Where the pictures come from: the folders, or the table."""
-        return [os.path.normpath(source) for source in (self.folders if self.table is None else [self.table])]
+        return [os.path.realpath(source) for source in (self.folders if self.table is None else [self.table])]
 
     @property
     def content_prompts(self) -> list[str]:
@@ -107,7 +116,8 @@ class Predictions(LightningDataModule):
         """This rank's share of the pictures, in order."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         share = share_of_rank(len(self.predictions), rank, world_size)
-        batches = batches_of(share, self.batch_size)
+        # A process without pictures gets an empty batch: without any it would leave the others waiting for it.
+        batches = batches_of(share, self.batch_size) or [[]]
         return BatchLoader(PredictionBatches(self.found), batches, self.num_workers)
 
 

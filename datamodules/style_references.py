@@ -162,8 +162,12 @@ class StyleReferences(LightningDataModule):
 
     def predict_dataloader(self) -> BatchLoader[JobBatch]:
         """The test references x prompts x samples, without the jobs that `keep_jobs` drops."""
-        jobs = self._list_jobs(self.predict_references)
-        return self._job_loader([job for job in jobs if self._keep_job is None or self._keep_job(job)])
+        return self._job_loader([job for job in self.predict_jobs if self._keep_job is None or self._keep_job(job)])
+
+    @property
+    def predict_jobs(self) -> list[Job]:
+        """All pictures of prediction: the test references x prompts x samples."""
+        return self._list_jobs(self.predict_references)
 
     def _list_jobs(self, n_references: int | None) -> list[Job]:
         references = spread(self._transferred(), n_references)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -43,7 +43,8 @@ class Test(LightningCLI):
             run=False,
             args=args,
         )
-        score(self.trainer, self.model, self.datamodule)
+        self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+        report(self.trainer, self.config_init.scoring.folder)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What scores the pictures."""
@@ -70,11 +71,7 @@ def beside(folders: Sequence[str]) -> Path:
     return Path(folders[0] if len(folders) == 1 else "outputs") / "scores"
 
 
-def score(trainer: Trainer, module: LightningModule, datamodule: Predictions) -> Path:
-    """Scores the pictures by the trainer's `PredictionScores`; the folder of the scores, with tables and report."""
-    [scores] = [callback for callback in trainer.callbacks if isinstance(callback, PredictionScores)]  # type: ignore[attr-defined]
-    trainer.test(module, datamodule=datamodule, verbose=False)
-    folder = Path(scores.folder or "")
+def report(trainer: Trainer, folder: str | None) -> None:
+    """Makes tables, figures and the page of the scores in `folder`, on one process."""
     if trainer.is_global_zero:
-        rank_zero_info(f"The scores, tables and figures are in `{folder}`; open {write(folder)}")
-    return folder
+        rank_zero_info(f"The scores, tables and figures are in `{folder}`; open {write(Path(folder or ''))}")

@@ -1,6 +1,8 @@
 """`maskst sweep`: many settings drawn by one process, whose networks and encodings they share, and then scored."""
 
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from lightning.pytorch.utilities import rank_zero_info
 import datamodules.miniature_references
 import datamodules.miniature_style_bench  # noqa: F401
 from callbacks.alignment import AlignmentScores
+from callbacks.prediction_folder import picture_name
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
+from callbacks.scores_folder import check_sources
 from datamodules.jobs import spread
 from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
@@ -23,7 +27,7 @@ from scripts.commands import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
 from scripts.grids import Grid, Variant, variants
 from scripts.reporting.masks import write_profiles
 from scripts.reproduction.display import clock
-from scripts.scoring import score
+from scripts.scoring import report
 
 _SHOWN = 6  # masks in the report
 
@@ -79,20 +83,30 @@ class Sweep(LightningCLI):
         """There is none here."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer, which draws and scores; the settings are checked before anything is loaded."""
+        """The trainer, which draws and scores; the settings and the folder of the scores are checked before."""
         self.variants = variants(self.config_init.sweep, self.model.sampling)
         config = self.config_init.trainer
         root = (config.default_root_dir or "outputs/{command}").replace("/{method}", "")
         self.folder = Path(root.replace("{command}", "sweep"))
+        self.scores = self._scores()
+        kwargs["default_root_dir"] = str(self.folder)
+        kwargs["callbacks"] = [self.writer, *with_progress_bar(config.callbacks or [])]
+        kwargs["logger"] = False
+        return super().instantiate_trainer(**kwargs)
+
+    def _scores(self) -> PredictionScores:
+        """What scores, with the folder, contents and judge of this sweep where nothing else was asked for."""
         scores: PredictionScores = self.config_init.scoring
         scores.folder = scores.folder or str(self.folder / "scores")
         judge = self.config_init.scores.judge
         if self.config.scoring.judges is None and judge.model != "miniature":
             scores.judges = [judge]
-        kwargs["default_root_dir"] = str(self.folder)
-        kwargs["callbacks"] = [self.writer, *with_progress_bar(config.callbacks or [])]
-        kwargs["logger"] = False
-        return super().instantiate_trainer(**kwargs)
+        check_sources(Path(scores.folder), [os.path.realpath(folder) for folder in self._folders])
+        return scores
+
+    @property
+    def _folders(self) -> list[str]:
+        return [str(self.folder / variant.name) for variant in self.variants]
 
     def draw(self) -> None:
         """The pictures of all settings; those that lie there already are kept."""
@@ -101,20 +115,33 @@ class Sweep(LightningCLI):
             left = f", about {clock(seconds / drawn * (count - place + 1))} left" if drawn else ""
             rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
             begun = time.monotonic()
-            self._draw(variant)
+            self._use(variant)
+            self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
             if self.writer.written:
                 drawn, seconds = drawn + 1, seconds + time.monotonic() - begun
 
-    def _draw(self, variant: Variant) -> None:
+    def _use(self, variant: Variant) -> None:
         self.writer.folder = str(self.folder / variant.name)
         self.model.condition, self.model.sampling = variant.condition, variant.sampling
-        self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
 
     def score(self) -> None:
-        """Tables and a report of everything that was drawn, in the folder `scores`."""
-        folders = [str(self.folder / variant.name) for variant in self.variants]
+        """Scores, tables and report of everything that was asked for, and the masks of some references."""
+        if self.scores.contents is None:
+            self.scores.contents = self.datamodule.content_prompts
+        predictions = Predictions(
+            self._folders, self.datamodule.reference_roots, num_workers=self.datamodule.num_workers
+        )
+        predictions.keep_only(self._pictures())
+        self.trainer.test(Scoring(), datamodule=predictions, verbose=False)
         if self.trainer.is_global_zero:
             module = self.model.to(self.trainer.strategy.root_device)
             shown = spread(self.datamodule.test_set.references, _SHOWN)
-            write_profiles(module, self.datamodule, self.folder / "scores", shown)
-        score(self.trainer, Scoring(), Predictions(folders, self.datamodule.reference_roots))
+            write_profiles(module, self.datamodule, Path(self.scores.folder or ""), shown)
+        report(self.trainer, self.scores.folder)
+
+    def _pictures(self) -> Iterator[Path]:
+        """The pictures of this sweep: others may lie in the folders from sweeps of other references or prompts."""
+        jobs = self.datamodule.predict_jobs
+        for variant in self.variants:
+            self._use(variant)
+            yield from (self.folder / variant.name / picture_name(job, self.model.name) for job in jobs)

@@ -60,7 +60,7 @@ def shown(cases: Sequence[Cases]) -> Markup:
     thumbnails = Thumbnails()
     parts = "".join(_group(each, thumbnails) for each in cases)
     count = len(thumbnails.missing)
-    lost = f"Grey tiles stand for pictures and references that are no longer where they were scored: {count}."
+    lost = f"Grey tiles stand for images that are no files of their own, or have gone since they were scored: {count}."
     return Markup(f"{parts}{paragraph(lost) if count else ''}")
 
 

@@ -59,12 +59,14 @@ class Cell(NamedTuple):
     @classmethod
     def of(cls, tag: str, found: Estimate | Difference | None) -> "Cell | str":
         """The cell of an estimate or difference; a dash for None."""
-        if isinstance(found, Difference):
-            return cls(tag, *found, is_difference=True)
         if found is None:
             return NOTHING
-        low, high = (found.low, found.high) if len(found.references) > 1 else (None, None)
-        return cls(tag, found.mean, low, high, sum(found.counts))
+        if isinstance(found, Difference):
+            references, pictures = found.references, found.pairs
+        else:
+            references, pictures = len(found.references), sum(found.counts)
+        low, high = (found.low, found.high) if references > 1 else (None, None)
+        return cls(tag, found.mean, low, high, pictures, isinstance(found, Difference))
 
     @property
     def value(self) -> str:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from callbacks.intervals import Difference
-from scripts.reporting.cells import Cell, number, tag_of
-from scripts.reporting.scored import TITLES, Group, Scored
+from scripts.reporting.cells import Cell, tag_of
+from scripts.reporting.scored import Group, Scored
 from scripts.reporting.tables import base_group
+from scripts.reporting.titles import title_of
 
 STYLE, LEAK = "alignment/image", "leakage/leaked_among_all"
 _MOST_NAMED = 3
+_FEWEST = 6  # references: with fewer, all of one sign by chance alone (1 time in 16) exclude 0
 
 
 class Against(NamedTuple):
@@ -21,18 +23,21 @@ class Against(NamedTuple):
     leak: Difference
 
     @property
-    def verdict(self) -> str:
-        """Where its intervals put it."""
-        more_style, less_style = self.style.low > 0, self.style.high < 0
-        if more_style and self.leak.high <= 0:
-            return "more style and no more leakage"
-        if less_style and self.leak.low >= 0:
-            return "less style and no less leakage"
-        if more_style and self.leak.low > 0:
-            return "more style and more leakage"
-        if less_style and self.leak.high < 0:
-            return "less style and less leakage"
+    def directions(self) -> tuple[str, str]:
+        """Of style and leakage: "more", "less", or "" where the references cannot tell."""
+        return _direction(self.style), _direction(self.leak)
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it is better in one and not shown to be worse in the other."""
+        style, leak = self.directions
+        return (style, leak) != ("", "") and style != "less" and leak != "more"
+
+
+def _direction(difference: Difference) -> str:
+    if difference.references < _FEWEST or difference.low <= 0 <= difference.high:
         return ""
+    return "more" if difference.mean > 0 else "less"
 
 
 def front(scored: Scored, judge: str, style_tag: str = STYLE, leak_tag: str = LEAK) -> dict[str, list[Group]]:
@@ -73,13 +78,13 @@ def _standing(scored: Scored, judge: str, base: Group, tags: tuple[str, str]) ->
 
 
 def _told(scored: Scored, judge: str, base: Group, members: Sequence[Group], tags: tuple[str, str]) -> str:
-    title = TITLES.get(members[0].method, members[0].method)
+    title = title_of(members[0].method)
     try:
         compared = [_against(scored, judge, group, base, tags) for group in members]
     except ValueError as error:
         return f"{title} cannot be compared in pairs: {error}"
     subject = f"The {len(members)} settings of {title}" if len(members) > 1 else title
-    return f"{subject}: {'; '.join(_verdicts(compared))}. {_nearest(compared, tags)}"
+    return f"{subject}: {'; '.join(_verdicts(compared, tags))}. {_nearest(compared, tags)}"
 
 
 def _against(scored: Scored, judge: str, group: Group, base: Group, tags: tuple[str, str]) -> Against:
@@ -87,35 +92,36 @@ def _against(scored: Scored, judge: str, group: Group, base: Group, tags: tuple[
     return Against(group, style, leak)
 
 
-def _verdicts(compared: Sequence[Against]) -> list[str]:
-    """How many settings are shown to be where; those of the most telling places by name."""
-    places: dict[str, list[Group]] = defaultdict(list)
-    for each in compared:
-        places[each.verdict].append(each.group)
-    unsettled = places.pop("", [])
-    only = len(compared) == 1
-    told = [
-        verdict if only else f"{len(groups)} with {verdict}{_named(groups, verdict)}"
-        for verdict, groups in sorted(places.items(), key=lambda item: ("no " not in item[0], item[0]))
-    ]
-    open_question = "the intervals do not settle both style and leakage"
-    return told + ([open_question if only else f"for {len(unsettled)} {open_question}"] if unsettled else [])
+def _verdicts(compared: Sequence[Against], tags: tuple[str, str]) -> list[str]:
+    """How many settings are shown to be where, the better ones first and by name."""
+    places: dict[tuple[str, str], list[Against]] = defaultdict(list)
+    for each in sorted(compared, key=lambda one: (not one.is_better, one.directions == ("", ""))):
+        places[each.directions].append(each)
+    if len(compared) == 1:
+        return [_words(directions, tags) for directions in places]
+    return [f"{len(each)} with {_words(found, tags)}{_named(each)}" for found, each in places.items()]
 
 
-def _named(groups: Sequence[Group], verdict: str) -> str:
-    if "no " not in verdict or not groups[0].setting:
-        return ""
-    more = f" and {len(groups) - _MOST_NAMED} more" if len(groups) > _MOST_NAMED else ""
-    return f" ({'; '.join(group.setting for group in groups[:_MOST_NAMED])}{more})"
+def _words(directions: tuple[str, str], tags: tuple[str, str]) -> str:
+    """ "more image alignment, less leakage"; what the references cannot tell is said to be so."""
+    told = zip(directions, (tag_of(tags[0]).title, "leakage"), strict=True)
+    return ", ".join(f"{word} {name}" if word else f"{name} not told apart" for word, name in told)
+
+
+def _named(members: Sequence[Against]) -> str:
+    settings = [each.group.setting for each in members if each.is_better and each.group.setting]
+    more = f" and {len(settings) - _MOST_NAMED} more" if len(settings) > _MOST_NAMED else ""
+    return f" ({'; '.join(settings[:_MOST_NAMED])}{more})" if settings else ""
 
 
 def _nearest(compared: Sequence[Against], tags: tuple[str, str]) -> str:
     """The setting that leaks most nearly as the base does, and its style there."""
     each = min(compared, key=lambda one: abs(one.leak.mean))
-    in_style, in_leak = (
-        f"{number(found.mean, tag, True)} [{number(found.low, tag, True)}, {number(found.high, tag, True)}]"
-        for tag, found in zip(tags, (each.style, each.leak), strict=True)
-    )
-    words = "more style" if each.style.low > 0 else "less style" if each.style.high < 0 else "no settled difference"
-    subject = f"Nearest in leak rate, {each.group.setting}: {words}" if len(compared) > 1 else "Paired differences"
-    return f"{subject}, {tag_of(tags[0]).title} {in_style}, leak rate {in_leak} points."
+    cells = (Cell.of(tag, found) for tag, found in zip(tags, (each.style, each.leak), strict=True))
+    told = [
+        f"{tag_of(cell.tag).title} {cell.value}{' points' * tag_of(cell.tag).is_rate} {cell.interval}".rstrip()
+        for cell in cells
+        if isinstance(cell, Cell)
+    ]
+    subject = f"Nearest in leak rate, {each.group.setting}" if len(compared) > 1 else "Paired differences"
+    return f"{subject}: {', '.join(told)}."

@@ -55,7 +55,7 @@ def _of_method(groups: Sequence[Group]) -> list[Curve]:
     found = []
     for rest, word, number in zip(families, words, numbers, strict=True):
         members = sorted(families[rest], key=lambda group: group.varied.get(along, 0), reverse=True)
-        series = ", ".join(f"{symbol(_last(key))} {value}" for key, value in rest)
+        series = ", ".join(f"{symbol(_last(key))} {_short(value)}" for key, value in rest)
         opacity = 1 - 0.6 * fading.index(number) / max(len(fading) - 1, 1)
         found.append(Curve(members[0].method, members, _last(along), series, opacity, word != words[0]))
     return sorted(found, key=lambda curve: (curve.dashed, -curve.opacity))
@@ -66,6 +66,12 @@ def _along(groups: Sequence[Group]) -> str:
     keys = [key for key in groups[0].varied if all(is_number(group.varied.get(key)) for group in groups)]
     ranked = sorted(keys, key=lambda key: ALONG.index(_last(key)) if _last(key) in ALONG else len(ALONG))
     return ranked[0] if ranked else ""
+
+
+def _short(value: object) -> str:
+    """The end of a long text, such as a fingerprint."""
+    text = str(value)
+    return text if len(text) <= 12 else f"…{text[-6:]}"
 
 
 def _last(key: str) -> str:

@@ -17,10 +17,11 @@ from scripts.reporting import cases, formats, masks, tradeoff
 from scripts.reporting.cells import Table
 from scripts.reporting.claims import claims, front
 from scripts.reporting.html_parts import Markup, bullets, details, paragraph, table
-from scripts.reporting.scored import TITLES, Scored
+from scripts.reporting.scored import Scored
 from scripts.reporting.svg import shown
 from scripts.reporting.tables import write_tables
 from scripts.reporting.thumbnails import Thumbnails
+from scripts.reporting.titles import title_of
 
 NAME = "report.html"
 _TITLE = "Style and leakage"
@@ -135,7 +136,7 @@ def _tradeoff(scored: Scored, judge: str) -> str:
         "style at less leakage. Second: the nearer to the upper right, the more of both style and prompt."
     )
     fronts = [
-        (TITLES.get(method, method), "; ".join(group.setting or "its only setting" for group in groups))
+        (title_of(method), "; ".join(group.setting or "its only setting" for group in groups))
         for method, groups in front(scored, judge, axes.style, axes.leak).items()
     ]
     unbeaten = table(

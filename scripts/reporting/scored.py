@@ -15,16 +15,8 @@ from numpy.typing import NDArray
 from callbacks import intervals
 from callbacks.intervals import Cell, Difference
 from callbacks.metrics import Estimate, MeanOverReferences
+from scripts.reporting.titles import title_of
 
-TITLES = {
-    "ip_adapter": "IP-Adapter",
-    "instantstyle": "InstantStyle",
-    "masking": "Masking",
-    "quantile_masking": "Quantile masking",
-    "image_adapter": "Image-Adapter",
-    "text_adapter": "Text-Adapter",
-    "styleshot": "StyleShot",
-}
 KEYS = (
     *("path", "method", "setting", "reference", "reference_path", "content", "style", "prompt", "sample", "seed"),
     *("content_image", "share_masked", "judge"),
@@ -40,11 +32,12 @@ class Group(NamedTuple):
     setting: str  # "strength 0.2, scale 0.4"; "" where the method has one setting
     varied: dict[str, Any]  # "condition.strength" -> 0.2: the settings in which the method's groups differ
     pictures: int
+    settings: dict[str, Any]  # all that decided its pictures; empty where a table named them
 
     @property
     def title(self) -> str:
         """How a table calls it: "InstantStyle, strength 0.2, scale 0.4"."""
-        return ", ".join(filter(None, (TITLES.get(self.method, self.method), self.setting)))
+        return ", ".join(filter(None, (title_of(self.method), self.setting)))
 
 
 class Scored:
@@ -127,7 +120,8 @@ class Scored:
         """
         names = (a.title, b.title)
         number = "seed" if self._has_seeds(a, judge) and self._has_seeds(b, judge) else "sample"
-        mine, others = (self._by_cell(group, judge, tag, number) for group in (a, b))
+        gone = {Cell(*(each[name] for name in _cell_keys(number))) for each in self.about.get("unread", ())}
+        mine, others = (self._by_cell(group, judge, tag, number, gone) for group in (a, b))
         for name, cells in zip(names, (mine, others), strict=True):
             if not cells:
                 raise ValueError(
@@ -158,11 +152,18 @@ class Scored:
     def _has_seeds(self, group: Group, judge: str) -> bool:
         return all(seed is not None for seed in self._keys["seed"][self._rows[group.method, group.setting, judge]])
 
-    def _by_cell(self, group: Group, judge: str, tag: str, number: str) -> dict[Cell, float]:
+    def _by_cell(self, group: Group, judge: str, tag: str, number: str, gone: set[Cell]) -> dict[Cell, float]:
+        """Scores by cell, without those that no method is compared for, as some method's picture cannot be read."""
         rows, values = self._found(group, judge, tag, {})
         known = ~np.isnan(values)
-        columns = (self._keys[name][rows[known]] for name in ("reference", "prompt", number, "content_image"))
-        return intervals.by_cell([Cell(*cell) for cell in zip(*columns, strict=True)], torch.from_numpy(values[known]))
+        columns = (self._keys[name][rows[known]] for name in _cell_keys(number))
+        cells = [Cell(*cell) for cell in zip(*columns, strict=True)]
+        found = intervals.by_cell(cells, torch.from_numpy(values[known]))
+        return {cell: value for cell, value in found.items() if cell not in gone}
+
+
+def _cell_keys(number: str) -> tuple[str, ...]:
+    return "reference", "prompt", number, "content_image"
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:

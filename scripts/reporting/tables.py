@@ -113,10 +113,12 @@ def differences(scored: Scored, judge: str) -> Table:
 
 def base_group(groups: Sequence[Group]) -> Group:
     """The group that the others are compared with: 2-means masking where there is one, else the first."""
-    two_means = (
-        each for each in groups if each.method == "masking" and each.varied.get("condition.n_clusters", 2) == 2
-    )
-    return next(two_means, groups[0])
+    return next((group for group in groups if _is_two_means(group)), groups[0])
+
+
+def _is_two_means(group: Group) -> bool:
+    clusters = group.settings.get("condition", {}).get("n_clusters", 2)
+    return (group.method == "masking" or group.method.startswith("masking_")) and clusters == 2
 
 
 def chosen(scored: Scored, judge: str, most: int = MOST_COLUMNS) -> list[Group]:

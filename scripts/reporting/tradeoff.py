@@ -14,8 +14,9 @@ from callbacks.metrics import Estimate
 from scripts.reporting.cells import tag_of
 from scripts.reporting.curves import Curve, curves
 from scripts.reporting.placement import Label, place
-from scripts.reporting.scored import TITLES, Group, Scored
+from scripts.reporting.scored import Group, Scored
 from scripts.reporting.svg import FAINT, INK, PAPER
+from scripts.reporting.titles import title_of
 
 STYLE, TEXT, LEAK = "alignment/image", "alignment/text", "leakage/leaked_among_all"
 # Distinct for readers with any colour vision (Okabe and Ito, 2008), and on light and dark ground.
@@ -159,8 +160,7 @@ def _signed_square(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _axis_title(tag: str) -> str:
-    title = tag_of(tag).title.capitalize()
-    return f"Style: {title.lower()}" if tag == STYLE else title
+    return tag_of(tag).title.capitalize()
 
 
 def _label(axis: Axes, drawn: Sequence[tuple[Curve, Sequence[Point]]]) -> None:
@@ -210,7 +210,7 @@ def _legend(drawn: Sequence[tuple[Curve, Sequence[Point]]], styles: dict[str, tu
 
 
 def _legend_label(curve: Curve, drawn: Sequence[tuple[Curve, Sequence[Point]]]) -> str:
-    title = TITLES.get(curve.method, curve.method)
+    title = title_of(curve.method)
     if curve.dashed:
         return f"{title}, {curve.series}"
     faded = any(each.method == curve.method and each.opacity < 1 for each, _ in drawn)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from scripts.reproduction.results import ADAPTERS, IMAGE, TEXT, TITLES, Evaluation, Results
+from scripts.reporting.titles import TITLES
+from scripts.reproduction.results import ADAPTERS, IMAGE, TEXT, Evaluation, Results
 
 _TEXT_COLOURS = {"text_adapter": "#2ca02c", "image_adapter": "#ff7f0e"}
 _IMAGE_COLOURS = {"text_adapter": "#1f77b4", "image_adapter": "#d62728"}

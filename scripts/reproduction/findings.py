@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from scripts.reporting.titles import TITLES
 from scripts.reproduction.differences import Difference, at_equal_text, paired_difference
-from scripts.reproduction.results import ADAPTERS, IMAGE, LEAKED, RATES, TEXT, TITLES, Evaluation, Results
+from scripts.reproduction.results import ADAPTERS, IMAGE, LEAKED, RATES, TEXT, Evaluation, Results
 
 NAMES = {TEXT: "text alignment", IMAGE: "image alignment", LEAKED: "leak rate"}
 Direction = Literal["higher", "lower"]

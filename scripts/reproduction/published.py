@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scripts.reporting.html_parts import Markup, paragraph, table
-from scripts.reproduction.results import ADAPTERS, IMAGE, TEXT, TITLES, Results
+from scripts.reporting.titles import TITLES
+from scripts.reproduction.results import ADAPTERS, IMAGE, TEXT, Results
 
 # Read off the published figure, to about two units of the last digit.
 STEPS = (0, 400, 800, 1200, 1600, 2000, 2400)

@@ -7,13 +7,6 @@ from typing import Any, NamedTuple
 
 TUNING_FREE = ("ip_adapter", "instantstyle", "masking")
 ADAPTERS = ("image_adapter", "text_adapter")
-TITLES = {
-    "ip_adapter": "IP-Adapter",
-    "instantstyle": "InstantStyle",
-    "masking": "Masking",
-    "image_adapter": "Image-Adapter",
-    "text_adapter": "Text-Adapter",
-}
 TEXT, IMAGE, LEAKED = "alignment/text", "alignment/image", "leakage/leaked"
 LEAKED_AMONG_ALL, MASKED = "leakage/leaked_among_all", "mask/share_masked"
 RATES = (LEAKED, LEAKED_AMONG_ALL, MASKED)  # shares of pictures or elements; all else are cosines

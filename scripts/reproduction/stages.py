@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from scripts.reporting.titles import TITLES
 from scripts.reproduction.options import Options
 from scripts.reproduction.process import ROOT
-from scripts.reproduction.results import ADAPTERS, TITLES, TUNING_FREE
+from scripts.reproduction.results import ADAPTERS, TUNING_FREE
 
 CONFIGS = {
     **{method: f"configs/predict/{method}.yaml" for method in TUNING_FREE},
@@ -105,7 +106,7 @@ def _settings() -> int:
     """How many settings the sweep draws."""
     grids = yaml.safe_load((ROOT / SWEEP).read_text())["sweep"]
     lists = [{**grid.get("arguments", {}), **grid.get("sampling", {})}.values() for grid in grids]
-    return sum(prod(map(len, values)) for values in lists) + len(ADAPTERS)
+    return sum(prod(len(value) if isinstance(value, list) else 1 for value in each) for each in lists) + len(ADAPTERS)
 
 
 def _prepare(options: Options) -> list[str]:

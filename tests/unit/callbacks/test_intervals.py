@@ -129,7 +129,7 @@ def test_paired_difference_does_not_depend_on_the_order_of_the_pictures() -> Non
 def test_a_reference_weighs_as_many_pictures_as_it_has() -> None:
     cells = [Cell("x", "p", 0), Cell("x", "p", 1), Cell("x", "p", 2), Cell("y", "p", 0)]
     found = paired_difference(by_cell(cells, torch.tensor([1.0, 1, 1, 0])), dict.fromkeys(cells, 0.0))
-    assert found == (0.75, 0.0, 1.0, 4)
+    assert found == (0.75, 0.0, 1.0, 4, 2)
 
 
 def test_pictures_with_and_without_content_images_are_different_cells() -> None:

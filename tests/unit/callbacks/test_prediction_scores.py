@@ -125,6 +125,8 @@ def test_keys_groups_and_both_tables(make_trainer: Make, tmp_path: Path, data: P
         "pictures": 32,
         "groups": None,
         "failures": {},
+        "unread": [],
+        "contents": sorted({each.content_prompt for each in data.predictions}),
         "sources": [str(tmp_path / "0"), str(tmp_path / "1")],
     }
     settings = [data.predictions[0].settings, prediction.settings]

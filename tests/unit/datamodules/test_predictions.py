@@ -123,8 +123,23 @@ def test_faulty_lines_are_counted_and_reported_once(folder: str, root: str) -> N
 
 
 def test_sources(folder: str) -> None:
-    assert Predictions([f"{folder}/", "./a/../b"], "r").sources == [folder, "b"]
-    assert Predictions(table="a//b.csv").sources == ["a/b.csv"]
+    assert Predictions([f"{folder}/", "./a/../b"], "r").sources == [folder, str(Path.cwd() / "b")]
+    assert Predictions(table="a//b.csv").sources == [str(Path.cwd() / "a/b.csv")]
+
+
+def test_only_the_pictures_that_are_kept_are_scored(folder: str, root: str) -> None:
+    every = Predictions(folder, root).predictions
+    some = Predictions(folder, root)
+    some.keep_only([every[1].path, every[3].path, "elsewhere.png"])
+    assert some.predictions == [every[1], every[3]]
+
+
+def test_a_process_without_pictures_has_an_empty_batch(folder: str, root: str) -> None:
+    data = Predictions(folder, root)
+    data.keep_only([data.__class__(folder, root).predictions[0].path])
+    data.trainer = SimpleNamespace(global_rank=0, world_size=2)  # type: ignore[assignment]
+    [batch] = data.test_dataloader()
+    assert batch == {"predictions": [], "images": [], "references": {}, "failures": {}}
 
 
 def test_wrong_references_for_all_pictures_are_an_error_with_the_way_out(folder: str, root: str) -> None:

@@ -42,15 +42,15 @@ def test_best_pictures_did_not_leak_and_follow_their_prompt(scored: Scored) -> N
 
 def test_of_a_sweep_two_means_and_the_strongest_settings_are_shown() -> None:
     groups = [
-        *(Group("ip_adapter", f"{s}", {"sampling.scale": s}, 1) for s in LEVELS),
+        *(Group("ip_adapter", f"{s}", {"sampling.scale": s}, 1, {}) for s in LEVELS),
         *(
-            Group("instantstyle", f"{a} {s}", {"condition.strength": a, "sampling.scale": s}, 1)
+            Group("instantstyle", f"{a} {s}", {"condition.strength": a, "sampling.scale": s}, 1, {})
             for a in LEVELS
             for s in LEVELS
         ),
-        Group("masking", "", {}, 1),
+        Group("masking", "", {}, 1, {}),
         *(
-            Group("quantile_masking", f"{t} {d}", {"condition.theta": t, "condition.drop": d}, 1)
+            Group("quantile_masking", f"{t} {d}", {"condition.theta": t, "condition.drop": d}, 1, {})
             for t in (0.5, 0.7, 0.9)
             for d in ("high", "low")
         ),
@@ -79,7 +79,7 @@ def test_lost_pictures_are_grey_tiles_and_counted(scored: Scored) -> None:
     lost = {**found.leaks[0], "path": "gone/lost & found.png"}
     page = cases.shown([found._replace(leaks=[lost, lost])])
     assert page.count("tile missing") == 2 and "lost &amp; found.png" in page
-    assert "no longer where they were scored: 1." in page
+    assert "or have gone since they were scored: 1." in page
 
 
 def test_small_pictures_are_kept_pixel_by_pixel_and_large_ones_scaled(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_one_reference_has_no_interval() -> None:
 
 
 def test_a_difference_is_signed_and_of_rates_in_points() -> None:
-    rate, cosine = (Cell.of(tag, Difference(0.022, -0.01, 0.034, 7)) for tag in (RATE, COSINE))
+    rate, cosine = (Cell.of(tag, Difference(0.022, -0.01, 0.034, 7, 3)) for tag in (RATE, COSINE))
     assert isinstance(rate, Cell) and isinstance(cosine, Cell)
     assert (rate.value, rate.interval, rate.n) == ("+2.2", "[-1.0, +3.4]", 7)
     assert (cosine.value, cosine.interval) == ("+0.022", "[-0.010, +0.034]")

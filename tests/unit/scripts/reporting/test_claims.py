@@ -9,27 +9,29 @@ from scripts.reporting.claims import Against, claims, front
 from scripts.reporting.scored import Group, Scored
 from tests.unit.scripts.reporting.scored_folder import CLASSIFIER, CLIP, Plan, write_scored_folder
 
-GROUP = Group("ip_adapter", "", {}, 1)
-MORE, LESS, SAME, OPEN = (Difference(*each, 9) for each in ((2, 1, 3), (-2, -3, -1), (0, 0, 0), (0.5, -1, 2)))
+GROUP = Group("ip_adapter", "", {}, 1, {})
+MORE, LESS, SAME, OPEN = (Difference(*each, 60, 12) for each in ((2, 1, 3), (-2, -3, -1), (0, 0, 0), (0.5, -1, 2)))
 
 
 @pytest.mark.parametrize(
-    ("style", "leak", "verdict"),
+    ("style", "leak", "directions", "is_better"),
     [
-        (MORE, LESS, "more style and no more leakage"),
-        (MORE, SAME, "more style and no more leakage"),
-        (LESS, MORE, "less style and no less leakage"),
-        (LESS, SAME, "less style and no less leakage"),
-        (MORE, MORE, "more style and more leakage"),
-        (LESS, LESS, "less style and less leakage"),
-        (MORE, OPEN, ""),
-        (LESS, OPEN, ""),
-        (OPEN, LESS, ""),
-        (SAME, SAME, ""),
+        (MORE, LESS, ("more", "less"), True),
+        (MORE, SAME, ("more", ""), True),
+        (OPEN, LESS, ("", "less"), True),
+        (LESS, MORE, ("less", "more"), False),
+        (MORE, MORE, ("more", "more"), False),
+        (LESS, LESS, ("less", "less"), False),
+        (LESS, OPEN, ("less", ""), False),
+        (OPEN, SAME, ("", ""), False),
+        (MORE._replace(references=5), LESS._replace(references=5), ("", ""), False),  # too few
     ],
 )
-def test_a_verdict_needs_both_intervals(style: Difference, leak: Difference, verdict: str) -> None:
-    assert Against(GROUP, style, leak).verdict == verdict
+def test_directions_follow_the_intervals(
+    style: Difference, leak: Difference, directions: tuple[str, str], is_better: bool
+) -> None:
+    against = Against(GROUP, style, leak)
+    assert (against.directions, against.is_better) == (directions, is_better)
 
 
 def test_the_front_holds_the_settings_that_none_of_their_method_beats(tmp_path: Path) -> None:
@@ -47,14 +49,14 @@ def test_claims_compare_each_method_with_two_means(tmp_path: Path) -> None:
     plans = [Plan("masking", {}, 0.4, 0.3), Plan("ip_adapter", {}, 1.0)]
     base, other = claims(Scored.read(write_scored_folder(tmp_path, plans, pictures=False)), CLIP)
     assert base.startswith("Masking, which the others are compared with: image alignment 0.5")
-    assert other.startswith("IP-Adapter: more style and more leakage. Paired differences, image alignment +0.1")
+    assert other.startswith("IP-Adapter: more image alignment, more leakage. Paired differences: image alignment +0.1")
 
 
 def test_settings_are_counted_and_the_nearest_in_leakage_is_named(tmp_path: Path) -> None:
     scales = [Plan("ip_adapter", {"sampling.scale": scale}, scale) for scale in (1.0, 0.39)]
     plans = [Plan("masking", {}, 0.4, 0.3), *scales]
     [_, told] = claims(Scored.read(write_scored_folder(tmp_path, plans, pictures=False)), CLIP)
-    assert told.startswith("The 2 settings of IP-Adapter: 1 with more style and more leakage; ")
+    assert told.startswith("The 2 settings of IP-Adapter: 1 with more image alignment, more leakage; ")
     assert "Nearest in leak rate, scale 0.39: " in told
 
 

@@ -56,7 +56,7 @@ def test_read_knows_groups_judges_and_failures(scored: Scored) -> None:
 def test_titles(scored: Scored) -> None:
     assert scored.groups[3].title == "InstantStyle, strength 1.0, scale 1.0"
     assert group(scored, "Masking").varied == {}
-    assert Group("somebody's", "", {}, 3).title == "somebody's"
+    assert Group("somebody's", "", {}, 3, {}).title == "somebody's"
 
 
 def test_tags_are_those_of_the_judge(scored: Scored) -> None:

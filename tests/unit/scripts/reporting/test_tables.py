@@ -149,10 +149,10 @@ def test_many_groups_of_another_grid_are_counted(tmp_path: Path) -> None:
 
 def test_base_group() -> None:
     first, three, two, quantile = (
-        Group("ip_adapter", "", {}, 1),
-        Group("masking", "n_clusters 3", {"condition.n_clusters": 3}, 1),
-        Group("masking", "n_clusters 2", {"condition.n_clusters": 2}, 1),
-        Group("quantile_masking", "", {}, 1),
+        Group("ip_adapter", "", {}, 1, {}),
+        Group("masking", "n_clusters 3", {"condition.n_clusters": 3}, 1, {"condition": {"n_clusters": 3}}),
+        Group("masking", "n_clusters 2", {"condition.n_clusters": 2}, 1, {"condition": {"n_clusters": 2}}),
+        Group("quantile_masking", "", {}, 1, {}),
     )
     assert base_group([first, three, two, quantile]) is two
     assert base_group([first, quantile]) is first

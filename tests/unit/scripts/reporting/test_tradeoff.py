@@ -34,7 +34,7 @@ def test_words_are_dashed_curves_and_methods_without_a_number_single_points(scor
 
 
 def test_true_and_false_are_no_numbers() -> None:
-    groups = [Group("instantstyle", str(flag), {"condition.norm_matched": flag}, 1) for flag in (False, True)]
+    groups = [Group("instantstyle", str(flag), {"condition.norm_matched": flag}, 1, {}) for flag in (False, True)]
     assert [each.dashed for each in curves(groups)] == [False, True]
 
 
