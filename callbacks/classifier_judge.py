@@ -108,7 +108,8 @@ class ClassifierJudge(Judge):
     def probabilities(self, images: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
         """Of contents (batch, contents) and of styles (batch, styles), float64 on the CPU; RGB pictures of any size."""
         if self._store is None:
-            self._store = FeatureStore(self.cache, identity(self.model, self._folder))
+            size = len(self.contents) + len(self.styles)
+            self._store = FeatureStore(self.cache, identity(self.model, self._folder), size)
         roots = self._store(list(map(image_key, images)), images, self._encode)
         content, style = (2 * roots.double() ** 2).split([len(self.contents), len(self.styles)], dim=1)
         return content, style

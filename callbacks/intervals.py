@@ -142,8 +142,8 @@ def _check_same_grid(a: Mapping[Cell, float], b: Mapping[Cell, float], names: tu
     missing = [_missing(name, [cell for cell in cells if cell not in own]) for name, own in methods]
     if any(missing):
         raise ValueError(
-            "`a` and `b` must hold pictures of the same references, prompts and seeds to be compared in pairs: "
-            f"{'; '.join(filter(None, missing))}. Generate what is missing, or leave it out of both."
+            f"`{names[0]}` and `{names[1]}` must hold pictures of the same references, prompts and seeds to be "
+            f"compared in pairs: {'; '.join(filter(None, missing))}. Generate what is missing, or leave it out of both."
         )
 
 

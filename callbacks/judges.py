@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -99,15 +100,28 @@ class ClipJudge(Judge):
             values[AMONG] = LeakRateAmong(self.text_features(contents)).score(features)
         return Verdict(values, features.generated)
 
+    @override
+    def find(self) -> None:
+        self._folder()
+
     def _remembered(self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor]) -> Tensor:
         if self._store is None:
-            self._store = FeatureStore(self.cache, self.name if self.cache is None else self._identity())
+            name = self.name if self.cache is None else self._identity()
+            self._store = FeatureStore(self.cache, name, self._size())
         return self._store(keys, items, encode).to(self.device)
 
     def _identity(self) -> str:
         """What tells the features of these weights from others; a pinned judge need not be here for it."""
         is_pinned = is_commit(self.revision) and self.model != "miniature" and not Path(self.model).is_dir()
         return self.name if is_pinned else identity(self.model, self._folder())
+
+    def _size(self) -> int | None:
+        """The feature size that its configuration tells; None where that does not lie here, or nothing is kept."""
+        if self.cache is None:
+            return None
+        config = Path(self.model if self.model != "miniature" else _MINIATURE) / "config.json"
+        size = json.loads(config.read_text(encoding="utf-8")).get("projection_dim") if config.is_file() else None
+        return size if isinstance(size, int) else None
 
     @torch.no_grad()
     def _encode_images(self, pictures: Sequence[Image.Image]) -> Tensor:

@@ -48,6 +48,9 @@ class Judge(ABC):
     def to(self, device: torch.device | str) -> Self:
         """Move the judge, now or when it is loaded, to `device`."""
 
+    def find(self) -> None:  # noqa: B027  # nothing to be found in a judge that looks when it is made
+        """Find, or fetch, the judge's files; raises OSError where they are not to be had."""
+
     @abstractmethod
     def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
         """Scores of pictures, at least one; `contents` are the prompts ("A dog") among which a leak is sought."""

@@ -68,8 +68,8 @@ class PredictionFolder:
         if differences:
             raise ValueError(
                 f"`folder`: the pictures in `{self.path}` were made with other settings: "
-                f"{'; '.join(differences)}. Nothing was changed there. Give another `folder` to the "
-                "prediction writer, or remove this one."
+                f"{'; '.join(differences)}. Nothing was changed there. Give another folder "
+                "(`--trainer.default_root_dir`, or `folder` of the prediction writer), or remove this one."
             )
 
     def _clean(self, file: Path) -> list[dict[str, Any]]:

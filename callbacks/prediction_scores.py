@@ -35,7 +35,8 @@ class PredictionScores(EvaluationCallback):
 
     Args:
         judges: who scores; default the miniature's CLIP and classifier.
-        folder: where to; default `trainer.default_root_dir`. Earlier scores of the same pictures are replaced.
+        folder: where to; default `scores` beside the pictures of one folder, or in `outputs`. Earlier scores of the
+            same pictures are replaced.
         contents: content prompts ("A dog") among which a leak to the reference's own one is the stricter score
             `leakage/leaked_among_all`; default those of all references.
         cache: folder in which features are kept by the content of pictures and texts, for judges that name none:
@@ -72,6 +73,11 @@ class PredictionScores(EvaluationCallback):
         self._folder = Path(self.folder or trainer.default_root_dir)
         on_first_rank(trainer, lambda: check_sources(self._folder, self._data.sources))
         self._judges = self._chosen_judges()
+
+    def find_judges(self) -> None:
+        """Find, or fetch, the files of all judges, so that what is missing is named before any picture is drawn."""
+        for judge in self._chosen_judges():
+            judge.find()
 
     def _chosen_judges(self) -> list[Judge]:
         _check_names(self.judges)  # again: they may have been set since

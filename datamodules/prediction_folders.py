@@ -121,6 +121,10 @@ def _check_new(path: Path, line: dict[str, Any], seen: dict[str, Path]) -> None:
     job = {name: value for name, value in line.items() if name not in ("file", "share_masked")}
     for identity in (os.path.realpath(path), json.dumps(job, sort_keys=True)):
         other = seen.setdefault(identity, path)
+        if other is not path and other == path:
+            raise ValueError(
+                f"`folders`: `{path}` is named twice, by two folders or by two lines of `{LINES}`. Give it once."
+            )
         if other is not path:
             raise ValueError(
                 f"`folders`: `{other}` and `{path}` are the same picture, or two of the same method, settings, "
@@ -133,6 +137,11 @@ def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple
         reference = Reference(**line["reference"])
         content_image = line["content_image"]["key"] if line.get("content_image") else None
         method, prompt, sample, seed = (line[name] for name in ("method", "prompt", "sample", "seed"))
+        share_masked, settings = line.get("share_masked"), line.get("settings", {})
+        _check_types(*reference[1:], method, prompt, expected=str)
+        _check_types(sample, seed, expected=int)
+        _check_types(*([] if share_masked is None else [share_masked]), expected=(int, float))
+        _check_types(settings, expected=dict)
     except (KeyError, TypeError) as error:
         raise ValueError(f"its line is not as `maskst predict` writes it: {error}") from None
     source = lookup.find(reference.key)
@@ -146,12 +155,18 @@ def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple
         prompt=prompt,
         sample=sample,
         seed=seed,
-        share_masked=line.get("share_masked"),
-        settings=line.get("settings", {}),
+        share_masked=share_masked,
+        settings=settings,
         content_image=content_image,
         content_image_path=_place(content_image, lookup),
     )
     return prediction, source
+
+
+def _check_types(*values: object, expected: type | tuple[type, ...]) -> None:
+    for value in values:
+        if not isinstance(value, expected):
+            raise TypeError(f"{value!r} stands where another type is expected")
 
 
 def _place(content_image: str | None, lookup: ReferenceLookup) -> str | None:

@@ -2,17 +2,20 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from jsonargparse import ArgumentError, ArgumentParser
 
 from callbacks.files import digest, slug
 from lightning_modules import conditions
 from lightning_modules.conditions import Condition
 from lightning_modules.diffusion.config import SamplingSettings
 
+T = TypeVar("T")
 _EXAMPLE = "{condition: InstantStyle, arguments: {strength: [1.0, 0.5]}, sampling: {scale: [1.0, 0.5]}}"
 
 
@@ -43,14 +46,18 @@ def variants(grids: Sequence[Grid], sampling: SamplingSettings) -> list[Variant]
     """All settings, in order; what a grid does not say about sampling is as in `sampling`.
 
     Raises:
-        ValueError: there is no grid, or one names no condition, an unknown argument, no value, or a setting again.
+        ValueError: there is no grid, or one names no condition, an unknown argument, no value or a wrong one, or a
+            setting again.
     """
     if not grids:
         raise ValueError(f"`sweep` is empty: list one grid or more, such as {_EXAMPLE}.")
     found = [variant for grid in grids for variant in _expanded(grid, sampling)]
-    names = [variant.name for variant in found]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"`sweep` lists a setting twice: {', '.join(twice)}. Leave it out of one of the grids.")
+    seen: dict[str, str] = {}
+    for each in found:
+        weights = list(each.condition.state_dict().values())
+        other = seen.setdefault(repr((each.condition.name, each.condition.settings, weights, each.sampling)), each.name)
+        if other is not each.name:
+            raise ValueError(f"`sweep` lists a setting twice, as {other} and {each.name}: leave it out of one grid.")
     return found
 
 
@@ -59,10 +66,28 @@ def _expanded(grid: Grid, sampling: SamplingSettings) -> Iterator[Variant]:
     _check_names("arguments", grid, list(inspect.signature(condition).parameters))
     _check_names("sampling", grid, [each.name for each in fields(SamplingSettings)])
     for arguments in _combinations(grid.arguments):
-        edited = condition(**arguments)
-        for sampled in _combinations(grid.sampling):
-            words = [edited.name, *(f"{key}-{_words(value)}" for key, value in {**arguments, **sampled}.items())]
-            yield Variant("__".join(map(_file_name, words)), edited, replace(sampling, **sampled))
+        edited = _built(grid, condition, arguments)
+        for chosen in _combinations(grid.sampling):
+            sampled = _built(grid, SamplingSettings, asdict(sampling) | chosen)
+            values = arguments | {key: getattr(sampled, key) for key in chosen}
+            words = [edited.name, *(f"{key}-{_words(value)}" for key, value in values.items())]
+            yield Variant("__".join(map(_file_name, words)), edited, sampled)
+
+
+def _built(grid: Grid, kind: type[T], arguments: dict[str, Any]) -> T:
+    """A `kind` with these arguments, whose types are checked.
+
+    Raises:
+        ValueError: an argument is missing, or of a wrong type or value.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "it")
+    try:
+        built: T = parser.instantiate_classes(parser.parse_object({"it": arguments})).it
+    except ArgumentError as error:
+        reason = " ".join(str(error).replace("it.", "").replace('"it"', "it").split())
+        raise ValueError(f"`sweep`: {grid.condition} cannot have {arguments}: {reason}") from error
+    return built
 
 
 def _combinations(values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ class Test(LightningCLI):
             trainer_defaults=TRAINER_DEFAULTS,
             parser_kwargs={
                 "prog": "maskst test",
+                "description": "Scores pictures that lie in folders or are named by a table: tables and report.html.",
                 "usage": "maskst test --data.folders FOLDERS --data.references FOLDERS [--KEY VALUE ...]",
                 "default_config_files": [str(CONFIGS / "defaults" / "test.yaml")],
             },

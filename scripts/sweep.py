@@ -30,6 +30,12 @@ from scripts.reproduction.display import clock
 from scripts.scoring import report
 
 _SHOWN = 6  # masks in the report
+_HELP = (
+    "what is drawn: a list of grids such as {condition: InstantStyle, arguments: {strength: [1.0, 0.5]}, sampling: "
+    "{scale: [1.0, 0.5]}}, with a class of lightning_modules.conditions, values of its arguments and of keys of "
+    "--model.sampling; of lists every combination"
+)
+_DESCRIPTION = "Draws many settings by one process that goes on where it was stopped, then scores them in a report."
 
 
 class Sweep(LightningCLI):
@@ -56,6 +62,7 @@ class Sweep(LightningCLI):
             seed_everything_default=42,
             parser_kwargs={
                 "prog": "maskst sweep",
+                "description": _DESCRIPTION,
                 "usage": "maskst sweep --config FILE [--config FILE ...] [--KEY VALUE ...]",
                 "default_config_files": [str(layer) for layer in layers],
             },
@@ -70,7 +77,7 @@ class Sweep(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The settings, and what scores them."""
-        parser.add_argument("--sweep", type=list[Grid], required=True, help="settings of each method")
+        parser.add_argument("--sweep", type=list[Grid], required=True, help=_HELP)
         parser.add_lightning_class_args(PredictionScores, "scoring")
         # A backbone's config names its judge here, which is asked where `scoring.judges` says nothing.
         parser.add_class_arguments(AlignmentScores, "scores")
@@ -101,6 +108,7 @@ class Sweep(LightningCLI):
         judge = self.config_init.scores.judge
         if self.config.scoring.judges is None and judge.model != "miniature":
             scores.judges = [judge]
+        scores.find_judges()
         check_sources(Path(scores.folder), [os.path.realpath(folder) for folder in self._folders])
         return scores
 
@@ -116,7 +124,11 @@ class Sweep(LightningCLI):
             rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
             begun = time.monotonic()
             self._use(variant)
-            self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
+            try:
+                self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
+            except (KeyboardInterrupt, SystemExit):
+                rank_zero_info("Stopped. The same command goes on from here; finished pictures are kept.")
+                raise
             if self.writer.written:
                 drawn, seconds = drawn + 1, seconds + time.monotonic() - begun
 

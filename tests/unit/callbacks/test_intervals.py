@@ -140,7 +140,9 @@ def test_pictures_with_and_without_content_images_are_different_cells() -> None:
 def test_different_grids_say_what_is_missing() -> None:
     cells = grid()
     a, b = dict.fromkeys(cells[:-12], 0.0), dict.fromkeys([*cells[1:], Cell("x", "p", 0, "content:a")], 0.0)
-    with pytest.raises(ValueError, match="`a` and `b` must hold pictures of the same references, prompts and") as error:
+    with pytest.raises(
+        ValueError, match="`masking` and `ip_adapter` must hold pictures of the same references, prompts and"
+    ) as error:
         paired_difference(a, b, names=("masking", "ip_adapter"))
     text = str(error.value)
     assert "`masking` lacks 13: (reference 'style18', prompt 'A thing 0', seed 0), (reference 'style18'," in text

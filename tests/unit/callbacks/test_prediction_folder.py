@@ -137,7 +137,7 @@ def test_other_settings_are_refused_by_name_and_nothing_is_lost(tmp_path: Path) 
     assert "`condition.theta` is 0.8 and was 0.7" in text
     assert "`sampling.scale` is '(absent)' and was 1.0" in text
     assert "drop" not in text
-    assert "Give another `folder`" in text
+    assert "Give another folder (`--trainer.default_root_dir`" in text
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
     assert folder.open(json.loads(json.dumps(old))) == {picture().name}
 

@@ -1,5 +1,6 @@
 """Grids of settings: every combination once, and faults named before anything is drawn."""
 
+import re
 from typing import Any
 
 import pytest
@@ -55,9 +56,14 @@ def test_the_published_sweep_has_its_49_settings() -> None:
         ([Grid("IPAdapter", {}, {"scales": [1]})], "IPAdapter has no `sampling` named scales; there are scheduler"),
         ([Grid("IPAdapter", {}, {"scale": []})], "IPAdapter has no value for scale: list one or more"),
         ([Grid("QuantileMasking", {"theta": [1.5]})], "`theta` must be in"),
-        ([Grid("Masking"), Grid("Masking")], "lists a setting twice: masking. Leave it out of one of the grids"),
+        ([Grid("Masking"), Grid("Masking")], "lists a setting twice, as masking and masking"),
+        ([Grid("IPAdapter"), Grid("IPAdapter", {}, {"scale": 1})], "twice, as ip-adapter and ip-adapter__scale-1.0"),
+        ([Grid("IPAdapter", {}, {"scale": [1, 1.0]})], "lists a setting twice"),
+        ([Grid("InstantStyle", {"strength": ["abc"]})], "InstantStyle cannot have {'strength': 'abc'}: "),
+        ([Grid("IPAdapter", {}, {"guidance_scale": "x"})], "guidance_scale"),
+        ([Grid("lightning_modules.conditions.trained.TrainedAdapter")], "checkpoint"),
     ],
 )
 def test_faults_are_named(grids: list[Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.escape(message)):
         variants(grids, SAMPLING)
