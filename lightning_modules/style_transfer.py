@@ -113,13 +113,13 @@ class StyleTransfer(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Forgets what was encoded of other data, or on another device."""
-        if self._trainer is None:
-            return
-        device = self._trainer.strategy.root_device
-        source = device, self._trainer.datamodule  # type: ignore[attr-defined]
-        if source != self._memory_of:
+        source = None
+        if self._trainer is not None:
+            device = self._trainer.strategy.root_device
+            check_precision(device, self.backbone)
+            source = device, self._trainer.datamodule  # type: ignore[attr-defined]
+        if source is None or source != self._memory_of:
             self._memory, self._memory_of = EncodedOnce(), source
-        check_precision(device, self.backbone)
 
     @property
     def model(self) -> "StableDiffusion":
