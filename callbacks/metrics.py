@@ -29,45 +29,25 @@ class Estimate(NamedTuple):
     references: list[int]  # indices, ascending
     means: list[float]  # mean of each reference's pictures
     counts: list[int]  # pictures of each reference
-    left_out: int = 0  # pictures for which the score says nothing
 
 
-class OverReferences(Metric):
-    """Keeps the reference of each picture, and estimates means with a cluster-bootstrap interval over references.
+class MeanOverReferences(Metric):
+    """Mean of one value a picture, with a cluster-bootstrap interval over references.
 
-    All states are float32 vectors, as torchmetrics fills in for a rank without pictures.
+    The same for any order, batch size or split over ranks: compute sorts, and adds in float64. All states are float32
+    vectors, as torchmetrics fills in for a rank without pictures.
     """
 
     full_state_update = False
     is_differentiable = False
+    values: list[Tensor]
     references: list[Tensor]
 
     def __init__(self, resamples: int = 2000, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.resamples, self.seed = resamples, seed
-        self.add_state("references", default=[], dist_reduce_fx="cat")
-
-    def _kept(self, values: Tensor) -> Tensor:
-        return values.detach().to(self.device, torch.float32)
-
-    def _estimate(self, values: Tensor, references: Tensor, left_out: int = 0) -> Estimate:
-        means = intervals.reference_means(values, references)
-        low, high = intervals.bootstrap_interval(means, resamples=self.resamples, seed=self.seed)
-        indices, by_reference, counts = (column.tolist() for column in means)
-        return Estimate(intervals.image_mean(means), low, high, indices, by_reference, counts, left_out)
-
-
-class MeanOverReferences(OverReferences):
-    """Mean of one value a picture, with a cluster-bootstrap interval over references.
-
-    The same for any order, batch size or split over ranks: compute sorts, and adds in float64.
-    """
-
-    values: list[Tensor]
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_state("values", default=[], dist_reduce_fx="cat")
+        for name in ("values", "references"):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, values: Tensor, references: Tensor) -> None:
         """Add `values` (batch,) of pictures whose references have the indices `references` (batch,)."""
@@ -76,12 +56,19 @@ class MeanOverReferences(OverReferences):
                 f"`values` and `references` must both have shape (batch,), got {tuple(values.shape)} and "
                 f"{tuple(references.shape)}: give one reference index for each picture."
             )
-        self.values.append(self._kept(values))
-        self.references.append(self._kept(_checked_indices("references", references)))
+        if references.numel() and int(references.abs().max()) >= _INDICES:
+            raise ValueError(
+                f"`references` must be whole numbers below {_INDICES}, got {int(references.abs().max())}: number them "
+                "from 0."
+            )
+        for state, part in ((self.values, values), (self.references, references)):
+            state.append(part.detach().to(self.device, torch.float32))
 
     def compute(self) -> Estimate:
         """Mean, interval and means by reference over everything that any rank has added."""
-        return self._estimate(dim_zero_cat(self.values), dim_zero_cat(self.references))
+        means = intervals.reference_means(dim_zero_cat(self.values), dim_zero_cat(self.references))
+        low, high = intervals.bootstrap_interval(means, resamples=self.resamples, seed=self.seed)
+        return Estimate(intervals.image_mean(means), low, high, *(column.tolist() for column in means))
 
 
 class FeatureScore(MeanOverReferences):
@@ -185,54 +172,3 @@ FEATURE_SCORES: dict[str, type[FeatureScore]] = {
     "published/leakage_score": LeakageScore,
 }
 """Tag -> score of every judge that reads texts, wherever pictures are scored."""
-
-
-class Agreement(MeanOverReferences):
-    """Share of pictures whose labels, of content or of style, are what the classifier should see."""
-
-    def update(self, predicted: Tensor, expected: Tensor, references: Tensor) -> None:  # type: ignore[override]
-        """Add pictures by their labels (batch,), seen and wanted, and their references' indices (batch,)."""
-        super().update(scores.agreement(predicted, expected).float(), references)
-
-
-class Diversity(OverReferences):
-    """Mean of 1 - cosine between the samples of one reference and prompt (and content image)."""
-
-    generated: list[Tensor]
-    groups: list[Tensor]
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_state("generated", default=[], dist_reduce_fx="cat")
-        self.add_state("groups", default=[], dist_reduce_fx="cat")
-
-    def update(self, features: UnitFeatures, references: Tensor, groups: Tensor) -> None:
-        """Add pictures with their references' indices (batch,) and the numbers of their groups (batch,).
-
-        A group's samples may be on several ranks, so its number must be the same on all.
-        """
-        if not len(features.generated) == len(references) == len(groups):
-            raise ValueError(
-                "`features`, `references` and `groups` must hold the same pictures, got "
-                f"{len(features.generated)}, {len(references)} and {len(groups)}: give one reference index and one "
-                "group number for each picture."
-            )
-        self.generated.append(self._kept(features.generated).flatten())
-        self.references.append(self._kept(_checked_indices("references", references)))
-        self.groups.append(self._kept(_checked_indices("groups", groups)))
-
-    def compute(self) -> Estimate | None:
-        """Estimate over the pictures that are not alone in their group, the others counted; None if all are."""
-        references, groups = dim_zero_cat(self.references), dim_zero_cat(self.groups)
-        generated = dim_zero_cat(self.generated).reshape(len(groups), -1)
-        values, has_sibling = scores.diversity(generated, groups)
-        left_out = len(groups) - len(values)
-        return self._estimate(values, references.cpu()[has_sibling], left_out) if len(values) else None
-
-
-def _checked_indices(name: str, indices: Tensor) -> Tensor:
-    if indices.numel() and int(indices.abs().max()) >= _INDICES:
-        raise ValueError(
-            f"`{name}` must be whole numbers below {_INDICES}, got {int(indices.abs().max())}: number them from 0."
-        )
-    return indices

@@ -131,14 +131,13 @@ class Scored:
         return intervals.paired_difference(mine, others, names)
 
     def _estimate(self, group: Group, judge: str, tag: str, where: dict[str, str | None]) -> Estimate | None:
-        rows = self._found(group, judge, tag, where)[0]
         values, places = self.values(group, judge, tag, **where)
         if not len(values):
             return None
         mean = MeanOverReferences(sync_on_compute=False)
         mean.update(torch.from_numpy(values), torch.from_numpy(places))
         estimate: Estimate = mean.compute()
-        return estimate._replace(left_out=len(rows) - len(values))
+        return estimate
 
     def _found(
         self, group: Group, judge: str, tag: str, where: dict[str, str | None]

@@ -4,24 +4,14 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
 from torch import Tensor
 from torch.nn.functional import normalize
-from torchmetrics import Metric, MetricCollection
 
 from callbacks import intervals, metrics, scores
-from callbacks.metrics import (
-    Agreement,
-    Diversity,
-    Estimate,
-    FeatureScore,
-    LeakRateAmong,
-    MeanOverReferences,
-    OverReferences,
-)
+from callbacks.metrics import Estimate, FeatureScore, LeakRateAmong, MeanOverReferences
 from callbacks.scores import UnitFeatures
 
 SIMPLE = [
@@ -101,54 +91,11 @@ def test_update_refuses_values_without_references() -> None:
         MeanOverReferences().update(torch.ones(2), torch.ones(3))
 
 
-def test_agreement_is_the_share_of_equal_labels() -> None:
-    metric = Agreement()
-    metric.update(torch.tensor([1, 2, 3]), torch.tensor([1, 0, 3]), torch.tensor([0, 0, 1]))
-    estimate = metric.compute()
-    assert estimate.mean == pytest.approx(2 / 3)
-    assert estimate.means == [0.5, 1.0]
-
-
-def test_diversity_is_the_mean_of_its_score_and_counts_pictures_without_a_sibling() -> None:
-    features, references = samples()
-    groups = (torch.arange(40) + 1) // 2  # the first and the last picture are alone
-    metric = Diversity()
-    for part in torch.arange(40).split(7):  # batches cut groups in two
-        metric.update(UnitFeatures(*(x[part] for x in features)), references[part], groups[part])
-    estimate = metric.compute()
-    pairs = features.generated[1:39].double().reshape(19, 2, 6).numpy()
-    values = np.repeat([1 - np.dot(one, other) for one, other in pairs], 2)
-    assert estimate is not None
-    assert estimate.mean == pytest.approx(values.mean(), abs=1e-6)
-    assert (sum(estimate.counts), estimate.left_out) == (38, 2)
-    means = intervals.reference_means(torch.from_numpy(values), references[1:39])
-    assert estimate.means == pytest.approx(means.means.tolist(), abs=1e-6)
-    assert (estimate.low, estimate.high) == pytest.approx(intervals.bootstrap_interval(means), abs=1e-6)
-
-
-def test_diversity_of_single_samples_is_none() -> None:
-    features, references = samples(rows=3)
-    metric = Diversity()
-    metric.update(features, references, torch.arange(3))
-    assert metric.compute() is None
-
-
-def test_diversity_joins_a_collection() -> None:
-    features, references = samples()
-    kinds: dict[str, Metric | MetricCollection] = {"diversity": Diversity(), "text": metrics.TextAlignment()}
-    collection = MetricCollection(kinds, compute_groups=False)
-    collection.update(features=features, references=references, groups=torch.zeros(40))
-    assert sum(collection.compute()["diversity"].counts) == 40
-
-
-def test_messages_of_diversity_and_of_indices() -> None:
-    features, references = samples()
-    with pytest.raises(ValueError, match="must hold the same pictures, got 40, 40 and 3: give one reference index"):
-        Diversity().update(features, references, torch.arange(3))
-    with pytest.raises(ValueError, match="`groups` must be whole numbers below 16777216, got 16777216: number them"):
-        Diversity().update(features, references, torch.arange(40) + 2**24 - 39)
-    with pytest.raises(ValueError, match="`references` must be whole numbers below"):
-        MeanOverReferences().update(torch.ones(1), torch.tensor([2**60]))
+def test_indices_must_be_exact_in_float32() -> None:
+    with pytest.raises(
+        ValueError, match="`references` must be whole numbers below 16777216, got 16777216: number them"
+    ):
+        MeanOverReferences().update(torch.ones(1), torch.tensor([2**24]))
 
 
 def test_metrics_save_nothing() -> None:
@@ -156,17 +103,13 @@ def test_metrics_save_nothing() -> None:
 
 
 def all_metrics(rows: Tensor) -> dict[str, Estimate]:
-    """Every metric, fed with some rows in batches; groups of about three pictures lie across all of them."""
+    """Every metric, fed with some rows in batches."""
     features, references = samples()
-    groups = torch.arange(40) % 13
-    groups[5] = 20  # alone
-    kinds: dict[str, OverReferences] = {kind.__name__: kind() for kind, _ in SIMPLE}
-    kinds |= {"Among": LeakRateAmong(features.content[:5]), "Diversity": Diversity(), "Agreement": Agreement()}
+    kinds: dict[str, FeatureScore] = {kind.__name__: kind() for kind, _ in SIMPLE}
+    kinds["Among"] = LeakRateAmong(features.content[:5])
     for part in rows.split(7):
-        given = {"features": UnitFeatures(*(x[part] for x in features)), "references": references[part]}
-        labels = {"predicted": part % 5, "expected": part % 3, "groups": groups[part]}
         for metric in kinds.values():
-            metric.update(**metric._filter_kwargs(**given, **labels))
+            metric.update(UnitFeatures(*(x[part] for x in features)), references[part])
     return {name: metric.compute() for name, metric in kinds.items()}
 
 
@@ -189,8 +132,7 @@ def test_uneven_ranks_even_one_without_pictures_agree_with_one_process(
     for rank in range(len(pictures)):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
         for name, expected in all_metrics(torch.arange(40)).items():
-            *numbers, references, means, counts, left_out = found[name]
+            *numbers, references, means, counts = found[name]
             assert numbers == pytest.approx(expected[:3], abs=1e-12), name
             assert means == pytest.approx(expected.means, abs=1e-12), name
             assert (references, counts) == (expected.references, expected.counts)
-            assert left_out == (1 if name == "Diversity" else 0)

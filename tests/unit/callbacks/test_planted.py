@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from callbacks.metrics import Agreement, Estimate, LeakRate, LeakRateAmong
-from callbacks.scores import UnitFeatures
+from callbacks.metrics import Estimate, LeakRate, LeakRateAmong, MeanOverReferences
+from callbacks.scores import UnitFeatures, agreement
 
 CONTENTS, REFERENCES, PICTURES = 10, 60, 5
 DIM = 32
@@ -86,10 +86,10 @@ def test_shuffled_labels_leak_by_chance(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_classifier_agrees_with_right_labels_always_and_with_shuffled_ones_by_chance(seed: int) -> None:
     planted = Planted(seed)
-    right, shuffled = Agreement(), Agreement()
+    right, shuffled = MeanOverReferences(), MeanOverReferences()
     seen = (planted.pictures_of(planted.prompt) @ planted.contents.T).argmax(dim=1)
-    right.update(seen, planted.prompt, planted.references)
-    shuffled.update(seen, planted.draw(CONTENTS), planted.references)
+    right.update(agreement(seen, planted.prompt), planted.references)
+    shuffled.update(agreement(seen, planted.draw(CONTENTS)), planted.references)
     assert right.compute()[:3] == (1, 1, 1)
     chance = shuffled.compute()
     assert chance.low <= 1 / CONTENTS <= chance.high < 0.2

@@ -27,7 +27,7 @@ def test_number(value: float, tag: str, signed: bool, shown: str) -> None:
 
 
 def test_an_estimate() -> None:
-    cell = Cell.of(RATE, Estimate(0.4, 0.25, 0.5, [0, 3], [0.2, 0.6], [5, 5], left_out=2))
+    cell = Cell.of(RATE, Estimate(0.4, 0.25, 0.5, [0, 3], [0.2, 0.6], [5, 5]))
     assert isinstance(cell, Cell)
     assert (cell.value, cell.interval, cell.n) == ("40.0 %", "[25.0, 50.0]", 10)
 

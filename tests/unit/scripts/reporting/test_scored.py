@@ -83,7 +83,6 @@ def test_estimate_equals_a_numpy_reading(scored: Scored, tag: str) -> None:
     assert (estimate.low, estimate.high) == pytest.approx(bootstrapped(by_reference), abs=1e-6)
     assert estimate.means == pytest.approx([np.mean(each) for each in by_reference], abs=1e-6)
     assert estimate.counts == [4] * 6
-    assert estimate.left_out == 0
 
 
 def test_pictures_of_which_a_judge_says_nothing_are_left_out(scored: Scored) -> None:
@@ -92,7 +91,7 @@ def test_pictures_of_which_a_judge_says_nothing_are_left_out(scored: Scored) -> 
     estimate = scored.estimate(chosen, CLASSIFIER, "leakage/leaked")
     assert estimate is not None
     assert estimate.mean == pytest.approx(np.mean(told))
-    assert (sum(estimate.counts), estimate.left_out) == (12, 12)
+    assert sum(estimate.counts) == 12
     values, places = scored.values(chosen, CLASSIFIER, "leakage/leaked")
     assert values.tolist() == told
     assert places.tolist() == [place for place in (0, 1, 2, 3, 4, 5) for _ in range(2)]
