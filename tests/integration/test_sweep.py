@@ -71,6 +71,28 @@ def test_a_sweep_stopped_anywhere_goes_on_and_encodes_each_reference_once(
     assert about["judges"] == [str(tiny_judge)]  # the backbone's
 
 
+def test_only_what_was_asked_for_is_scored(arguments: list[str], tmp_path: Path) -> None:
+    options = [*arguments, "--trainer.default_root_dir", str(tmp_path)]
+    main(["sweep", *options])
+    main(["sweep", *options, "--data.predict_references", "1"])
+    about = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert [group["pictures"] for group in about["groups"]] == [2, 2, 2]
+    assert len(list((tmp_path / "masking").glob("*.png"))) == 4
+
+
+@pytest.mark.parametrize("fault", ["scores of others", "no judge"])
+def test_what_could_not_be_scored_is_not_drawn(arguments: list[str], tmp_path: Path, fault: str) -> None:
+    options = [*arguments, "--trainer.default_root_dir", str(tmp_path)]
+    if fault == "no judge":
+        options.append('--scoring.judges=[{"class_path": "ClipJudge", "init_args": {"model": "/no/where"}}]')
+    else:
+        (tmp_path / "scores").mkdir()
+        (tmp_path / "scores" / "scores.json").write_text('{"sources": ["/elsewhere"]}')
+    with pytest.raises((ValueError, FileNotFoundError), match="`/elsewhere`|`/no/where`"):
+        main(["sweep", *options])
+    assert not list(tmp_path.rglob("*.png"))
+
+
 def test_test_scores_as_validate_does(run: Run, tiny_judge: Path, tmp_path: Path) -> None:
     commands = run("validate", "predict/masking", tmp_path / "validated")
     pictures = tmp_path / "pictures"

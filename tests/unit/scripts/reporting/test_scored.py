@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -202,3 +203,18 @@ def test_a_table_of_something_else_is_refused(folder: Path, tmp_path: Path) -> N
     (tmp_path / "scores.json").write_text(json.dumps({"judges": [], "groups": [], "failures": {}}))
     with pytest.raises(ValueError, match=r"lacks the columns \['seed', 'judge'\], so scoring did not write it"):
         Scored.read(tmp_path)
+
+
+def test_a_picture_that_cannot_be_read_leaves_its_cell_out_of_every_pair(tmp_path: Path) -> None:
+    plans = [Plan("masking", {}, 0.4, 0.3), Plan("ip_adapter", {}, 1.0)]
+    folder = write_scored_folder(tmp_path, plans, pictures=False)
+    table, about = pq.read_table(folder / "scores.parquet"), json.loads((folder / "scores.json").read_text())
+    lost = next(row for row in table.to_pylist() if row["method"] == "masking")
+    pq.write_table(table.filter(pc.field("path") != lost["path"]), folder / "scores.parquet")
+    masking, ip_adapter = Scored.read(folder).groups
+    with pytest.raises(ValueError, match="`Masking` lacks 1: "):
+        Scored.read(folder).difference(masking, ip_adapter, CLIP, "alignment/text")
+    about["unread"] = [{key: lost[key] for key in ("reference", "prompt", "sample", "seed", "content_image")}]
+    (folder / "scores.json").write_text(json.dumps(about))
+    difference = Scored.read(folder).difference(masking, ip_adapter, CLIP, "alignment/text")
+    assert (difference.pairs, difference.references) == (23, 6)
