@@ -240,11 +240,17 @@ def _load_tokenizer(folder: Path, name: str) -> CLIPTokenizer:
 
 def _load_frozen(kind: type[M], folder: Path, name: str, expected: str) -> M:
     """A `kind` from a folder, in float32 and eval mode, without gradients; refuses weights that lack any of it."""
+    from transformers.utils import logging as told
+
     options: dict[str, Any] = {"dtype": torch.float32, "output_loading_info": True, "local_files_only": True}
+    level = told.get_verbosity()
+    told.set_verbosity_error()  # it would list the tower that is not asked for; what lacks is refused below
     try:
         model, report = kind.from_pretrained(str(folder), **options)  # type: ignore[attr-defined]
     except OSError as error:
         raise _not_found(name, error) from error
+    finally:
+        told.set_verbosity(level)
     if report["missing_keys"] or report["mismatched_keys"]:
         lacking = sorted(report["missing_keys"])[:3] + sorted(str(key) for key in report["mismatched_keys"])[:3]
         raise ValueError(
