@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from PIL import Image
@@ -18,17 +18,13 @@ from callbacks import scores
 from callbacks.feature_store import FeatureStore, image_key, text_key
 from callbacks.files import to_pil
 from callbacks.judge_files import find_folder, identity, is_commit
+from callbacks.judge_loading import load_clip, load_image_tower, load_processor, load_tokenizer
 from callbacks.judging import AMONG, IMAGE, Judge, Verdict
 from callbacks.metrics import FEATURE_SCORES, LeakRateAmong
 from callbacks.scores import UnitFeatures
 from lightning_modules.outputs import Predicted
 
-if TYPE_CHECKING:
-    from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModelWithProjection
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
 T = TypeVar("T")
-M = TypeVar("M", bound=torch.nn.Module)
 _MINIATURE = Path(__file__).parents[1] / "weights" / "miniature" / "judge"
 _log = logging.getLogger(__name__)
 
@@ -50,8 +46,8 @@ class ClipJudge(Judge):
         self.model, self.revision, self.cache = model, revision, cache
         self.device = torch.device("cpu")
         self._clip: Any = None
-        self._processor: CLIPImageProcessorPil | None = None
-        self._tokenizer: CLIPTokenizer | None = None
+        self._processor: Any = None
+        self._tokenizer: Any = None
         self._store: FeatureStore | None = None
 
     @property
@@ -126,7 +122,6 @@ class ClipJudge(Judge):
     @torch.no_grad()
     def _encode_images(self, pictures: Sequence[Image.Image]) -> Tensor:
         self._load()
-        assert self._processor is not None
         pixels = self._processor(images=list(pictures), return_tensors="pt")["pixel_values"].to(self.device)
         return normalize(self._embed(pixels).float(), dim=-1)
 
@@ -137,7 +132,6 @@ class ClipJudge(Judge):
     @torch.no_grad()
     def _encode_texts(self, texts: list[str]) -> Tensor:
         self._load()
-        assert self._tokenizer is not None
         longest = self._clip.config.text_config.max_position_embeddings
         tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
         return normalize(self._clip.get_text_features(**tokens.to(self.device)).pooler_output.float(), dim=-1)
@@ -146,15 +140,13 @@ class ClipJudge(Judge):
         if self._clip is not None:
             return
         folder = self._folder()
-        self._processor = _load_processor(folder, self.name)
-        self._tokenizer = _load_tokenizer(folder, self.name) if self.reads_texts else None
+        self._processor = load_processor(folder, self.name)
+        self._tokenizer = load_tokenizer(folder, self.name) if self.reads_texts else None
         self._clip = self._load_model(folder).to(self.device)
         _log.info("The judge `%s` was loaded to %s.", self.name, self.device)
 
-    def _load_model(self, folder: Path) -> CLIPModel | CLIPVisionModelWithProjection:
-        from transformers import CLIPModel
-
-        return _load_frozen(CLIPModel, folder, self.name, "CLIP (image and text tower)")
+    def _load_model(self, folder: Path) -> torch.nn.Module:
+        return load_clip(folder, self.name)
 
     def _folder(self) -> Path:
         if self.model != "miniature":
@@ -207,63 +199,5 @@ class StyleJudge(ClipJudge):
         return embeddings
 
     @override
-    def _load_model(self, folder: Path) -> CLIPVisionModelWithProjection:
-        from transformers import CLIPVisionModelWithProjection
-
-        return _load_frozen(CLIPVisionModelWithProjection, folder, self.name, "CLIP vision tower with projection")
-
-
-def _load_processor(folder: Path, name: str) -> CLIPImageProcessorPil:
-    # Named directly: the automatic choice resizes by another back end where torchvision is installed.
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-    try:
-        return CLIPImageProcessorPil.from_pretrained(str(folder), local_files_only=True)
-    except OSError as error:
-        raise _not_found(name, error) from error
-
-
-def _load_tokenizer(folder: Path, name: str) -> CLIPTokenizer:
-    from transformers import CLIPTokenizer
-
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except OSError as error:
-        raise _not_found(name, error) from error
-    if len(tokenizer) <= 3:  # what transformers 5 makes of a folder without tokenizer files
-        raise ValueError(
-            f"`model`: the judge `{name}` has a tokenizer of {len(tokenizer)} tokens: expected the files "
-            "of CLIP's tokenizer (`tokenizer.json`, or `vocab.json` and `merges.txt`) beside its weights."
-        )
-    return tokenizer
-
-
-def _load_frozen(kind: type[M], folder: Path, name: str, expected: str) -> M:
-    """A `kind` from a folder, in float32 and eval mode, without gradients; refuses weights that lack any of it."""
-    from transformers.utils import logging as told
-
-    options: dict[str, Any] = {"dtype": torch.float32, "output_loading_info": True, "local_files_only": True}
-    level = told.get_verbosity()
-    told.set_verbosity_error()  # it would list the tower that is not asked for; what lacks is refused below
-    try:
-        model, report = kind.from_pretrained(str(folder), **options)  # type: ignore[attr-defined]
-    except OSError as error:
-        raise _not_found(name, error) from error
-    finally:
-        told.set_verbosity(level)
-    if report["missing_keys"] or report["mismatched_keys"]:
-        lacking = sorted(report["missing_keys"])[:3] + sorted(str(key) for key in report["mismatched_keys"])[:3]
-        raise ValueError(
-            f"`model`: the weights of the judge `{name}` do not fit CLIP; missing or of another shape: "
-            f"{', '.join(lacking)}. Give a complete {expected} in transformers' format."
-        )
-    frozen: M = model.requires_grad_(False).eval()
-    return frozen
-
-
-def _not_found(name: str, error: OSError) -> FileNotFoundError:
-    return FileNotFoundError(
-        f"`model`: the judge `{name}` cannot be loaded as CLIP ({str(error).splitlines()[0]}). Expected "
-        "'miniature', a folder or a hub name with config, weights, tokenizer and preprocessor_config.json of "
-        "a CLIP."
-    )
+    def _load_model(self, folder: Path) -> torch.nn.Module:
+        return load_image_tower(folder, self.name)

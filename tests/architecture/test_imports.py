@@ -28,7 +28,12 @@ OURS = {
 LIBRARIES = {
     "webdataset": ("datamodules/shards.py",),
     "diffusers": ("lightning_modules/diffusion/", "lightning_modules/styleshot/", "scripts/"),
-    "transformers": ("lightning_modules/diffusion/", "lightning_modules/styleshot/", "callbacks/judges.py", "scripts/"),
+    "transformers": (
+        "lightning_modules/diffusion/",
+        "lightning_modules/styleshot/",
+        "callbacks/judge_loading.py",
+        "scripts/",
+    ),
     "pyarrow": ("callbacks/", "scripts/"),
     "sklearn": ("lightning_modules/conditions/", "scripts/"),
     "lightning": ("lightning_modules/*.py", "datamodules/", "callbacks/", "scripts/"),
