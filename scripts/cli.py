@@ -139,9 +139,12 @@ def _run(arguments: list[str]) -> None:
         # Every subcommand comes to this one too, but later.
         import lightning_modules.diffusion.loading  # noqa: F401
         from scripts.commands import Commands
-        from scripts.sweep import Sweep
 
-    Sweep(arguments[1:]) if arguments[0] == "sweep" else Commands(arguments)
+        if arguments[0] == "sweep":
+            from scripts.sweep import Sweep
+
+            return Sweep(arguments[1:]).run()
+    Commands(arguments)
     return None
 
 

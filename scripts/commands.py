@@ -1,11 +1,9 @@
 """`fit`, `validate` and `predict` as LightningCLI: models, data and callbacks meet by their YAML names."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -23,10 +21,8 @@ from callbacks.alignment import AlignmentScores
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleTransfer
+from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-# The datamodules share their samples out among the processes by themselves.
-TRAINER_DEFAULTS = {"use_distributed_sampler": False}
 _DEFAULTS = {"fit": "fit", "validate": "evaluate", "predict": "predict"}
 _METHOD, _COMMAND = "{method}", "{command}"
 
@@ -124,11 +120,3 @@ def _complete(configured: list[Callback], folder: str) -> list[Callback]:
         if isinstance(callback, PredictionWriter) and callback.folder is None:
             callback.folder = folder
     return with_progress_bar(configured)
-
-
-def with_progress_bar(configured: list[Callback]) -> list[Callback]:
-    """The configured callbacks, with a progress bar for a log where the output is one."""
-    has_bar = any(isinstance(callback, ProgressBar) for callback in configured)
-    if has_bar or sys.stdout.isatty():
-        return list(configured)
-    return [*configured, TQDMProgressBar(refresh_rate=10)]

@@ -1,6 +1,6 @@
 """`maskst test`: scores pictures that lie in folders, and makes tables and a report of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import callbacks.classifier_judge
 import callbacks.judges  # noqa: F401
 from callbacks.prediction_scores import PredictionScores
 from datamodules.predictions import Predictions
+from datamodules.style_references import StyleReferences
 from lightning_modules.scoring import Scoring
-from scripts.commands import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
+from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
 from scripts.reporting.page import write
 
 
@@ -70,6 +71,19 @@ class Test(LightningCLI):
 def beside(folders: Sequence[str]) -> Path:
     """Where the scores of the pictures in `folders` lie: in the only folder, or in a folder for all."""
     return Path(folders[0] if len(folders) == 1 else "outputs") / "scores"
+
+
+def score(trainer: Trainer, drawn: StyleReferences, pictures: Mapping[str, Iterable[str]]) -> None:
+    """Scores, by the trainer's `PredictionScores`, pictures that were drawn for the references of `drawn`.
+
+    Args:
+        trainer: has drawn them.
+        drawn: whose references and content images the pictures were drawn for.
+        pictures: folder -> names of its pictures; others may lie there, drawn for other references or prompts.
+    """
+    predictions = Predictions(list(pictures), drawn.reference_roots, num_workers=drawn.num_workers)
+    predictions.keep_only(Path(folder) / name for folder, names in pictures.items() for name in names)
+    trainer.test(Scoring(), datamodule=predictions, verbose=False)
 
 
 def report(trainer: Trainer, folder: str | None) -> None:

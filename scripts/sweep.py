@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,13 @@ from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.scores_folder import check_sources
 from datamodules.jobs import spread
-from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
-from lightning_modules.scoring import Scoring
 from lightning_modules.style_transfer import StyleTransfer
-from scripts.commands import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
+from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
 from scripts.grids import Grid, Variant, variants
 from scripts.reporting.masks import write_profiles
 from scripts.reproduction.display import clock
-from scripts.scoring import report
+from scripts.scoring import report, score
 
 _SHOWN = 6  # masks in the report
 _HELP = (
@@ -45,7 +42,7 @@ class Sweep(LightningCLI):
     what is missing is drawn: a sweep that was stopped goes on. The scores and the report lie in its folder `scores`.
 
     Raises:
-        ValueError: `sweep` is faulty; nothing has been drawn then.
+        ValueError: `sweep` is faulty, or its scores could not be written; nothing has been drawn then.
     """
 
     model: StyleTransfer
@@ -72,6 +69,9 @@ class Sweep(LightningCLI):
             run=False,
             args=args,
         )
+
+    def run(self) -> None:
+        """Draws, and then scores."""
         self.draw()
         self.score()
 
@@ -140,20 +140,17 @@ class Sweep(LightningCLI):
         """Scores, tables and report of everything that was asked for, and the masks of some references."""
         if self.scores.contents is None:
             self.scores.contents = self.datamodule.content_prompts
-        predictions = Predictions(
-            self._folders, self.datamodule.reference_roots, num_workers=self.datamodule.num_workers
-        )
-        predictions.keep_only(self._pictures())
-        self.trainer.test(Scoring(), datamodule=predictions, verbose=False)
+        score(self.trainer, self.datamodule, self._pictures())
         if self.trainer.is_global_zero:
             module = self.model.to(self.trainer.strategy.root_device)
             shown = spread(self.datamodule.test_set.references, _SHOWN)
             write_profiles(module, self.datamodule, Path(self.scores.folder or ""), shown)
         report(self.trainer, self.scores.folder)
 
-    def _pictures(self) -> Iterator[Path]:
-        """The pictures of this sweep: others may lie in the folders from sweeps of other references or prompts."""
-        jobs = self.datamodule.predict_jobs
-        for variant in self.variants:
+    def _pictures(self) -> dict[str, list[str]]:
+        """The names of this sweep's pictures by folder."""
+        jobs, found = self.datamodule.predict_jobs, {}
+        for variant, folder in zip(self.variants, self._folders, strict=True):
             self._use(variant)
-            yield from (self.folder / variant.name / picture_name(job, self.model.name) for job in jobs)
+            found[folder] = [picture_name(job, self.model.name) for job in jobs]
+        return found

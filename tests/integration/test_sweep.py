@@ -50,7 +50,7 @@ def test_a_sweep_stopped_anywhere_goes_on_and_encodes_each_reference_once(
     monkeypatch.setattr(StableDiffusion, "encode_images", counted)
     monkeypatch.setattr(PredictionFolder, "write", failing)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        Sweep([*options, "--data.generation_batch_size", "1"])
+        Sweep([*options, "--data.generation_batch_size", "1"]).run()
     made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
     assert len(made) == 6
     monkeypatch.setattr(PredictionFolder, "write", write)
