@@ -17,6 +17,8 @@ from datamodules.style_references import StyleReferences
 from lightning_modules.scoring import Scoring
 from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
 from scripts.reporting.page import write
+from scripts.reporting.scored import Scored
+from scripts.reporting.terminal import show
 
 
 class Test(LightningCLI):
@@ -87,6 +89,10 @@ def score(trainer: Trainer, drawn: StyleReferences, pictures: Mapping[str, Itera
 
 
 def report(trainer: Trainer, folder: str | None) -> None:
-    """Makes tables, figures and the page of the scores in `folder`, on one process."""
-    if trainer.is_global_zero:
-        rank_zero_info(f"The scores, tables and figures are in `{folder}`; open {write(Path(folder or ''))}")
+    """Makes tables, figures and the page of the scores in `folder`, on one process, and shows the scores in short."""
+    if not trainer.is_global_zero:
+        return
+    scored = Scored.read(Path(folder or ""))
+    path = write(scored)
+    show(scored)
+    rank_zero_info(f"Scores, tables and figures are in `{folder}`; open {path}")

@@ -38,13 +38,12 @@ class Section(NamedTuple):
     id: str
 
 
-def write(folder: Path) -> Path:
-    """Write tables and figures of the scores in `folder`, and `report.html` beside them; returns the page's path."""
-    scored = Scored.read(folder)
-    page = render(scored, write_tables(scored, folder))
-    write_figures(scored, folder)
-    write_text(folder / NAME, page)
-    return folder / NAME
+def write(scored: Scored) -> Path:
+    """Write tables, figures and `report.html` beside the scores; returns the page's path."""
+    page = render(scored, write_tables(scored, scored.folder))
+    write_figures(scored, scored.folder)
+    write_text(scored.folder / NAME, page)
+    return scored.folder / NAME
 
 
 def write_figures(scored: Scored, folder: Path) -> None:

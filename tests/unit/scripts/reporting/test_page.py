@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_has_all_parts_and_needs_nothing_else(folder: Path) -> None:
-    path = page.write(folder)
+    path = page.write(Scored.read(folder))
     assert path == folder / "report.html"
     text, parser = path.read_text(encoding="utf-8"), _Balanced()
     parser.feed(text)
@@ -70,7 +70,7 @@ def test_the_page_has_all_parts_and_needs_nothing_else(folder: Path) -> None:
 
 def test_the_page_tells_its_counts_judges_and_failures(folder: Path) -> None:
     text = (folder / "report.html").read_text(encoding="utf-8") if (folder / "report.html").exists() else ""
-    text = text or page.write(folder).read_text(encoding="utf-8")
+    text = text or page.write(Scored.read(folder)).read_text(encoding="utf-8")
     assert "<dt>pictures</dt><dd>72</dd>" in text and "<dt>settings</dt><dd>3</dd>" in text
     assert "“miniature” and “miniature classifier”" in text
     assert "1 picture left out" in text and "elsewhere/broken.png: image file is truncated" in text
@@ -87,6 +87,6 @@ def test_further_sections_come_first(folder: Path) -> None:
 
 
 def test_without_several_settings_there_is_no_trade_off(tmp_path: Path) -> None:
-    text = page.write(write_scored_folder(tmp_path, PLANS[1:])).read_text(encoding="utf-8")
+    text = page.write(Scored.read(write_scored_folder(tmp_path, PLANS[1:]))).read_text(encoding="utf-8")
     assert 'id="trade-off"' not in text and 'id="masks"' not in text
     assert 'id="scores"' in text and 'id="pictures"' in text
