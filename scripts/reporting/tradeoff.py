@@ -69,7 +69,7 @@ def draw(scored: Scored, judge: str, style_tag: str = STYLE, leak_tag: str = LEA
     drawn = [(curve, _points(scored, judge, curve, leak_tag, style_tag)) for curve in curves(scored.groups)]
     drawn = [(curve, points) for curve, points in drawn if points]
     figure = Figure(figsize=_SIZE)
-    axis = figure.add_axes((0.16, 0.285, 0.825, 0.7))
+    axis = figure.add_axes((0.16, 0.285, 0.8, 0.7))
     styles = method_styles([curve.method for curve, _ in drawn])
     for curve, points in drawn:
         _draw_curve(axis, curve, points, styles[curve.method])
