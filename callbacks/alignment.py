@@ -15,7 +15,6 @@ from callbacks.files import write_text
 from callbacks.judges import ClipJudge
 from callbacks.judging import AMONG
 from callbacks.metrics import FEATURE_SCORES, Estimate, LeakRateAmong, MeanOverReferences
-from callbacks.scores import UnitFeatures
 from callbacks.tensorboard import add_layout
 from lightning_modules.outputs import Generations
 
@@ -76,8 +75,15 @@ class AlignmentScores(EvaluationCallback):
     @override
     def add(self, generations: Generations) -> None:
         """Score one batch."""
-        references = torch.tensor([job.reference.index for job in generations.jobs])
-        self._scores.update(features=self._features(generations), references=references)
+        jobs = generations.jobs
+        references = torch.tensor([job.reference.index for job in jobs])
+        features = self.judge.unit_features(
+            generations.images,
+            generations.references,
+            [job.reference.content_prompt for job in jobs],
+            [job.prompt for job in jobs],
+        )
+        self._scores.update(features=features, references=references)
         if generations.share_masked is not None:
             self._masked.update(generations.share_masked, references)
 
@@ -113,15 +119,6 @@ class AlignmentScores(EvaluationCallback):
     def _constant_steps(self, pl_module: LightningModule) -> list[int] | None:
         is_trained = any(parameter.requires_grad for parameter in pl_module.parameters())
         return None if is_trained else self.constant_steps
-
-    def _features(self, generations: Generations) -> UnitFeatures:
-        jobs = generations.jobs
-        return UnitFeatures(
-            generated=self.judge.image_features(generations.images),
-            reference=self.judge.reference_features(generations.references),
-            content=self.judge.text_features([job.reference.content_prompt for job in jobs]),
-            prompt=self.judge.text_features([job.prompt for job in jobs]),
-        )
 
     def _line(self, trainer: Trainer, pl_module: LightningModule, estimates: dict[str, Estimate]) -> dict[str, Any]:
         first = next(iter(estimates.values()))

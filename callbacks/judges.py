@@ -82,14 +82,30 @@ class ClipJudge(Judge):
         """Unit features (batch, dim) of `texts`; a text seen before is not encoded again."""
         return self._remembered(list(map(text_key, texts)), texts, self._encode_texts)
 
+    def unit_features(
+        self,
+        images: Tensor | Sequence[Image.Image],
+        references: Sequence[Image.Image],
+        contents: Sequence[str],
+        prompts: Sequence[str],
+    ) -> UnitFeatures:
+        """Features of pictures and of each one's reference, content prompt ("A dog") and prompt."""
+        return UnitFeatures(
+            generated=self.image_features(images),
+            reference=self.reference_features(references),
+            content=self.text_features(contents),
+            prompt=self.text_features(prompts),
+        )
+
     @override
     def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
         """All scores of unit features; `contents` may be empty, which says nothing of a leak among them."""
-        features = UnitFeatures(
-            generated=self.image_features(predicted.images),
-            reference=self.reference_features(predicted.references),
-            content=self.text_features([prediction.content_prompt for prediction in predicted.predictions]),
-            prompt=self.text_features([prediction.prompt for prediction in predicted.predictions]),
+        named = predicted.predictions
+        features = self.unit_features(
+            predicted.images,
+            predicted.references,
+            [each.content_prompt for each in named],
+            [each.prompt for each in named],
         )
         values = {tag: metric().score(features) for tag, metric in FEATURE_SCORES.items()}
         if contents:

@@ -35,8 +35,8 @@ class PredictionScores(EvaluationCallback):
 
     Args:
         judges: who scores; default the miniature's CLIP and classifier.
-        folder: where to; default `scores` beside the pictures of one folder, or in `outputs`. Earlier scores of the
-            same pictures are replaced.
+        folder: where to; None: `trainer.default_root_dir`, for which `maskst test` takes `scores` beside the pictures
+            of one folder, or in `outputs`. Earlier scores of the same pictures are replaced.
         contents: content prompts ("A dog") among which a leak to the reference's own one is the stricter score
             `leakage/leaked_among_all`; default those of all references.
         cache: folder in which features are kept by the content of pictures and texts, for judges that name none:

@@ -14,6 +14,7 @@ from callbacks.files import digest, slug
 from lightning_modules import conditions
 from lightning_modules.conditions import Condition
 from lightning_modules.diffusion.config import SamplingSettings
+from lightning_modules.frozen_state import fingerprint
 
 T = TypeVar("T")
 _EXAMPLE = "{condition: InstantStyle, arguments: {strength: [1.0, 0.5]}, sampling: {scale: [1.0, 0.5]}}"
@@ -54,8 +55,8 @@ def variants(grids: Sequence[Grid], sampling: SamplingSettings) -> list[Variant]
     found = [variant for grid in grids for variant in _expanded(grid, sampling)]
     seen: dict[str, str] = {}
     for each in found:
-        weights = list(each.condition.state_dict().values())
-        other = seen.setdefault(repr((each.condition.name, each.condition.settings, weights, each.sampling)), each.name)
+        edits = each.condition.name, each.condition.settings, fingerprint(each.condition)
+        other = seen.setdefault(repr((*edits, each.sampling)), each.name)
         if other is not each.name:
             raise ValueError(f"`sweep` lists a setting twice, as {other} and {each.name}: leave it out of one grid.")
     return found

@@ -31,6 +31,7 @@ class StageProgress(Callback):
         self.path, self.parent, self.settings = Path(path), parent, settings
         self._written = self._before = 0.0
         self._predictions = 0
+        self._is_drawing = False
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -52,7 +53,10 @@ class StageProgress(Callback):
     ) -> None:
         """Report a batch of one setting of a sweep."""
         part = (batch_idx + 1) / max(1, sum(map(int, trainer.num_predict_batches)))
-        fraction = (self._predictions - 1 + part) / max(self.settings, self._predictions)
+        settings = max(self.settings, self._predictions)
+        if not self._is_drawing:  # the settings before this one lay there
+            self._is_drawing, self._before = True, (self._predictions - 1) / settings
+        fraction = (self._predictions - 1 + part) / settings
         self._write(trainer, fraction, f"setting {self._predictions} of {self.settings}")
 
     @override

@@ -1,13 +1,17 @@
 """Grids of settings: every combination once, and faults named before anything is drawn."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from lightning_modules.adapters import ImageAdapter
 from lightning_modules.conditions import InstantStyle, IPAdapter, Masking, QuantileMasking
-from lightning_modules.diffusion.config import SamplingSettings
+from lightning_modules.conditions.trained import write_adapter
+from lightning_modules.diffusion.config import MicroConditioning, SamplingSettings
 from scripts.cli import ROOT
 from scripts.grids import Grid, variants
 
@@ -29,6 +33,30 @@ def test_every_combination_comes_once_with_the_other_settings_kept() -> None:
     ]
     assert {(each.sampling.steps, each.sampling.guidance_scale) for each in found} == {(20, 4.0)}
     assert found[1].name == "instantstyle__strength-1.0__norm-matched-true__scale-0.2"
+
+
+def test_checkpoints_of_one_adapter_are_told_apart_by_all_of_their_weights(tmp_path: Path) -> None:
+    adapter, files = ImageAdapter(64), [str(tmp_path / f"{name}.safetensors") for name in "abc"]
+    for file in files:
+        if file == files[1]:
+            with torch.no_grad():
+                adapter.proj.weight[30, 30] += 1e-6  # what no printed tensor shows
+        write_adapter(adapter, file)
+    trained = "lightning_modules.conditions.trained.TrainedAdapter"
+    found = variants([Grid(trained, {"checkpoint": files[:2]})], SAMPLING)
+    assert len({each.name for each in found}) == 2
+    with pytest.raises(ValueError, match="lists a setting twice, as image-adapter__checkpoint-"):
+        variants([Grid(trained, {"checkpoint": files[1:]})], SAMPLING)
+
+
+@pytest.mark.parametrize("backbone", ["sd15", "sdxl", "styleshot"])
+def test_what_a_grid_does_not_say_stays_as_the_backbone_has_it(backbone: str) -> None:
+    values = yaml.safe_load((ROOT / f"configs/backbone/{backbone}.yaml").read_text())
+    sampling = SamplingSettings(
+        **values["model"]["init_args"]["sampling"], micro_conditioning=MicroConditioning((9, 8))
+    )
+    [variant] = variants([Grid("IPAdapter")], sampling)
+    assert variant.sampling == sampling
 
 
 def test_the_published_sweep_has_its_49_settings() -> None:

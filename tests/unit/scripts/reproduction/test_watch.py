@@ -62,6 +62,20 @@ def test_an_evaluation_alone_is_all_there_is(tmp_path: Path) -> None:
     assert state(tmp_path / "progress")["fraction"] == 0.5
 
 
+def test_a_sweep_counts_its_settings_and_those_that_lay_there_before(tmp_path: Path) -> None:
+    progress = StageProgress(str(tmp_path / "progress"), os.getppid(), settings=4)
+    module: Any = None
+    sweep = trainer(num_predict_batches=[2])
+    progress.setup(sweep, module, "predict")  # of which nothing is missing
+    progress.setup(sweep, module, "predict")
+    progress.on_predict_batch_end(sweep, module, None, None, 0)
+    expected = {"fraction": 1.5 / 4, "text": "setting 2 of 4", "before": 1 / 4}
+    assert state(tmp_path / "progress") == pytest.approx(expected)
+    progress.setup(sweep, module, "predict")
+    progress.on_predict_batch_end(sweep, module, None, None, 1)
+    assert state(tmp_path / "progress") == pytest.approx({**expected, "fraction": 3 / 4, "text": "setting 3 of 4"})
+
+
 def test_the_run_ends_when_nobody_reads(tmp_path: Path) -> None:
     module: Any = None
     with pytest.raises(SystemExit, match="process that started this one is gone"):
