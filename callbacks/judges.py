@@ -100,12 +100,11 @@ class ClipJudge(Judge):
     @override
     def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
         """All scores of unit features; `contents` may be empty, which says nothing of a leak among them."""
-        named = predicted.predictions
         features = self.unit_features(
             predicted.images,
             predicted.references,
-            [each.content_prompt for each in named],
-            [each.prompt for each in named],
+            [prediction.content_prompt for prediction in predicted.predictions],
+            [prediction.prompt for prediction in predicted.predictions],
         )
         values = {tag: metric().score(features) for tag, metric in FEATURE_SCORES.items()}
         if contents:
