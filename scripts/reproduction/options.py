@@ -11,9 +11,9 @@ from scripts.reproduction.process import ROOT
 
 _DESCRIPTION = """\
 Reproduces the training-curve comparison of arXiv 2502.07466: the Image-Adapter and the Text-Adapter along their
-training steps, beside IP-Adapter, InstantStyle and masking, which need no training, and all of them at
-several strengths. Without options everything runs
-on the shipped miniature, in at most 15 minutes on 2 CPU cores; nothing is downloaded.
+training steps, beside IP-Adapter, InstantStyle and masking, which need no training, and all of them at several
+strengths. Without options everything runs on the shipped miniature, in at most 15 minutes on 2 CPU cores; nothing is
+downloaded.
 
 It writes, below the output folder: report.html (start here; opens without a network), figure.png, figure.svg,
 summary.json, and the runs with their curves for TensorBoard, image grids and checkpoints.
