@@ -1,12 +1,12 @@
 """Tables as Markdown, LaTeX and HTML hold every number, and nothing in a name breaks them."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 from scripts.reporting.cells import Cell, Table
 from scripts.reporting.formats import html, latex, markdown
+from tests.unit.scripts.html_structure import Structure
 
 NASTY = r"A_b & 50 % <b>|x|</b> #1 {y} \z ^~ $ [w] *"
 
@@ -67,30 +67,9 @@ def test_latex_escapes_names(table: Table) -> None:
     assert r"\#1 \{y\} \textbackslash{}z \textasciicircum{}\textasciitilde{} \$ {[}w{]} {*}" in row
 
 
-class Cells(HTMLParser):
-    """Texts and values of the cells; every element must be closed where it should be."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.values: list[str] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open.append(tag)
-        self.values += [value or "" for name, value in attrs if name == "data-value"]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
 def test_html(table: Table) -> None:
     page = html(table)
-    parser = Cells()
-    parser.feed(page)
+    parser = Structure(page)
     assert not parser.open
     assert parser.values == [NASTY, "0.4167", "-0.0412", "1", "x", "–", "–", "–"]
     assert {NASTY, "41.7 %", "[25.0, 50.0]", "n 12", "leak rate ↓", f"Title {NASTY}"} < set(parser.words)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -12,33 +11,13 @@ from scripts.reporting.html_parts import Markup, paragraph
 from scripts.reporting.page import Section
 from scripts.reporting.scored import Scored
 from scripts.reporting.tables import write_tables
+from tests.unit.scripts.html_structure import Structure
 from tests.unit.scripts.reporting.scored_folder import Plan, write_scored_folder
 
-VOID = {"meta", "img", "br", "link", "input"}
 PLANS = (
     *(Plan("ip_adapter", {"sampling.scale": scale}, scale) for scale in (1.0, 0.5)),
     Plan("masking", {}, 0.4, 0.3),
 )
-
-
-class _Balanced(HTMLParser):
-    """Checks that tags close in order, and keeps ids, links and sources."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
-        self.ids += [str(named["id"])] if "id" in named else []
-        self.links += [str(named[name]) for name in ("href", "src") if name in named]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +31,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_has_all_parts_and_needs_nothing_else(folder: Path) -> None:
     path = page.write(Scored.read(folder))
     assert path == folder / "report.html"
-    text, parser = path.read_text(encoding="utf-8"), _Balanced()
-    parser.feed(text)
+    text = path.read_text(encoding="utf-8")
+    parser = Structure(text)
     assert parser.open == []
     assert len(set(parser.ids)) == len(parser.ids)
-    assert all(link.startswith("data:") or link.removeprefix("#") in parser.ids for link in parser.links)
-    assert [link[1:] for link in parser.links if link.startswith("#")] == [
+    assert all(link.startswith("data:") or link.removeprefix("#") in parser.ids for link in parser.addresses)
+    assert [link[1:] for link in parser.addresses if link.startswith("#")] == [
         "trade-off",
         "scores",
         "pictures",

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -14,31 +13,9 @@ from scripts.reporting.tables import tables_of
 from scripts.reproduction.findings import find
 from scripts.reproduction.report import TITLE, Facts, closing, opening
 from scripts.reproduction.summary import summary
+from tests.unit.scripts.html_structure import Structure
 from tests.unit.scripts.reporting.scored_folder import write_scored_folder
 from tests.unit.scripts.reproduction.synthetic import STEPS, published_results
-
-VOID = {"meta", "img", "br"}
-
-
-class Structure(HTMLParser):
-    """Checks that every element is closed where it should be, and collects texts and addresses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
 
 
 @pytest.fixture
@@ -69,8 +46,7 @@ def render(facts: Facts) -> str:
 def test_the_page_is_well_formed_and_self_contained(facts: Facts, tmp_path: Path) -> None:
     scored = Scored.read(write_scored_folder(tmp_path / "scores"))
     page = render_page(scored, tables_of(scored, scored.judges[0]), opening(facts), closing(facts), TITLE)
-    structure = Structure()
-    structure.feed(page)
+    structure = Structure(page)
     assert structure.open == []
     assert all(address.startswith(("data:image/", "#")) for address in structure.addresses)
     contents = [address for address in structure.addresses if address.startswith("#")]
@@ -83,8 +59,7 @@ def test_the_page_is_well_formed_and_self_contained(facts: Facts, tmp_path: Path
 
 
 def test_report_says_what_is_seen_under_which_conditions(facts: Facts) -> None:
-    structure = Structure()
-    structure.feed(render(facts))
+    structure = Structure(render(facts))
     words = " ".join(structure.words)
     for each in [*facts.findings.tuning_free, *facts.findings.curves, *facts.findings.tuned]:
         assert each.sentence in words
