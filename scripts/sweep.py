@@ -23,8 +23,8 @@ from lightning_modules.style_transfer import StyleTransfer
 from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
 from scripts.grids import Grid, Variant, variants
 from scripts.reporting.masks import write_profiles
-from scripts.reproduction.display import clock
 from scripts.scoring import report, score
+from scripts.times import clock
 
 _SHOWN = 6  # masks in the report
 _HELP = (

@@ -6,6 +6,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from scripts.times import clock
+
 _ALL = "in all"
 
 
@@ -100,9 +102,3 @@ class Display:
     def _say(self, line: str) -> None:
         if not self._bars:
             self.console.print(line, markup=False)
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds: "3:07"."""
-    whole = max(0, round(seconds))
-    return f"{whole // 60}:{whole % 60:02d}"

@@ -8,10 +8,10 @@ from scripts.reporting.html_parts import Markup, bullets, details, embedded, par
 from scripts.reporting.page import Section
 from scripts.reporting.svg import shown
 from scripts.reporting.titles import TITLES
-from scripts.reproduction.display import clock
 from scripts.reproduction.findings import NAMES, Finding, Findings, best_step, label, number
 from scripts.reproduction.published import comparison, draw_comparison
 from scripts.reproduction.results import ADAPTERS, LEAKED_AMONG_ALL, MASKED, Results, Score
+from scripts.times import clock
 
 TITLE = "Training curves, style and leakage"
 _SHOWN = {**NAMES, LEAKED_AMONG_ALL: "leak rate among all contents", MASKED: "share masked"}

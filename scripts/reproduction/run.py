@@ -8,11 +8,12 @@ from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
-from scripts.reproduction.display import Display, clock
+from scripts.reproduction.display import Display
 from scripts.reproduction.folder import OutputFolder
 from scripts.reproduction.options import Options, parse
 from scripts.reproduction.process import Report, StageFailedError, progress_arguments, run_module
 from scripts.reproduction.stages import CONFIGS, MASKST, SWEEP, Stage, plan, run_folder
+from scripts.times import clock
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from scripts.reproduction import display as display_module
-from scripts.reproduction.display import Display, clock
+from scripts.reproduction.display import Display
+from scripts.times import clock
 
 
 class Clock:
