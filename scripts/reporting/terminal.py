@@ -22,6 +22,6 @@ def show(scored: Scored, console: Console | None = None) -> None:
             table.add_row(group.title, str(group.pictures), *told)
         console.print(table, markup=False)
     if len(scored.groups) > _MOST:
-        console.print(f"and {len(scored.groups) - _MOST} more in the report")
+        console.print(f"And {len(scored.groups) - _MOST} more in the report.")
     if scored.failures:
-        console.print(f"{len(scored.failures)} pictures could not be scored; the report names them")
+        console.print(f"Pictures that could not be scored: {len(scored.failures)}; the report names them.")

@@ -26,11 +26,11 @@ def test_means_intervals_and_failures_of_every_judge(tmp_path: Path) -> None:
     row = next(place for place, line in enumerate(lines) if scored.groups[1].title in line)
     assert cell.value in lines[row]
     assert cell.interval in lines[row + 1]
-    for expected in (f"Judged by {CLIP}", f"Judged by {CLASSIFIER}", "1 pictures could not be scored"):
+    for expected in (f"Judged by {CLIP}", f"Judged by {CLASSIFIER}", "Pictures that could not be scored: 1;"):
         assert expected in text
     assert "more in the report" not in text
 
 
 def test_a_sweep_is_shown_in_part(tmp_path: Path) -> None:
     text = shown(Scored.read(write_scored_folder(tmp_path, pictures=False)))
-    assert f"and {len(PLANS) - 12} more in the report" in text
+    assert f"And {len(PLANS) - 12} more in the report." in text
