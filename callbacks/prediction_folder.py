@@ -88,41 +88,35 @@ class PredictionFolder:
 def picture_name(job: Job, method: str) -> str:
     """File name of a job's picture: readable, safe on every file system, and different for different jobs.
 
-    Words are shortened to what file systems take; the last part, a fingerprint of the whole job, keeps apart
-    what looks the same after that.
+    Words are shortened to what file systems take; the last part, a fingerprint of all that decides the picture, keeps
+    apart what looks the same after that. Where its references lie and what their files are called is no part of it.
     """
-    reference = job.reference
-    parts = [reference.key, reference.index, reference.content, job.prompt, job.sample, job.seed, method]
-    parts += [{name: [other["key"] for other in others]} for name, others in _further(job).items()]
-    parts += [{"content_image": job.content_image.key}] if job.content_image is not None else []
-    exact = json.dumps(parts)
-    words = [
-        reference.content,
-        reference.style,
-        f"{reference.index:05d}",
-        job.prompt,
-        method,
-        f"seed{job.seed}",
-    ]
-    return "__".join([*map(slug, words), digest(exact.encode(), size=4)]) + ".png"
+    exact = json.dumps([job.identity, method])
+    words = [job.reference.content, job.reference.style, job.prompt, method, f"seed{job.seed}"]
+    return "__".join([*map(slug, words), digest(exact.encode())]) + ".png"
 
 
 def job_line(job: Job) -> dict[str, Any]:
     """A job as JSON; `others`, `negatives` and `content_image` stand in it only where the job has some."""
     return {
-        "reference": job.reference._asdict(),
+        "reference": _named(job.reference),
         "prompt": job.prompt,
         "sample": job.sample,
         "seed": job.seed,
         **_further(job),
-        **({"content_image": job.content_image._asdict()} if job.content_image is not None else {}),
+        **({"content_image": _named(job.content_image)} if job.content_image is not None else {}),
     }
 
 
 def _further(job: Job) -> dict[str, list[dict[str, Any]]]:
-    """The references of a job besides its first; nothing of those that it lacks, whose names must stay as ever."""
+    """The references of a job besides its first; nothing of those that it lacks."""
     further = {"others": job.others, "negatives": job.negatives}
-    return {name: [reference._asdict() for reference in given] for name, given in further.items() if given}
+    return {name: [_named(reference) for reference in given] for name, given in further.items() if given}
+
+
+def _named(reference: Any) -> dict[str, str]:
+    """A reference without its place in today's set."""
+    return {name: value for name, value in reference._asdict().items() if name != "index"}
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

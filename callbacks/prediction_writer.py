@@ -90,7 +90,9 @@ class PredictionWriter(Callback):
             own = torch.tensor(self.written, device=trainer.strategy.root_device)
             written = int(trainer.strategy.reduce(own, reduce_op="sum"))
             path, skipped = self._folder.path, len(self._skipped)
-            rank_zero_info(f"{written} pictures were written to `{path}`; {skipped} lay there already.")
+            others = len(self._finished or ()) - skipped
+            beside = f" {others} of other references, prompts or seeds lie beside them." if others else ""
+            rank_zero_info(f"{written} pictures were written to `{path}`; {skipped} lay there already.{beside}")
 
     def _is_finished(self, trainer: Trainer, job: Job) -> bool:
         if self._finished is None:

@@ -1,5 +1,6 @@
 """What leaves the datamodules: one style reference, one picture to generate or to score, and batches of them."""
 
+from hashlib import blake2b
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from PIL import Image
@@ -18,11 +19,34 @@ class Reference(NamedTuple):
     """The class, or the words for what the image shows: "frog"; "" for a negative reference."""
     style: str
     """The style that the image is drawn in: "lego toy"."""
+    digest: str
+    """Tells the encoded bytes of its file from all others (`digest_of`), wherever the file lies."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What pictures owe to it: its bytes, what it shows and its style; neither its name nor its place."""
+        return self.digest, self.content, self.style
 
     @property
     def content_prompt(self) -> str:
         """The prompt that asks for the content alone: "A frog", "An airplane"."""
         return content_prompt(self.content)
+
+
+GREATEST_SEED = 2**32 - 1
+"""The random generators of PyTorch read no more than 32 bits of a seed."""
+
+
+def check_seed(seed: int, further: int = 0) -> None:
+    """Raises ValueError unless `seed` and the `further` ones after it tell random numbers apart."""
+    if not 0 <= seed <= GREATEST_SEED - further:
+        more = f" less {further}, for each sample takes the next" if further else ""
+        raise ValueError(f"`seed` is a number from 0 to {GREATEST_SEED}{more} and was {seed}.")
+
+
+def digest_of(data: bytes) -> str:
+    """Fingerprint of the encoded bytes of an image, 32 hexadecimal digits."""
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 class ReferenceBatch(TypedDict):
@@ -43,13 +67,20 @@ class Job(NamedTuple):
     sample: int
     """0 .. samples_per_prompt - 1."""
     seed: int
-    """Seed of this picture's initial noise: the base seed + `sample`."""
+    """Seed of this picture's initial noise, 0 .. 2**32 - 1."""
     others: tuple[Reference, ...] = ()
     """Further references of the same style that the picture is conditioned on."""
     negatives: tuple[Reference, ...] = ()
     """References whose feature takes the place of the zero feature in the unconditional half of guidance."""
     content_image: Reference | None = None
     """Image whose layout the picture keeps (key "content:...", content = the prompt, style ""); None is text-driven."""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """All that decides the picture besides the settings of its method, as JSON takes it."""
+        content_image = self.content_image and self.content_image.identity
+        further = (tuple(reference.identity for reference in each) for each in (self.others, self.negatives))
+        return self.reference.identity, self.prompt, self.sample, self.seed, content_image, *further
 
     @property
     def all_references(self) -> tuple[Reference, ...]:

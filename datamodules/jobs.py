@@ -1,10 +1,12 @@
 """Which pictures are generated: a balanced choice of references, times prompts, times samples."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import lcm
+from typing import Any
 
-from datamodules.batches import Job, Reference
+from datamodules.batches import Job, Reference, digest_of
 
 STYLES_IN_ERROR = 20
 
@@ -57,27 +59,48 @@ def list_jobs(
     others: Mapping[str, tuple[Reference, ...]] | None = None,
     negatives: tuple[Reference, ...] = (),
     content_images: Sequence[Reference] = (),
+    shared_noise: bool = False,
 ) -> list[Job]:
     """Every reference x prompt x sample, reference by reference, so that a batch opens few images.
 
-    With content images it is every reference x content image x sample.
+    With content images it is every reference x content image x sample. References that are the same but for their
+    names make one picture.
 
     Args:
         references: The main reference of each picture.
         prompts: What is drawn; not looked at with content images, whose contents are the prompts.
         samples_per_prompt: Pictures for each reference and prompt.
-        seed: Seed of sample 0; sample i has seed + i.
+        seed: What the seed of each picture is made of.
         others: Further references for the key of each main one; None gives none.
         negatives: The negative references of every picture.
         content_images: Images whose layout the pictures keep.
+        shared_noise: Sample i of every reference and prompt has `seed` + i, in place of a seed of its own.
     """
     drawn: list[tuple[str, Reference | None]] = [(image.content, image) for image in content_images]
-    return [
-        Job(reference, prompt, sample, seed + sample, others[reference.key] if others else (), negatives, content_image)
+    jobs = [
+        Job(
+            reference,
+            prompt,
+            sample,
+            seed + sample if shared_noise else picture_seed(seed, reference, prompt, sample, content_image),
+            others[reference.key] if others else (),
+            negatives,
+            content_image,
+        )
         for reference in references
         for prompt, content_image in drawn or [(prompt, None) for prompt in prompts]
         for sample in range(samples_per_prompt)
     ]
+    unique: dict[tuple[Any, ...], Job] = {}
+    for job in jobs:
+        unique.setdefault(job.identity, job)
+    return list(unique.values())
+
+
+def picture_seed(seed: int, reference: Reference, prompt: str, sample: int, content_image: Reference | None) -> int:
+    """The seed, 0 .. 2**32 - 1, of one picture's initial noise: the same for every method and wherever files lie."""
+    told = [seed, reference.digest, prompt, sample, content_image and content_image.digest]
+    return int(digest_of(json.dumps(told).encode())[:8], 16)
 
 
 def _others_of_style(

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
+from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch, digest_of
 from datamodules.captioned_set import CaptionedSet
 from datamodules.images import damage, read_image
 from datamodules.references import ReferenceSet
@@ -48,12 +48,13 @@ class NegativeReferences:
     """
 
     def __init__(self, files: Sequence[str]) -> None:
-        paths = [Path(file) for file in files]
-        for path in paths:
-            _check_negative(path)
-        self._paths = paths
-        keys = [f"negative:{path.as_posix()}" for path in paths]  # like no path below a root
-        self.references = tuple(Reference(-1 - i, key, "", "negative") for i, key in enumerate(keys))
+        self._paths = [Path(file) for file in files]
+        digests = [_negative_digest(path) for path in self._paths]
+        keys = [f"negative:{path.as_posix()}" for path in self._paths]  # like no path below a root
+        self.references = tuple(
+            Reference(-1 - i, key, "", "negative", digest)
+            for i, (key, digest) in enumerate(zip(keys, digests, strict=True))
+        )
 
     def image(self, index: int) -> Image.Image:
         """The image of negative reference `index`, -1 or less: RGB, upright, in its own size."""
@@ -142,7 +143,7 @@ class LoaderState(TypedDict):
 
     epoch: int
     batches_done: int
-    order: dict[str, int]
+    order: dict[str, int | str]
 
 
 class ResumableLoader(BatchLoader[Batch]):
@@ -186,20 +187,23 @@ class ResumableLoader(BatchLoader[Batch]):
             state = {**state, "batches_done": 0}
         self._place = self._resume_at = (state["epoch"], state["batches_done"])
 
-    def _order_settings(self) -> dict[str, int]:
+    def _order_settings(self) -> dict[str, int | str]:
         sampler = self.sampler
         size = sampler.global_batch_size
-        return {"references": sampler.size, "global batch size": size, "seed": sampler.seed}
+        of = self.source.references.digest if isinstance(self.source, ReferenceBatches) else ""
+        return {"references": sampler.size, "their digest": of, "global batch size": size, "seed": sampler.seed}
 
 
 def _as_it_is(batch: Batch) -> Batch:
     return batch
 
 
-def _check_negative(path: Path) -> None:
+def _negative_digest(path: Path) -> str:
     way_out = "Correct its path in `negative_references`, or leave it out."
     if not path.is_file():
         raise FileNotFoundError(f"There is no file `{path}`, a negative reference. {way_out}")
-    what = damage(path.read_bytes())
+    data = path.read_bytes()
+    what = damage(data)
     if what is not None:
         raise ValueError(f"The negative reference `{path}` cannot be read: {what}. {way_out}")
+    return digest_of(data)

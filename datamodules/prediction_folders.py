@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from datamodules.batches import Prediction, Reference
+from datamodules.batches import Prediction, Reference, digest_of
 from datamodules.image_files import images_in
 from datamodules.prediction_batches import Found
 from datamodules.references import SHARD_INDEX, ImageFile, ImageSource, open_references
@@ -17,7 +18,7 @@ CONTENT_KEY = "content:"
 
 
 class ReferenceLookup:
-    """Images below some roots by the keys that `maskst predict` wrote, whatever their suffixes.
+    """Images below some roots by what `maskst predict` wrote of them: their content decides, their name only helps.
 
     Args:
         roots: Folders or shards of style references, and folders of content images. A content image lies directly
@@ -38,27 +39,45 @@ class ReferenceLookup:
         shards = [open_references(root) for root in roots if (Path(root) / SHARD_INDEX).is_file()]
         self._packed = [(r.key, packed.source(r.index)) for packed in shards for r in packed.references]
         self._listed: dict[Path, list[Path]] = {}
+        self._digests: dict[str, str] = {}
 
-    def find(self, key: str) -> ImageSource:
-        """The image of a key; raises ValueError if there is none, or more than one."""
+    def find(self, key: str, digest: str) -> ImageSource:
+        """The image of these bytes, under its key or any other name; raises ValueError if there is none."""
+        named = [*self._named(key), *(source for packed, source in self._packed if packed == key)]
+        for source in named:
+            if self._digest(source) == digest:
+                return source
+        if digest in self._elsewhere:
+            return self._elsewhere[digest]
+        if named:
+            raise ValueError(
+                f"`{named[0].name}` is another image than the {key!r} that the picture was drawn from; that one is "
+                f"nowhere below `references` ({', '.join(self.roots)})"
+            )
+        raise ValueError(f"there is no {key!r} below `references` ({', '.join(self.roots)})")
+
+    def _named(self, key: str) -> list[ImageSource]:
         name = key.removeprefix(CONTENT_KEY)
-        places = [Path(root, name) for root in self.roots]
-        if name != key:
-            places += [Path(root, "content", name) for root in self.roots]
-        # By their real paths, for a root may lie within another.
-        files = {os.path.realpath(path): ImageFile(path) for place in places for path in self._of_stem(place)}
-        found = [*files.values(), *(source for packed, source in self._packed if packed == key)]
-        if not found:
-            raise ValueError(f"there is no {key!r} below `references` ({', '.join(self.roots)})")
-        if len(found) > 1:
-            raise ValueError(f"{key!r} may be {' or '.join(f'`{source.name}`' for source in found)}")
-        return found[0]
+        folders = self.roots if name == key else [*self.roots, *(f"{root}/content" for root in self.roots)]
+        places = [Path(folder, name) for folder in folders]
+        return [ImageFile(path) for place in places for path in self._listing(place.parent) if path.stem == place.name]
 
-    def _of_stem(self, place: Path) -> list[Path]:
-        folder = place.parent
+    def _listing(self, folder: Path) -> list[Path]:
         if folder not in self._listed:
             self._listed[folder] = images_in(folder) if folder.is_dir() else []
-        return [path for path in self._listed[folder] if path.stem == place.name]
+        return self._listed[folder]
+
+    def _digest(self, source: ImageSource) -> str:
+        if source.name not in self._digests:
+            self._digests[source.name] = digest_of(source.read())
+        return self._digests[source.name]
+
+    @cached_property
+    def _elsewhere(self) -> dict[str, ImageSource]:
+        """All images below the roots by their bytes: read only once a name leads nowhere."""
+        folders = [Path(folder) for root in self.roots for folder, _, _ in os.walk(root)]
+        files = [ImageFile(path) for folder in folders for path in self._listing(folder)]
+        return {self._digest(source): source for source in [*(source for _, source in self._packed), *files]}
 
 
 def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
@@ -134,8 +153,8 @@ def _check_new(path: Path, line: dict[str, Any], seen: dict[str, Path]) -> None:
 
 def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple[Prediction, ImageSource]:
     try:
-        reference = Reference(**line["reference"])
-        content_image = line["content_image"]["key"] if line.get("content_image") else None
+        reference = Reference(index=-1, **line["reference"])
+        content_image = Reference(index=-1, **line["content_image"]) if line.get("content_image") else None
         method, prompt, sample, seed = (line[name] for name in ("method", "prompt", "sample", "seed"))
         share_masked, settings = line.get("share_masked"), line.get("settings", {})
         _check_types(*reference[1:], method, prompt, expected=str)
@@ -144,7 +163,7 @@ def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple
         _check_types(settings, expected=dict)
     except (KeyError, TypeError) as error:
         raise ValueError(f"its line is not as `maskst predict` writes it: {error}") from None
-    source = lookup.find(reference.key)
+    source = lookup.find(reference.key, reference.digest)
     prediction = Prediction(
         path=str(path),
         method=method,
@@ -157,7 +176,7 @@ def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple
         seed=seed,
         share_masked=share_masked,
         settings=settings,
-        content_image=content_image,
+        content_image=content_image.key if content_image else None,
         content_image_path=_place(content_image, lookup),
     )
     return prediction, source
@@ -169,10 +188,10 @@ def _check_types(*values: object, expected: type | tuple[type, ...]) -> None:
             raise TypeError(f"{value!r} stands where another type is expected")
 
 
-def _place(content_image: str | None, lookup: ReferenceLookup) -> str | None:
+def _place(content_image: Reference | None, lookup: ReferenceLookup) -> str | None:
     if content_image is None:
         return None
     try:
-        return lookup.find(content_image).name
+        return lookup.find(content_image.key, content_image.digest).name
     except ValueError:
         return None

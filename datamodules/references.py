@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 
-from datamodules.batches import Reference
+from datamodules.batches import Reference, digest_of
 from datamodules.images import SUFFIXES, damage, read_image
 from datamodules.vocabulary import CONTENTS, MISSPELT, contents_of, parse_reference_name
 
@@ -75,17 +75,21 @@ class ReferenceSet:
         ordered = sorted(entries)
         _check_keys(ordered)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            damages = list(pool.map(lambda entry: damage(entry.source.read()), ordered))
-        checked = list(zip(ordered, damages, strict=True))
-        readable = [entry for entry, what in checked if what is None]
-        self.skipped = {entry.source.name: what for entry, what in checked if what is not None}
-        self.references = [Reference(i, e.key, e.content, e.style) for i, e in enumerate(readable)]
-        self._sources = [entry.source for entry in readable]
+            checked = list(zip(ordered, pool.map(_checked, ordered), strict=True))
+        readable = [(entry, digest) for entry, (what, digest) in checked if what is None]
+        self.skipped = {entry.source.name: what for entry, (what, _) in checked if what is not None}
+        self.references = [Reference(i, e.key, e.content, e.style, digest) for i, (e, digest) in enumerate(readable)]
+        self._sources = [entry.source for entry, _ in readable]
         _report(root, self.skipped, len(readable))
 
     def __len__(self) -> int:
         """Number of readable references."""
         return len(self.references)
+
+    @property
+    def digest(self) -> str:
+        """Tells the set from all others: other images, contents or styles, or another order."""
+        return digest_of(repr([reference.identity for reference in self.references]).encode())
 
     def source(self, index: int) -> ImageSource:
         """The encoded file of a reference."""
@@ -161,6 +165,12 @@ def open_references(root: str | Path, content_words: str | dict[str, str] | None
         contents = contents_of([r.key + shards.source(r.index).suffix for r in shards.references], content_words)
         shards.references = [r._replace(content=contents[r.index]) for r in shards.references]
     return shards
+
+
+def _checked(entry: Entry) -> tuple[str | None, str]:
+    """What is wrong with an image, and its digest."""
+    data = entry.source.read()
+    return damage(data), digest_of(data)
 
 
 def _check_for_tars(root: Path) -> None:

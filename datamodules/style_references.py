@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 from lightning import LightningDataModule
 
-from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
+from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch, check_seed
 from datamodules.content_images import ContentImages
 from datamodules.jobs import list_jobs, same_style, spread
 from datamodules.loaders import BatchLoader, JobBatches, NegativeReferences, ReferenceBatches, ResumableLoader
@@ -43,7 +44,10 @@ class StyleReferences(LightningDataModule):
             name, or by a glob pattern over the path below the root: the first that matches. With words given,
             images may have any names and lie at any depth; their style is the name of the folder that holds
             them, unless the file name says it.
-        seed: Seed of the training order and of the initial noise of sample 0; sample i has seed + i.
+        seed: Seed of the training order and of the initial noises, 0 .. 2**32 - 1.
+        noise: Where pictures start from. own: each reference (by its content), prompt and sample from a noise of its
+            own, the same for every method. shared: sample i of all of them from the noise of `seed` + i, as published,
+            so that what is measured rests on as many noises as there are samples.
         num_workers: Processes that open images; 0 opens them in the main process.
 
     Raises:
@@ -70,6 +74,7 @@ class StyleReferences(LightningDataModule):
         content_images: str | None = None,
         content_words: str | dict[str, str] | None = None,
         seed: int = 42,
+        noise: Literal["own", "shared"] = "own",
         num_workers: int = 0,
     ) -> None:
         super().__init__()
@@ -80,7 +85,8 @@ class StyleReferences(LightningDataModule):
         _check_at_least(1, references_per_picture=references_per_picture)
         _check_negative_references(negative_references)
         _check_content_words(content_words)
-        _check_at_least(0, seed=seed, num_workers=num_workers)
+        _check_at_least(0, num_workers=num_workers)
+        check_seed(seed, samples_per_prompt - 1 if noise == "shared" else 0)
         self.train, self.test = train, test
         self.batch_size, self.generation_batch_size = batch_size, generation_batch_size
         self.prompts, self.samples_per_prompt = list(prompts), samples_per_prompt
@@ -88,7 +94,7 @@ class StyleReferences(LightningDataModule):
         self.references_per_picture = references_per_picture
         self.negative_references, self.content_words = list(negative_references), content_words
         self.content_images = content_images
-        self.seed, self.num_workers = seed, num_workers
+        self.seed, self.noise, self.num_workers = seed, noise, num_workers
         # With fewer jobs than processes some process has nothing to generate, which is no error.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self._keep_job: Callable[[Job], bool] | None = None
@@ -173,7 +179,8 @@ class StyleReferences(LightningDataModule):
         references = spread(self._transferred(), n_references)
         others, negatives = self.other_references, self.negative_set.references
         contents = [] if self.content_set is None else self.content_set.references
-        jobs = list_jobs(references, self.prompts, self.samples_per_prompt, self.seed, others, negatives, contents)
+        shared, samples = self.noise == "shared", self.samples_per_prompt
+        jobs = list_jobs(references, self.prompts, samples, self.seed, others, negatives, contents, shared)
         return sorted(jobs, key=self._size)
 
     def _transferred(self) -> list[Reference]:

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from datamodules.batches import check_seed
 from lightning_modules.conditions import Condition
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
 from lightning_modules.draws import DropRates
@@ -46,8 +47,7 @@ class Reconstruction(StyleTransfer):
         **kwargs: Any,
     ) -> None:
         super().__init__(condition, backbone, sampling, runtime=runtime, **kwargs)
-        if seed < 0:
-            raise ValueError(f"`seed` must be at least 0, got {seed}.")
+        check_seed(seed)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.drop, self.gradient_checkpointing, self.seed = drop, gradient_checkpointing, seed
         self._built = False

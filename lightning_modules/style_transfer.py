@@ -1,7 +1,7 @@
 """LightningModule of `validate`, `test` and `predict`: references and prompts to pictures."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 from torch import Tensor
 
-from datamodules.batches import JobBatch
+from datamodules.batches import JobBatch, Reference
 from lightning_modules.conditions import Condition, Conditioned
 from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, SamplingSettings
 from lightning_modules.diffusion.encoders import Text
@@ -216,7 +216,7 @@ class StyleTransfer(LightningModule):
         groups = [(job.reference, *job.others) for job in batch["jobs"]]
         references = {reference.key: reference for group in groups for reference in group}
         contents = [reference.content for reference in references.values()]
-        image_feature = self._image_features(references, batch)
+        image_feature = self._image_features(references.values(), batch)
         [text_feature] = self._memory("content", contents, contents, lambda new: (self.model.encode_contents(new),))
         text_states = self._prompts(contents).states
         # Mixed precision is for the large networks: a mask or an adapter costs nothing and shall not be rounded.
@@ -243,16 +243,15 @@ class StyleTransfer(LightningModule):
         if not any(groups):
             return None
         references = {reference.key: reference for group in groups for reference in group}
-        features = dict(zip(references, self._image_features(references, batch), strict=True))
+        features = dict(zip(references, self._image_features(references.values(), batch), strict=True))
         nothing = torch.zeros_like(next(iter(features.values())))
         means = [torch.stack([features[r.key] for r in group]).mean(0) if group else nothing for group in groups]
         return torch.stack(means)
 
-    def _image_features(self, keys: Iterable[str], batch: JobBatch) -> Tensor:
-        images = {key: batch["images"][key] for key in keys}
-        [features] = self._memory(
-            "image", list(images), list(images.values()), lambda new: (self.model.encode_images(new),)
-        )
+    def _image_features(self, references: Collection[Reference], batch: JobBatch) -> Tensor:
+        digests = [reference.digest for reference in references]
+        images = [batch["images"][reference.key] for reference in references]
+        [features] = self._memory("image", digests, images, lambda new: (self.model.encode_images(new),))
         return features
 
     def _prompts(self, prompts: list[str]) -> Text:

@@ -121,6 +121,8 @@ class Masking(ProductMasking):
                 f"`n_clusters` must be 2 or more, got {n_clusters}. Use 2 for the published method; "
                 "choose IPAdapter to mask nothing."
             )
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"`seed` must be from 0 to {2**32 - 1}, got {seed}.")
         self.n_clusters = n_clusters
         self.n_init = n_init
         self.seed = seed

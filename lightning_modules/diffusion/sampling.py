@@ -215,6 +215,10 @@ def _check_rows(text: Text, features: Sequence[Tensor], seeds: Sequence[int]) ->
             "`text`, `features` and `seeds` must have one row for each picture and at least one; "
             f"got {rows[0]}, {', '.join(map(str, rows[1:-1]))} and {rows[-1]} rows."
         )
+    if not all(0 <= seed < 2**32 for seed in seeds):
+        raise ValueError(
+            f"`seeds` must be from 0 to {2**32 - 1}, the bits that torch's generator reads; got {list(seeds)}."
+        )
 
 
 def _check_sets(features: Sequence[Tensor], shares: Sequence[float], negatives: Tensor | None) -> None:

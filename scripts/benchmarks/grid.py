@@ -91,12 +91,12 @@ def pairs_of(datamodule: MiniatureReferences) -> list[Pair]:
 def _pair(root: str, reference: Any, prompt: str, seeds: list[int]) -> Pair:
     parent = Path(root, reference.key).parent
     image = next(path for path in sorted(parent.iterdir()) if path.stem == Path(reference.key).name)
-    return Pair(image, reference.content, prompt, seeds, pair_name(reference.index, prompt))
+    return Pair(image, reference.content, prompt, seeds, pair_name(reference.key, prompt))
 
 
-def pair_name(index: int, prompt: str) -> str:
+def pair_name(key: str, prompt: str) -> str:
     """Name of the folder of a pair's pictures."""
-    return f"{index:05d} {prompt}"
+    return f"{key.replace('/', ' ')} {prompt}"
 
 
 def local_folder(backbone: Backbone) -> Path:
@@ -172,4 +172,4 @@ def compare(ours: Path, plain: Path) -> tuple[Any, float]:
 def _written(folder: Path) -> Iterator[tuple[Path, str, int]]:
     for lines in folder.glob("generations-*.jsonl"):
         for line in map(json.loads, lines.read_text().splitlines()):
-            yield folder / line["file"], pair_name(line["reference"]["index"], line["prompt"]), line["seed"]
+            yield folder / line["file"], pair_name(line["reference"]["key"], line["prompt"]), line["seed"]

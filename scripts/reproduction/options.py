@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datamodules.batches import check_seed
 from scripts.reproduction.process import ROOT
 
 _DESCRIPTION = """\
@@ -112,8 +113,7 @@ def _checked(found: argparse.Namespace) -> Options:
                 f"`--data-root` {found.data_root} has no folder `{name}`: expected `object` with the train references "
                 "and `object_test` with the test references. Give the folder that holds both."
             )
-    if found.seed < 0:
-        raise ValueError(f"`--seed` must be at least 0, got {found.seed}.")
+    check_seed(found.seed)
     return Options(found.output, found.quick, found.seed, found.data_root, found.config, found.fit_config)
 
 

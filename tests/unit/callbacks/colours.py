@@ -21,7 +21,7 @@ PROMPTS = ["A bench", "A rocket"]
 def make_jobs(references: int = 4, prompts: Sequence[str] = PROMPTS, samples: int = 1) -> list[Job]:
     """Every reference x prompt x sample."""
     return [
-        Job(Reference(r, f"k/{r}", CONTENTS[r % 3], "lego toy"), prompt, s, 42 + s)
+        Job(Reference(r, f"k/{r}", CONTENTS[r % 3], "lego toy", f"{r}"), prompt, s, 42 + s)
         for r in range(references)
         for prompt in prompts
         for s in range(samples)

@@ -11,10 +11,10 @@ from PIL import Image
 from callbacks.prediction_folder import Picture, PredictionFolder, job_line, picture_name
 from datamodules.batches import Job, Reference
 
-REFERENCE = Reference(12, "frog/frog/a-frog-in-lego toy_0", "frog", "lego toy")
+REFERENCE = Reference(12, "frog/frog/a-frog-in-lego toy_0", "frog", "lego toy", "f0")
 JOB = Job(REFERENCE, "A rocket", 0, 42)
-CONTENT = Reference(2, "content:A rocket", "A rocket", "")
-OTHER = Reference(3, "cat/a-cat-in-lego toy_0", "cat", "lego toy")
+CONTENT = Reference(2, "content:A rocket", "A rocket", "", "c0")
+OTHER = Reference(3, "cat/a-cat-in-lego toy_0", "cat", "lego toy", "ca")
 
 
 def test_names_say_what_a_picture_is() -> None:
@@ -67,16 +67,16 @@ def test_jobs_with_other_content_images_have_different_names() -> None:
 
 def test_a_content_image_stands_in_the_line_where_there_is_one() -> None:
     line = json.loads(json.dumps(job_line(JOB._replace(content_image=CONTENT))))
-    assert line["content_image"] == {"index": 2, "key": "content:A rocket", "content": "A rocket", "style": ""}
+    assert line["content_image"] == {"key": "content:A rocket", "content": "A rocket", "style": "", "digest": "c0"}
     assert set(line) == {"reference", "prompt", "sample", "seed", "content_image"}
 
 
 def test_others_and_negatives_stand_in_the_line_where_there_are_any() -> None:
     assert set(job_line(JOB)) == {"reference", "prompt", "sample", "seed"}
-    negative = Reference(-1, "negative:grey.png", "", "negative")
+    negative = Reference(-1, "negative:grey.png", "", "negative", "9e")
     line = json.loads(json.dumps(job_line(JOB._replace(others=(OTHER,), negatives=(negative,)))))
-    assert line["others"] == [{"index": 3, "key": "cat/a-cat-in-lego toy_0", "content": "cat", "style": "lego toy"}]
-    assert line["negatives"] == [{"index": -1, "key": "negative:grey.png", "content": "", "style": "negative"}]
+    assert line["others"] == [{"key": "cat/a-cat-in-lego toy_0", "content": "cat", "style": "lego toy", "digest": "ca"}]
+    assert line["negatives"] == [{"key": "negative:grey.png", "content": "", "style": "negative", "digest": "9e"}]
     assert "negatives" not in job_line(JOB._replace(others=(OTHER,)))
 
 
@@ -102,7 +102,7 @@ def test_a_written_picture_is_finished_for_the_next_run(tmp_path: Path) -> None:
     folder.write(picture(), rank=3)
     [line] = lines(tmp_path, rank=3)
     assert Image.open(tmp_path / line["file"]).getpixel((0, 0)) == (255, 0, 0)
-    reference = {"index": 12, "key": REFERENCE.key, "content": "frog", "style": "lego toy"}
+    reference = {"key": REFERENCE.key, "content": "frog", "style": "lego toy", "digest": "f0"}
     assert line == {"file": line["file"], "reference": reference, "prompt": "A rocket", "sample": 0, "seed": 42}
     assert PredictionFolder(tmp_path).open({"name": "masking"}) == {line["file"]}
 

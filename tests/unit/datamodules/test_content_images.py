@@ -91,8 +91,8 @@ def test_damaged_content_images_are_left_out_with_a_warning(tmp_path: Path) -> N
 
 
 def test_jobs_are_references_times_content_images_times_samples() -> None:
-    one, two = Reference(0, "a", "cat", "statue"), Reference(1, "b", "dog", "statue")
-    rocket, bench = Reference(0, "content:r", "A rocket", ""), Reference(1, "content:b", "A bench", "")
+    one, two = Reference(0, "a", "cat", "statue", "1"), Reference(1, "b", "dog", "statue", "2")
+    rocket, bench = Reference(0, "content:r", "A rocket", "", "3"), Reference(1, "content:b", "A bench", "", "4")
     jobs = list_jobs([one, two], ["not looked at"], 2, seed=42, content_images=[rocket, bench])
     assert jobs == [
         Job(reference, content.content, sample, seed, content_image=content)

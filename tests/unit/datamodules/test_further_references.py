@@ -17,7 +17,9 @@ from tests.unit.datamodules.folders import spoil, write_folder, write_image
 def style(name: str, **counts: int) -> list[Reference]:
     """`counts` references of each content in one style."""
     names = [(content, number) for content, count in counts.items() for number in range(count)]
-    return [Reference(i, f"{content}/{name}_{number}", content, name) for i, (content, number) in enumerate(names)]
+    return [
+        Reference(i, f"{content}/{name}_{number}", content, name, f"{i}") for i, (content, number) in enumerate(names)
+    ]
 
 
 @pytest.mark.parametrize("count", range(1, 12))

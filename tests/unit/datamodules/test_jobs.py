@@ -15,7 +15,7 @@ def grid(n_contents: int, n_styles: int, per_cell: int) -> list[Reference]:
         for s in range(n_styles)
         for i in range(per_cell)
     ]
-    return [Reference(index, f"{c}/{s}_{i}", c, s) for index, (c, s, i) in enumerate(names)]
+    return [Reference(index, f"{c}/{s}_{i}", c, s, f"{index}") for index, (c, s, i) in enumerate(names)]
 
 
 def spans(counts: Counter[str]) -> int:
@@ -36,7 +36,7 @@ def test_the_choice_is_balanced_over_contents_and_over_styles(shape: tuple[int, 
 
 def test_the_published_grid_of_24_covers_ten_contents_and_ten_styles() -> None:
     names = [(c, s) for c in sorted(CONTENTS) for s in sorted(TEST_STYLES)]
-    references = [Reference(i, f"{c}/{s}", c, s) for i, (c, s) in enumerate(names)]
+    references = [Reference(i, f"{c}/{s}", c, s, f"{i}") for i, (c, s) in enumerate(names)]
     chosen = spread(references, 24)
     assert sorted(Counter(r.content for r in chosen).values()) == [2] * 6 + [3] * 4
     assert sorted(Counter(r.style for r in chosen).values()) == [2] * 6 + [3] * 4

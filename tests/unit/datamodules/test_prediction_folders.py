@@ -88,7 +88,7 @@ def test_references_and_content_images_of_style_bench_are_found(tmp_path: Path) 
 
 def test_the_content_image_is_named_and_may_be_missing(tmp_path: Path, root: str) -> None:
     references = ReferenceFolder(root).references
-    content = Reference(0, "content:A rocket", "A rocket", "")
+    content = Reference(0, "content:A rocket", "A rocket", "", "")
     folder = write_predictions(tmp_path / "out", jobs_of(references, [content]))
     path = write_image(tmp_path / "contents" / "A rocket.png")
     for roots, place in (([root], None), ([root, str(path.parent)], str(path))):

@@ -15,7 +15,7 @@ from tests.unit.lightning_modules.diffusion.stock import Pair, assert_same
 
 SETTINGS = SamplingSettings("EulerDiscreteScheduler", steps=2)
 CONTENTS = ("frog", "frog", "dog", "ship")
-REFERENCES = [Reference(n, f"{content}_{n}", content, "toy") for n, content in enumerate(CONTENTS)]
+REFERENCES = [Reference(n, f"{content}_{n}", content, "toy", f"{n}") for n, content in enumerate(CONTENTS)]
 IMAGES = {
     reference.key: Image.fromarray(np.random.default_rng(n).integers(0, 256, (16, 16, 3), dtype=np.uint8))
     for n, reference in enumerate(REFERENCES)

@@ -41,7 +41,7 @@ def test_three_levels_become_six_tokens(styleshot: Backbone) -> None:
 def test_each_level_has_a_mask_of_its_own_against_the_text(styleshot: Backbone) -> None:
     module = StyleTransfer(Masking(), styleshot, SamplingSettings(steps=1))
     module.configure_model()
-    reference = Reference(0, "dog/a", "dog", "toy")
+    reference = Reference(0, "dog/a", "dog", "toy", "d0")
     batch: JobBatch = {"jobs": [Job(reference, "A rocket", 0, 42)], "images": {"dog/a": IMAGES[0]}}
     generations = module.generate(batch)
     model = module.model

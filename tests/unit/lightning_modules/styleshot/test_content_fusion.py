@@ -30,7 +30,7 @@ from tests.unit.lightning_modules.styleshot.test_weights import UNET, ip_bin
 IMAGES = [Image.effect_noise((40, 30), 90).convert("RGB"), Image.new("RGB", (20, 50), (200, 40, 10))]
 SETTINGS = SamplingSettings(steps=3, guidance_scale=3.0, negative_prompt="low quality", content_scale=0.7)
 MAPS = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
-STYLE = Reference(0, "toy/a", "dog", "toy")
+STYLE = Reference(0, "toy/a", "dog", "toy", "d0")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def batch_of(sizes: list[tuple[int, int]]) -> JobBatch:
     """A picture for each content image of these sizes."""
     images, jobs = {STYLE.key: IMAGES[0]}, []
     for i, size in enumerate(sizes):
-        content = Reference(i, f"content:{i}", "A rocket", "")
+        content = Reference(i, f"content:{i}", "A rocket", "", f"{i}")
         images[content.key] = Image.effect_noise(size, 90).convert("RGB")
         jobs.append(Job(STYLE, "A rocket", 0, 42, content_image=content))
     return {"jobs": jobs, "images": images}

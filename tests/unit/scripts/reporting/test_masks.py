@@ -15,7 +15,7 @@ from lightning_modules.conditions import Masking
 from scripts.reporting import masks
 from scripts.reporting.masks import MaskProfile, draw_profile, in_words, read_profiles, write_profiles
 
-REFERENCE = Reference(1, "dog/dog/a-dog-in-lego toy_0", "dog", "lego toy")
+REFERENCE = Reference(1, "dog/dog/a-dog-in-lego toy_0", "dog", "lego toy", "1d")
 PROFILE = MaskProfile("a", "a.png", "dog", [[0.5, -0.1, 0.1, 0.4]], [0.1], {})
 
 

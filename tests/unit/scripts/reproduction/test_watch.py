@@ -84,7 +84,7 @@ def test_the_run_ends_when_nobody_reads(tmp_path: Path) -> None:
 
 def test_pictures_of_the_first_references_and_first_prompt(tmp_path: Path) -> None:
     jobs = [
-        Job(Reference(index, f"{index}", "dog", "statue"), prompt, 0, 42)
+        Job(Reference(index, f"{index}", "dog", "statue", f"{index}"), prompt, 0, 42)
         for index in (7, 3, 5)
         for prompt in ("A rocket", "A flower")
     ]
