@@ -37,11 +37,11 @@ GREATEST_SEED = 2**32 - 1
 """The random generators of PyTorch read no more than 32 bits of a seed."""
 
 
-def check_seed(seed: int, further: int = 0) -> None:
+def check_seed(seed: int, further: int = 0, name: str = "seed") -> None:
     """Raises ValueError unless `seed` and the `further` ones after it tell random numbers apart."""
     if not 0 <= seed <= GREATEST_SEED - further:
         more = f" less {further}, for each sample takes the next" if further else ""
-        raise ValueError(f"`seed` is a number from 0 to {GREATEST_SEED}{more} and was {seed}.")
+        raise ValueError(f"`{name}` is a number from 0 to {GREATEST_SEED}{more} and was {seed}.")
 
 
 def digest_of(data: bytes) -> str:

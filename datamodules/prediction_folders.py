@@ -40,6 +40,12 @@ class ReferenceLookup:
         self._packed = [(r.key, packed.source(r.index)) for packed in shards for r in packed.references]
         self._listed: dict[Path, list[Path]] = {}
         self._digests: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
+
+    def key_of(self, reference: Reference) -> str:
+        """Its key; with a part of its digest where another image has had that key."""
+        first = self._keys.setdefault(reference.key, reference.digest)
+        return reference.key if first == reference.digest else f"{reference.key} ({reference.digest[:8]})"
 
     def find(self, key: str, digest: str) -> ImageSource:
         """The image of these bytes, under its key or any other name; raises ValueError if there is none."""
@@ -167,7 +173,7 @@ def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple
     prediction = Prediction(
         path=str(path),
         method=method,
-        reference_key=reference.key,
+        reference_key=lookup.key_of(reference),
         reference_path=source.name,
         content=reference.content,
         style=reference.style,
@@ -176,7 +182,7 @@ def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple
         seed=seed,
         share_masked=share_masked,
         settings=settings,
-        content_image=content_image.key if content_image else None,
+        content_image=lookup.key_of(content_image) if content_image else None,
         content_image_path=_place(content_image, lookup),
     )
     return prediction, source

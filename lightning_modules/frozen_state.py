@@ -1,11 +1,15 @@
 """What of a module's weights a checkpoint holds: nothing that the backbone brings."""
 
 import hashlib
-from typing import Any, Protocol
+import json
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import nn
 
 from lightning_modules.outputs import JSON
+
+if TYPE_CHECKING:
+    from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
 FROZEN = "diffusion."
 """What the names of the frozen networks' tensors begin with."""
@@ -28,6 +32,16 @@ def fingerprint(condition: nn.Module) -> dict[str, JSON]:
         digest.update(key.encode())
         digest.update(tensor.detach().double().cpu().numpy().tobytes())
     return {"weights_sha256": digest.hexdigest()}
+
+
+def loaded_fingerprint(diffusion: "StableDiffusion") -> str:
+    """A hash of what was loaded, wherever it lies: the schedule, and the name, shape and 64 elements of each tensor."""
+    digest = hashlib.sha256(json.dumps(diffusion.scheduler_config, sort_keys=True, default=str).encode())
+    for key, tensor in diffusion.state_dict().items():
+        elements = tensor.detach().reshape(-1)
+        digest.update(f"{key} {tuple(tensor.shape)}".encode())
+        digest.update(elements[:: max(1, len(elements) // 64)].cpu().double().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def drop_frozen(module: HasFrozen, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:

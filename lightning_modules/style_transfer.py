@@ -17,7 +17,7 @@ from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, 
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.precision import check_precision
 from lightning_modules.encoded_once import EncodedOnce
-from lightning_modules.frozen_state import FROZEN, drop_frozen, fingerprint, forgive_frozen
+from lightning_modules.frozen_state import FROZEN, drop_frozen, fingerprint, forgive_frozen, loaded_fingerprint
 from lightning_modules.outputs import JSON, Generations, joined
 from lightning_modules.styleshot.content_maps import drawn_size, map_pixels, resized
 from lightning_modules.styleshot.detector_cache import MapCache
@@ -64,6 +64,7 @@ class StyleTransfer(LightningModule):
         self.runtime = runtime
         self.content_maps = MapCache(detector or EdgeDetector(), map_folder)
         self.diffusion: StableDiffusion | None = None
+        self._loaded: dict[str, JSON] = {}
         self._memory = EncodedOnce()
         self._memory_of: tuple[torch.device, object] | None = None
         self._most_rows: int | None = None
@@ -82,7 +83,7 @@ class StyleTransfer(LightningModule):
         return {
             "method": self.name,
             "condition": {**self.condition.settings, **fingerprint(self.condition)},
-            "backbone": asdict(self.backbone),
+            "backbone": {**asdict(self.backbone), **self._loaded},
             "sampling": asdict(self.sampling),
             "mix": asdict(self.mix),
             **self._detector_settings,
@@ -106,6 +107,7 @@ class StyleTransfer(LightningModule):
             from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
             self.diffusion = StableDiffusion.load(self.backbone, self.runtime)
+            self._loaded = {"weights": loaded_fingerprint(self.diffusion)}
 
     def is_frozen(self, key: str) -> bool:
         """Whether a tensor of this name comes from the backbone and belongs into no checkpoint."""

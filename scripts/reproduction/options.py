@@ -54,7 +54,13 @@ class Options:
             "data root": None if self.data_root is None else str(self.data_root.resolve()),
             **{f"contents of {_name(file)}": _digest([file]) for file in files},
             "contents of weights/miniature": _digest(sorted((ROOT / "weights/miniature").rglob("*.*"))),
+            **({"contents of the data root": _digest(self._data)} if self.data_root else {}),
         }
+
+    @property
+    def _data(self) -> list[Path]:
+        folders = [Path(self.data_root or "", name) for name in ("object", "object_test")]
+        return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
 def parse(args: Sequence[str] | None) -> Options:
@@ -113,7 +119,7 @@ def _checked(found: argparse.Namespace) -> Options:
                 f"`--data-root` {found.data_root} has no folder `{name}`: expected `object` with the train references "
                 "and `object_test` with the test references. Give the folder that holds both."
             )
-    check_seed(found.seed)
+    check_seed(found.seed, name="--seed")
     return Options(found.output, found.quick, found.seed, found.data_root, found.config, found.fit_config)
 
 

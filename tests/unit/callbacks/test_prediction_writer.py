@@ -14,6 +14,7 @@ from PIL import Image
 
 from callbacks.prediction_folder import PredictionFolder, picture_name
 from callbacks.prediction_writer import PredictionWriter
+from datamodules.batches import Reference
 from tests.unit.callbacks.colours import Colours, JobData, colour_of, loader, make_jobs
 
 MakeTrainer = Callable[..., Trainer]
@@ -40,7 +41,7 @@ def test_every_job_is_written_with_its_line(make_trainer: MakeTrainer, tmp_path:
         pixels = np.asarray(Image.open(tmp_path / "out" / line["file"]))
         assert (pixels == (colour_of(job) * 255).round().permute(1, 2, 0).numpy()).all()
         assert (line["prompt"], line["sample"], line["seed"]) == (job.prompt, job.sample, job.seed)
-        assert line["reference"] == job.reference._asdict()
+        assert Reference(job.reference.index, **line["reference"]) == job.reference
         assert line["share_masked"] == pytest.approx(job.reference.index / 10)
         assert line["settings"] == {"name": "masking", "sampling": {"steps": 3}}
     settings = json.loads((tmp_path / "out" / "settings.json").read_text())

@@ -43,9 +43,9 @@ def test_content_images_come_by_name_with_the_prompt_as_content(tmp_path: Path) 
     root = write_contents(tmp_path, "A rocket.png", "A_bench.JPG", ".hidden.png")
     (root / "notes.txt").write_text("no image")
     contents = ContentImages(root)
-    assert contents.references == [
-        Reference(0, "content:A rocket", "A rocket", ""),
-        Reference(1, "content:A_bench", "A bench", ""),
+    assert [reference[:4] for reference in contents.references] == [
+        (0, "content:A rocket", "A rocket", ""),
+        (1, "content:A_bench", "A bench", ""),
     ]
     assert [contents.image(index).getpixel((0, 0)) for index in (0, 1)] == [(100,) * 3, (101,) * 3]
 
@@ -93,7 +93,7 @@ def test_damaged_content_images_are_left_out_with_a_warning(tmp_path: Path) -> N
 def test_jobs_are_references_times_content_images_times_samples() -> None:
     one, two = Reference(0, "a", "cat", "statue", "1"), Reference(1, "b", "dog", "statue", "2")
     rocket, bench = Reference(0, "content:r", "A rocket", "", "3"), Reference(1, "content:b", "A bench", "", "4")
-    jobs = list_jobs([one, two], ["not looked at"], 2, seed=42, content_images=[rocket, bench])
+    jobs = list_jobs([one, two], ["not looked at"], 2, seed=42, content_images=[rocket, bench], shared_noise=True)
     assert jobs == [
         Job(reference, content.content, sample, seed, content_image=content)
         for reference in (one, two)

@@ -75,7 +75,7 @@ def test_images_of_any_name_lie_at_any_depth_in_a_folder_named_by_their_style(tm
 def test_the_root_may_be_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_image(tmp_path / "My style" / "x.png")
     monkeypatch.chdir(tmp_path / "My style")
-    assert ReferenceFolder(".", "dog").references[0][1:] == ("x", "dog", "My style")
+    assert ReferenceFolder(".", "dog").references[0][1:4] == ("x", "dog", "My style")
 
 
 def test_the_style_in_a_file_name_comes_before_that_of_the_folder(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_style_in_a_file_name_comes_before_that_of_the_folder(tmp_path: Path
     for name in ("zebra/a-zebra-in-oil painting_0.png", "cat/a-cat_1.png", "sketch/a-nice-one_1.png"):
         write_image(tmp_path / name)
     named = ReferenceFolder(tmp_path, {"zebra/*": "animal", "*": "thing"}).references
-    assert [r[1:] for r in named] == [
+    assert [r[1:4] for r in named] == [
         ("cat/a-cat_1", "thing", "cat"),
         ("cat/cat/a-cat-in-statue_0", "thing", "statue"),
         ("sketch/a-nice-one_1", "thing", "sketch"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonargparse import ArgumentParser
 
-from datamodules.batches import Job, Reference
+from datamodules.batches import Job, Reference, digest_of
 from datamodules.jobs import same_style
 from datamodules.style_references import StyleReferences
 from tests.unit.datamodules.folders import spoil, write_folder, write_image
@@ -112,10 +112,13 @@ def test_each_job_has_further_references_that_depend_on_the_test_set_alone(root:
 
 def test_all_jobs_carry_the_negatives_and_the_batch_their_images(root: str, tmp_path: Path) -> None:
     file = str(write_image(tmp_path / "grey.png", (77, 77, 77)))
+    digest = digest_of(Path(file).read_bytes())
     references = make(root, negative_references=[file], references_per_picture=2, generation_batch_size=3)
     for loader in (references.predict_dataloader(), references.test_dataloader()):
         for batch in loader:
-            assert all(job.negatives == (Reference(-1, f"negative:{file}", "", "negative"),) for job in batch["jobs"])
+            assert all(
+                job.negatives == (Reference(-1, f"negative:{file}", "", "negative", digest),) for job in batch["jobs"]
+            )
             assert set(batch["images"]) == {r.key for job in batch["jobs"] for r in job.all_references}
             assert batch["images"][f"negative:{file}"].getpixel((0, 0)) == (77, 77, 77)
 

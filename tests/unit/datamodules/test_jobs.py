@@ -1,9 +1,10 @@
 import random
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 
-from datamodules.batches import Job, Reference
+from datamodules.batches import GREATEST_SEED, Job, Reference, check_seed
 from datamodules.jobs import list_jobs, spread
 from datamodules.vocabulary import CONTENTS, TEST_STYLES
 
@@ -68,9 +69,43 @@ def test_no_count_takes_all_in_their_order() -> None:
     assert spread(references, None) == references
 
 
+def test_each_reference_prompt_and_sample_has_a_noise_of_its_own() -> None:
+    references = grid(2, 3, 2)
+    jobs = list_jobs(references, ["A rocket", "A bench"], 4, seed=42)
+    assert len({job.seed for job in jobs}) == len(jobs) == 96
+    assert all(0 <= job.seed <= GREATEST_SEED for job in jobs)
+    assert {job.seed for job in list_jobs(references, ["A rocket"], 4, seed=43)}.isdisjoint(job.seed for job in jobs)
+    # Whatever else is drawn, and wherever the reference lies.
+    moved = references[5]._replace(index=0, key="elsewhere")
+    [alone] = list_jobs([moved], ["A bench"], 1, seed=42)
+    assert alone.seed in [job.seed for job in jobs if (job.reference, job.prompt) == (references[5], "A bench")][:1]
+    [other_content] = list_jobs([moved._replace(digest="other")], ["A bench"], 1, seed=42)
+    assert other_content.seed != alone.seed
+
+
+def test_the_seed_of_a_picture_never_changes() -> None:
+    assert [job.seed for job in list_jobs(grid(1, 1, 1), ["A rocket"], 2, seed=42)] == [2457702665, 3299349806]
+
+
+def test_references_that_are_the_same_but_for_their_names_make_one_picture() -> None:
+    one, other = grid(1, 1, 2)
+    twin, labelled = one._replace(index=2, key="copy"), one._replace(index=3, style="another")
+    jobs = list_jobs([one, other, twin, labelled], ["A rocket"], 1, seed=42)
+    assert [job.reference for job in jobs] == [one, other, labelled]
+
+
+@pytest.mark.parametrize(
+    ("seed", "further", "fine"),
+    [(0, 0, 1), (2**32 - 1, 0, 1), (2**32 - 1, 1, 0), (-1, 0, 0), (2**32, 0, 0), (2**63, 0, 0)],
+)
+def test_seeds_that_would_not_tell_noises_apart_are_refused(seed: int, further: int, fine: int) -> None:
+    with nullcontext() if fine else pytest.raises(ValueError, match=rf"`seed` is a number from 0 to .* and was {seed}"):
+        check_seed(seed, further)
+
+
 def test_jobs_are_references_times_prompts_times_samples_with_their_seeds() -> None:
     one, two = grid(1, 2, 1)
-    assert list_jobs([one, two], ["A rocket", "A bench"], samples_per_prompt=2, seed=42) == [
+    assert list_jobs([one, two], ["A rocket", "A bench"], samples_per_prompt=2, seed=42, shared_noise=True) == [
         Job(reference, prompt, sample, seed)
         for reference in (one, two)
         for prompt in ("A rocket", "A bench")

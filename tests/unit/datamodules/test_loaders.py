@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.batches import Job, Reference
+from datamodules.batches import Job
 from datamodules.jobs import list_jobs
 from datamodules.loaders import BatchLoader, JobBatches, NegativeReferences, ReferenceBatches, ResumableLoader
 from datamodules.references import ReferenceFolder, ReferenceSet
@@ -64,7 +64,7 @@ def test_a_batch_of_jobs_has_the_images_of_others_and_negatives_too(
     negatives = NegativeReferences(files)
     all_references = references.references
     others = {r.key: (all_references[r.index + 1], all_references[7]) for r in all_references[3:5]}
-    jobs = list_jobs(all_references[3:5], ["A rocket"], 2, 0, others, negatives.references)
+    jobs = list_jobs(all_references[3:5], ["A rocket"], 2, 0, others, negatives.references, shared_noise=True)
     assert jobs[2] == Job(
         all_references[4], "A rocket", 0, 0, (all_references[5], all_references[7]), jobs[0].negatives
     )
@@ -83,9 +83,10 @@ def test_negative_references_are_told_apart_from_those_of_a_set(
     monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "bad" / "smooth.jpg")
     write_image(tmp_path / "grey.png")
-    assert NegativeReferences(["./bad//smooth.jpg", "grey.png"]).references == (
-        Reference(-1, "negative:bad/smooth.jpg", "", "negative"),
-        Reference(-2, "negative:grey.png", "", "negative"),
+    negatives = NegativeReferences(["./bad//smooth.jpg", "grey.png"]).references
+    assert tuple(reference[:4] for reference in negatives) == (
+        (-1, "negative:bad/smooth.jpg", "", "negative"),
+        (-2, "negative:grey.png", "", "negative"),
     )
     assert NegativeReferences([]).references == ()
 
@@ -124,7 +125,7 @@ def test_a_resumed_loader_goes_on_behind_the_batches_that_are_done(references: R
     assert state == {
         "epoch": 4,
         "batches_done": 1,
-        "order": {"references": 12, "global batch size": 5, "seed": 7},
+        "order": {"references": 12, "their digest": references.digest, "global batch size": 5, "seed": 7},
     }
     resumed = resumable(references)
     resumed.load_state_dict(state)

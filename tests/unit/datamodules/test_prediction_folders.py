@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datamodules.batches import Reference
 from datamodules.content_images import ContentImages
 from datamodules.images import read_image
 from datamodules.prediction_folders import ReferenceLookup, read_folders
@@ -29,7 +28,7 @@ def folder(tmp_path: Path, root: str) -> Path:
 
 def same_images(references: ReferenceSet, lookup: ReferenceLookup) -> bool:
     """Whether each key leads to the image that the set has under it."""
-    found = {r.key: read_image(lookup.find(r.key).read()) for r in references.references}
+    found = {r.key: read_image(lookup.find(r.key, r.digest).read()) for r in references.references}
     return bool(found) and all(found[r.key] == references.image(r.index) for r in references.references)
 
 
@@ -43,8 +42,14 @@ def test_a_prediction_says_what_its_line_says(root: str, folder: Path) -> None:
         ("cat", "A rocket"),
     ]
     last = found.predictions[-1]
-    assert last.path.startswith(str(folder / "cat__lego-toy__00001__a-rocket__masking__seed42__"))
-    assert (last.method, last.style, last.sample, last.seed, last.share_masked) == ("masking", "lego toy", 0, 42, 0.25)
+    assert last.path.startswith(str(folder / "cat__lego-toy__a-rocket__masking__seed3063823945__"))
+    assert (last.method, last.style, last.sample, last.seed, last.share_masked) == (
+        "masking",
+        "lego toy",
+        0,
+        3063823945,
+        0.25,
+    )
     assert last.settings == {"name": "masking", "scale": 0.5}
     assert (last.content_prompt, last.content_image, last.content_image_path) == ("A cat", None, None)
     assert last.reference_key == "cat/cat/a-cat-in-lego toy_0"
@@ -88,9 +93,10 @@ def test_references_and_content_images_of_style_bench_are_found(tmp_path: Path) 
 
 def test_the_content_image_is_named_and_may_be_missing(tmp_path: Path, root: str) -> None:
     references = ReferenceFolder(root).references
-    content = Reference(0, "content:A rocket", "A rocket", "", "")
-    folder = write_predictions(tmp_path / "out", jobs_of(references, [content]))
-    path = write_image(tmp_path / "contents" / "A rocket.png")
+    path = tmp_path / "contents" / "A rocket.png"
+    path.parent.mkdir()
+    Image.new("RGB", (9, 9)).save(path)
+    folder = write_predictions(tmp_path / "out", jobs_of(references, ContentImages(path.parent).references))
     for roots, place in (([root], None), ([root, str(path.parent)], str(path))):
         found = read_folders([str(folder)], ReferenceLookup(roots))
         assert [(p.prompt, p.content_image, p.content_image_path) for p in found.predictions] == [
@@ -109,12 +115,19 @@ def test_pictures_without_their_reference_are_failures(root: str, folder: Path) 
     )
 
 
-def test_a_key_of_two_images_is_a_failure_and_never_a_guess(tmp_path: Path, root: str, folder: Path) -> None:
-    shutil.copytree(Path(root, "bird"), tmp_path / "other" / "bird")
-    found = read_folders([str(folder)], ReferenceLookup([root, str(tmp_path / "other")]))
-    assert [p.content for p in found.predictions] == ["cat", "cat"]
-    name = "bird/bird/a-bird-in-lego toy_0"
-    assert set(found.failures.values()) == {f"{name!r} may be `{root}/{name}.png` or `{tmp_path}/other/{name}.png`"}
+def test_the_content_of_a_reference_decides_and_not_its_name(tmp_path: Path, root: str, folder: Path) -> None:
+    bird, cat = (Path(root, name, name, f"a-{name}-in-lego toy_0.png") for name in ("bird", "cat"))
+    other = tmp_path / "other"
+    shutil.copytree(Path(root, "bird"), other / "bird")  # of two images under one key either will do
+    cat.rename(other / "renamed.png")
+    write_image(bird, (9, 9, 9))
+    write_image(cat, (9, 9, 9))
+    found = read_folders([str(folder)], ReferenceLookup([root, str(other)]))
+    assert {p.reference_path for p in found.predictions} == {f"{other}/bird/bird/{bird.name}", f"{other}/renamed.png"}
+    found = read_folders([str(folder)], ReferenceLookup([root]))
+    assert found.predictions == []
+    for path in (bird, cat):
+        assert any(f"`{path}` is another image than the" in reason for reason in found.failures.values())
 
 
 def test_pictures_of_faulty_and_cut_off_lines_are_failures(root: str, folder: Path) -> None:

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 from lightning import LightningModule, Trainer
 
 from datamodules.predictions import Predictions
-from tests.unit.datamodules.folders import spoil
+from tests.unit.datamodules.folders import spoil, write_image
 from tests.unit.datamodules.predicted import change_line, jobs_of, write_predictions, write_references
 
 
@@ -146,8 +146,9 @@ def test_wrong_references_for_all_pictures_are_an_error_with_the_way_out(folder:
     text = (
         r"(?s)None of the 4 pictures can be scored:\n  .*: there is no 'bird/.* below `references` \(.*/cat\)\n.*`test`"
     )
+    others = write_image(Path(root).parent / "cat" / "other.png", (1, 2, 3)).parent
     with pytest.raises(ValueError, match=text):
-        Predictions(folder, f"{root}/cat").setup("test")
+        Predictions(folder, str(others)).setup("test")
 
 
 @pytest.mark.parametrize(

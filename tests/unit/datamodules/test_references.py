@@ -4,18 +4,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.batches import Reference
+from datamodules.batches import Reference, digest_of
 from datamodules.references import ReferenceFolder, open_references
 from tests.unit.datamodules.folders import spoil, write_folder, write_image
 
 
 def test_references_are_sorted_by_key_with_content_and_style(tmp_path: Path) -> None:
-    references = ReferenceFolder(write_folder(tmp_path, ("dog", "cat"), per_style=1)).references
+    root = write_folder(tmp_path, ("dog", "cat"), per_style=1)
+    references = ReferenceFolder(root).references
+    digests = [digest_of((root / f"{reference.key}.png").read_bytes()) for reference in references]
+    assert len(set(digests)) == 4
     assert references == [
-        Reference(0, "cat/cat/a-cat-in-lego toy_0", "cat", "lego toy"),
-        Reference(1, "cat/cat/a-cat-in-line art_0", "cat", "line art"),
-        Reference(2, "dog/dog/a-dog-in-lego toy_0", "dog", "lego toy"),
-        Reference(3, "dog/dog/a-dog-in-line art_0", "dog", "line art"),
+        Reference(0, "cat/cat/a-cat-in-lego toy_0", "cat", "lego toy", digests[0]),
+        Reference(1, "cat/cat/a-cat-in-line art_0", "cat", "line art", digests[1]),
+        Reference(2, "dog/dog/a-dog-in-lego toy_0", "dog", "lego toy", digests[2]),
+        Reference(3, "dog/dog/a-dog-in-line art_0", "dog", "line art", digests[3]),
     ]
 
 

@@ -6,8 +6,9 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from datamodules.batches import Job
+from datamodules.references import ReferenceFolder
 from datamodules.style_references import StyleReferences
-from tests.unit.datamodules.folders import write_folder
+from tests.unit.datamodules.folders import write_folder, write_image
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +71,28 @@ def test_encoding_sees_each_train_reference_once_in_order_on_every_rank(data: Pa
         assert [image.getpixel((0, 0))[0] for batch in batches for image in batch["images"]] == list(range(12))
 
 
+def test_pictures_belong_to_the_content_of_their_reference(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "test", ("bird", "cat"), ("statue",), per_style=2)
+    before = {job.identity: job for job in make(tmp_path).predict_jobs}
+    first, *_ = ReferenceFolder(root).references
+    write_image(root / "aardvark" / "a-aardvark-in-statue_0.png", (1, 1, 1))  # sorts before all others
+    after = {job.identity: job for job in make(tmp_path).predict_jobs}
+    assert set(before) < set(after), "nothing is drawn again"
+    assert all(after[identity].reference.index == job.reference.index + 1 for identity, job in before.items())
+    write_image(root / f"{first.key}.png", (2, 2, 2))
+    edited = {job.identity for job in make(tmp_path).predict_jobs}
+    gone = set(after) - edited
+    assert {after[identity].reference.key for identity in gone} == {first.key}
+    assert len(edited) == len(after), "the pictures of the edited reference, and of no other, are new"
+
+
 def test_validation_and_test_generate_the_same_spread_of_references(data: Path) -> None:
-    settings: dict[str, Any] = {"prompts": ["A rocket", "A bench"], "samples_per_prompt": 2, "seed": 5}
+    settings: dict[str, Any] = {
+        "prompts": ["A rocket", "A bench"],
+        "samples_per_prompt": 2,
+        "seed": 5,
+        "noise": "shared",
+    }
     references = make(data, evaluation_references=6, generation_batch_size=7, **settings)
     batches = list(references.val_dataloader())
     assert [len(batch["jobs"]) for batch in batches] == [7, 7, 7, 3]
@@ -165,7 +186,6 @@ def test_prompts_that_ask_for_nothing_or_twice_are_errors(prompts: Any, message:
         ("evaluation_references", 0),
         ("predict_references", 0),
         ("references_per_picture", 0),
-        ("seed", -1),
         ("num_workers", -1),
     ],
 )

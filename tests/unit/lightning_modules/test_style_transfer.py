@@ -18,6 +18,7 @@ from lightning_modules.adapters import ImageAdapter
 from lightning_modules.conditions import Adapted, IPAdapter, Masking
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
+from lightning_modules.frozen_state import loaded_fingerprint
 from lightning_modules.style_transfer import StyleTransfer
 from tests.jobs import job_batch
 
@@ -158,6 +159,16 @@ def test_settings_are_all_that_decides(module: StyleTransfer, tiny_backbone: Bac
     assert json.dumps(adapted.settings) == before
     next(adapted.condition.parameters()).data[0, 0] += 1
     assert json.dumps(adapted.settings) != before, "trained weights decide the picture too"
+
+
+def test_weights_of_other_content_under_the_same_name_are_other_settings(tiny_backbone: Backbone) -> None:
+    modules = [StyleTransfer(Masking(), tiny_backbone) for _ in range(2)]
+    for module in modules:
+        module.configure_model()
+    assert modules[0].settings == modules[1].settings
+    modules[0].model.image_projection.get_parameter("proj.weight").data += 1
+    assert loaded_fingerprint(modules[0].model) != loaded_fingerprint(modules[1].model)
+    assert modules[1].settings["backbone"]["weights"] == loaded_fingerprint(modules[1].model)  # type: ignore[index, call-overload]
 
 
 def test_frozen_weights_are_frozen_and_unsaved(tiny_backbone: Backbone) -> None:

@@ -123,6 +123,12 @@ def test_unknown_scheduler(model: StableDiffusion, name: str) -> None:
         build_scheduler(name, model.scheduler_config)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**63])
+def test_seeds_of_which_the_generator_reads_a_part_are_refused(model: StableDiffusion, seed: int) -> None:
+    with pytest.raises(ValueError, match=r"`seeds` must be from 0 to 4294967295, .*; got "):
+        sample(model, SETTINGS, model.encode_prompts(["A rocket"]), _features(1), [seed])
+
+
 def test_unequal_rows(model: StableDiffusion) -> None:
     with pytest.raises(ValueError, match="must have one row for each picture .* got 1, 2 and 1 rows"):
         sample(model, SETTINGS, model.encode_prompts(["A rocket"]), _features(2), [1])

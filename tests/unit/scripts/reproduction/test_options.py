@@ -29,7 +29,7 @@ def test_help_names_the_variants_and_the_layout_of_a_real_set(capsys: pytest.Cap
         (["--config", "none.yaml"], "`--config` none.yaml is no file: expected a YAML"),
         (["--fit-config", "none.yaml"], "`--fit-config` none.yaml is no file"),
         (["--data-root", "."], "`--data-root` . has no folder `object`: expected `object` with the train references"),
-        (["--seed", "-1"], "`--seed` must be at least 0, got -1."),
+        (["--seed", "-1"], "`--seed` is a number from 0 to 4294967295 and was -1."),
     ],
 )
 def test_errors_teach(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
