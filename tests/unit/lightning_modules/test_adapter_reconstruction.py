@@ -200,7 +200,7 @@ def test_adapter_before_it_is_built(tiny_backbone: Backbone) -> None:
 
 
 def test_negative_seed_is_refused(tiny_backbone: Backbone) -> None:
-    with pytest.raises(ValueError, match="`seed` must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="`seed` is a number from 0 to 4294967295 and was -1"):
         AdapterReconstruction(backbone=tiny_backbone, seed=-1)
 
 

@@ -189,7 +189,7 @@ def test_arguments_out_of_range_are_refused(styleshot: Backbone) -> None:
         message = r"`snr_gamma` must be above 0, or null, and `noisy_weight` at least 1; got "
         refused(message + r"0.0 and 1.0\. null and 1 weight", stage, backbone=styleshot, snr_gamma=0.0)
         refused(message + "None and 0.5", stage, backbone=styleshot, noisy_weight=0.5)
-        refused("`seed` must be at least 0, got -1", stage, backbone=styleshot, seed=-1)
+        refused("`seed` is a number from 0 to 4294967295 and was -1", stage, backbone=styleshot, seed=-1)
         assert stage(backbone=styleshot, snr_gamma=0.1).noisy_weight == 1.0
 
 
