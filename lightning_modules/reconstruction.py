@@ -80,7 +80,7 @@ class Reconstruction(StyleTransfer):
 
         if self.model.embeds_guidance:
             raise ValueError(
-                "`model` embeds its guidance (`time_cond_proj_dim`): it was distilled to draw in a few steps, and `fit` "
+                "`model` embeds its guidance (`time_cond_proj_dim`): it was distilled to need few steps, and `fit` "
                 "trains on single noise levels. Train on the base that it was distilled from; the adapter fits both."
             )
         check_for_training(self.model.training_scheduler, self.sampling)
