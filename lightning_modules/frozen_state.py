@@ -36,9 +36,11 @@ def fingerprint(condition: nn.Module) -> dict[str, JSON]:
 
 def loaded_fingerprint(diffusion: "StableDiffusion") -> str:
     """A hash of what was loaded, wherever it lies: settings, and the name, shape and 64 elements of each tensor."""
-    configs = diffusion.scheduler_config, dict(diffusion.unet.config), dict(diffusion.vae.config)
-    plain = [{key: value for key, value in config.items() if not key.startswith("_")} for config in configs]
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
+    networks = [
+        {key: value for key, value in network.config.items() if not key.startswith("_")}  # such as where it lay
+        for network in (diffusion.unet, diffusion.vae)
+    ]
+    digest = hashlib.sha256(json.dumps([diffusion.scheduler_config, *networks], sort_keys=True, default=str).encode())
     for key, tensor in diffusion.state_dict().items():
         elements = tensor.detach().reshape(-1)
         digest.update(f"{key} {tuple(tensor.shape)}".encode())
