@@ -43,7 +43,7 @@ class AdapterReconstruction(Reconstruction):
         cache_features: encode the train references once, before the first step, and open no image afterwards.
         gradient_checkpointing: recompute the UNet's activations in the backward pass, to save memory.
         seed: seed of the adapter's first weights and of all that is drawn in training, at least 0.
-        runtime: how the networks run. Once the features are cached, the encoders leave the accelerator in any case.
+        runtime: how the networks run.
     """
 
     def __init__(
@@ -139,8 +139,6 @@ class AdapterReconstruction(Reconstruction):
         self._cache = encoded.features
         self._prompts(["", self.quality_prompt, *sorted({reference.content for reference in encoded.references})])
         datamodule.keys_only = True
-        if self.device.type != "cpu":
-            self.model.offload_idle()
 
     def training_step(self, batch: ReferenceBatch, batch_idx: int) -> ReconstructionLosses:
         """The losses of a batch, as means over the batches of all processes."""
@@ -190,7 +188,7 @@ class AdapterReconstruction(Reconstruction):
         quality = model.conditions(self._prompts([self.quality_prompt]).expand(rows), tokens)
         both = quality.joined(model.conditions(content, tokens))
         p, pc = model.predict_noise(torch.cat([noisy, noisy]), draws.timesteps.repeat(2), both).chunk(2)
-        return self.objective(p, pc, draws.noise)
+        return self.objective(p, pc, model.target(latents, draws.noise, draws.timesteps))
 
     def _reduced(self, losses: Losses) -> ReconstructionLosses:
         """Means over all processes; the one that is differentiated is that of the joint batch."""

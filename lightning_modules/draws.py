@@ -18,11 +18,12 @@ class Draws(NamedTuple):
     latent_noise: Tensor  # (batch, channels, height, width), standard normal: which latent of the VAE's posterior
     noise: Tensor  # (batch, channels, height, width), standard normal: eps
     timesteps: Tensor  # (batch,), int64, uniform on 0 .. timesteps - 1
-    u: Tensor  # (batch,), float64, uniform on [0, 1): which conditions are dropped
+    u: Tensor  # (batch,), float64, always on the CPU, uniform on [0, 1): which conditions are dropped
 
     def to(self, device: torch.device) -> Self:
-        """The same draws on `device`."""
-        return type(self)(*(part.to(device, non_blocking=True) for part in self))
+        """The same draws on `device`, but for `u`: not every device has float64."""
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in self._fields if name != "u"}
+        return self._replace(**moved)
 
 
 def draw(seed: int, epoch: int, indices: Sequence[int], latent_shape: Sequence[int], timesteps: int) -> Draws:

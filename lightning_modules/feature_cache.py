@@ -72,11 +72,13 @@ def encode_references(
 
 
 def _gather(share: Share, world_size: int) -> list[Share]:
-    """The shares of all processes, whose sizes may differ."""
+    """The shares of all processes, whose sizes may differ, through main memory and not through an accelerator's."""
     if world_size == 1:
         return [share]
     shares: list[Share] = [([], [])] * world_size
-    torch.distributed.all_gather_object(shares, share)
+    group = torch.distributed.new_group(backend="gloo")
+    torch.distributed.all_gather_object(shares, share, group=group)
+    torch.distributed.destroy_process_group(group)
     return shares
 
 

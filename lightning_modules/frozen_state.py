@@ -30,13 +30,17 @@ def fingerprint(condition: nn.Module) -> dict[str, JSON]:
     digest = hashlib.sha256()
     for key, tensor in state.items():
         digest.update(key.encode())
-        digest.update(tensor.detach().double().cpu().numpy().tobytes())
+        digest.update(tensor.detach().cpu().double().numpy().tobytes())
     return {"weights_sha256": digest.hexdigest()}
 
 
 def loaded_fingerprint(diffusion: "StableDiffusion") -> str:
-    """A hash of what was loaded, wherever it lies: the schedule, and the name, shape and 64 elements of each tensor."""
-    digest = hashlib.sha256(json.dumps(diffusion.scheduler_config, sort_keys=True, default=str).encode())
+    """A hash of what was loaded, wherever it lies: settings, and the name, shape and 64 elements of each tensor."""
+    networks = [
+        {key: value for key, value in network.config.items() if not key.startswith("_")}  # such as where it lay
+        for network in (diffusion.unet, diffusion.vae)
+    ]
+    digest = hashlib.sha256(json.dumps([diffusion.scheduler_config, *networks], sort_keys=True, default=str).encode())
     for key, tensor in diffusion.state_dict().items():
         elements = tensor.detach().reshape(-1)
         digest.update(f"{key} {tuple(tensor.shape)}".encode())

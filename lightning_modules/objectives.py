@@ -2,11 +2,14 @@
 
 Symbols of Zhu et al. (ICLR 2025, arXiv 2502.07466): eps the noise that was added, p the noise predicted under the
 quality prompt, pc the noise predicted under the content word, both with the image feature less its content, w the
-weight of the contrast. Each is (batch, channels, height, width), in units of the noise, whose variance is 1.
+weight of the contrast. Each is (batch, channels, height, width), in units of the noise, whose variance is 1. Where the
+base predicts velocities or latents, all three are those: for a given input they are linear in the noise, so that the
+errors and the contrast of a sample grow by the same factor.
 """
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -23,7 +26,7 @@ def squared_error(a: Tensor, b: Tensor) -> Tensor:
     return (a.float() - b.float()).square().flatten(1).mean(dim=1)
 
 
-def noise_weights(snr: Tensor, gamma: float | None, noisy: float) -> Tensor:
+def noise_weights(snr: Tensor, gamma: float | None, noisy: float, predicts: str = "epsilon") -> Tensor:
     """Weight of each sample's error by its noise level: min(gamma / SNR, 1) min(1 + 1 / SNR, noisy).
 
     The first factor is min-SNR weighting (Hang et al., arXiv 2303.09556), which leaves less to clear inputs; the
@@ -33,9 +36,11 @@ def noise_weights(snr: Tensor, gamma: float | None, noisy: float) -> Tensor:
         snr: signal-to-noise ratios alpha / (1 - alpha) `(batch,)`, alpha the cumulative one.
         gamma: above 0; None leaves the first factor out.
         noisy: 1 leaves the second factor out.
+        predicts: what the error is one of, as diffusers names it: min-SNR weighting is that of the noise it implies.
     """
     weights = (1 + 1 / snr).clamp(max=noisy)
-    return weights if gamma is None else weights * (gamma / snr).clamp(max=1)
+    in_noise = {"epsilon": torch.ones_like(snr), "v_prediction": snr / (1 + snr), "sample": snr}[predicts]
+    return weights if gamma is None else weights * (gamma / snr).clamp(max=1) * in_noise
 
 
 def published_loss(p: Tensor, pc: Tensor, eps: Tensor, w: float) -> Losses:

@@ -57,10 +57,15 @@ class Reconstruction(StyleTransfer):
         """Make what is trained, in the sizes of the loaded networks, and let its parameters take gradients."""
 
     def configure_model(self) -> None:
-        """Load the frozen networks and build what is trained, once."""
+        """Load the frozen networks and build what is trained, once.
+
+        Raises:
+            ValueError: the base cannot be trained on.
+        """
         super().configure_model()
         if self._built:
             return
+        self._check_base()
         self.build()
         self._built = True
         frozen = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
@@ -69,6 +74,16 @@ class Reconstruction(StyleTransfer):
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, frozen)
         if self.gradient_checkpointing:
             self.model.unet.enable_gradient_checkpointing()
+
+    def _check_base(self) -> None:
+        from lightning_modules.diffusion.schedulers import check_for_training
+
+        if self.model.embeds_guidance:
+            raise ValueError(
+                "`model` embeds its guidance (`time_cond_proj_dim`): it was distilled to need few steps, and `fit` "
+                "trains on single noise levels. Train on the base that it was distilled from; the adapter fits both."
+            )
+        check_for_training(self.model.training_scheduler, self.sampling)
 
     @property
     def trained_parameters(self) -> list[nn.Parameter]:

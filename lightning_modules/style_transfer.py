@@ -102,12 +102,19 @@ class StyleTransfer(LightningModule):
         return {"detector": {"name": detector.name, **detector.settings}} if self.reads_content_images else {}
 
     def configure_model(self) -> None:
-        """Loads the frozen networks, once."""
+        """Loads the frozen networks, once.
+
+        Raises:
+            ValueError: the scheduler cannot draw with them.
+        """
         if self.diffusion is None:
             from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
             self.diffusion = StableDiffusion.load(self.backbone, self.runtime)
             self._loaded = {"weights": loaded_fingerprint(self.diffusion)}
+        from lightning_modules.diffusion.schedulers import ready_scheduler
+
+        ready_scheduler(self.sampling, self.diffusion.scheduler_config)  # one that cannot draw is refused here
 
     def is_frozen(self, key: str) -> bool:
         """Whether a tensor of this name comes from the backbone and belongs into no checkpoint."""

@@ -63,6 +63,16 @@ class StyleShotReconstruction(Reconstruction):
             )
 
     @override
+    def configure_model(self) -> None:
+        super().configure_model()
+        kind = self.model.training_scheduler.config.prediction_type
+        if self.noisy_weight > 1 and kind != "epsilon":
+            raise ValueError(
+                f"`noisy_weight` is {self.noisy_weight}, which weights the errors of a predicted noise, but `model` "
+                f"predicts {kind!r}, whose errors weigh noisy inputs differently by themselves. Leave it at 1."
+            )
+
+    @override
     def on_validation_start(self) -> None:
         self._memory = EncodedOnce()  # the style encoder has learnt since
 
@@ -85,14 +95,16 @@ class StyleShotReconstruction(Reconstruction):
         indices = [reference.index for reference in references]
         draws = draw(self.seed, self.current_epoch, indices, model.latent_shape, self._n_timesteps).to(self.device)
         dropped = self.drop(draws.u)
-        features = self.style_features(batch).masked_fill(dropped.image[:, None, None], 0)
+        features = self.style_features(batch).masked_fill(dropped.image.to(self.device)[:, None, None], 0)
         tokens = model.project(features)
         words = zip(references, dropped.content.tolist(), strict=True)
         text = self._captions(["" if is_dropped else word.content for word, is_dropped in words])
         mean, std = self._moments(batch)
-        noisy = model.add_noise(mean + std * draws.latent_noise, draws.noise, draws.timesteps)
+        latents = mean + std * draws.latent_noise
+        noisy = model.add_noise(latents, draws.noise, draws.timesteps)
         conditions = model.conditions(text, [tokens])._replace(content_map=self.content_map(batch, tokens))
-        error = squared_error(model.predict_noise(noisy, draws.timesteps, conditions), draws.noise)
+        target = model.target(latents, draws.noise, draws.timesteps)
+        error = squared_error(model.predict_noise(noisy, draws.timesteps, conditions), target)
         return self._reduced(error * self._weights(draws.timesteps))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -102,8 +114,10 @@ class StyleShotReconstruction(Reconstruction):
         checkpoint[CHECKPOINT_RECORD] = {"layers": cross_attention_layers(self.model.unet), "heads": heads}
 
     def _weights(self, timesteps: Tensor) -> Tensor:
-        alphas = self.model.training_scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
-        return noise_weights(alphas / (1 - alphas), self.snr_gamma, self.noisy_weight)
+        scheduler = self.model.training_scheduler
+        alphas = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+        kind = scheduler.config.prediction_type
+        return noise_weights(alphas / (1 - alphas), self.snr_gamma, self.noisy_weight, kind)
 
     def _captions(self, captions: list[str]) -> Text:
         """Each caption is encoded once a batch; a run has too many of them to keep."""

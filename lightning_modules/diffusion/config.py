@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -117,6 +117,9 @@ class SamplingSettings:
 
     Args:
         scheduler: class name of a diffusers scheduler; its parameters come from the model's own configuration.
+        scheduler_options: parameters of that class which replace those of the model, for example
+            `{use_karras_sigmas: true, timestep_spacing: trailing}`.
+        eta: share of the noise of DDPM that DDIM and TCD add in each step, 0 .. 1; the other schedulers have none.
         steps: number of denoising steps, at least 1.
         guidance_scale: g of classifier-free guidance `eps_u + g * (eps_c - eps_u)`; no guidance at g <= 1.
         negative_prompt: text of the unconditional half, which reaches the picture only under guidance; None: what the
@@ -133,6 +136,8 @@ class SamplingSettings:
     """
 
     scheduler: str = "UniPCMultistepScheduler"
+    scheduler_options: dict[str, Any] | None = None
+    eta: float = 0.0
     steps: int = 30
     guidance_scale: float = 7.5
     negative_prompt: str | None = None
@@ -147,6 +152,8 @@ class SamplingSettings:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"`steps` must be at least 1; got {self.steps}.")
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"`eta` must be a share, 0 .. 1; got {self.eta}.")
         if isinstance(self.scale, dict) and self.target_blocks != "all":
             raise ValueError(
                 f"`scale` names blocks and `target_blocks` is {self.target_blocks!r}: both say which blocks attend to "

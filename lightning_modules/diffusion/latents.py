@@ -6,6 +6,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from lightning_modules.diffusion.config import Size
+
 # Pixels that the VAE handles in one call: four images of 512 x 512, or 256 of 64 x 64.
 _VAE_PIXELS = 2**20
 
@@ -28,10 +30,11 @@ def vae_rows(pixels: int) -> int:
     return max(1, _VAE_PIXELS // pixels)
 
 
-def to_pixels(image: Image.Image, size: int) -> Tensor:
-    """Pixels `(3, size, size)` in -1 .. 1, by the shorter side and a centre crop."""
+def to_pixels(image: Image.Image, size: Size) -> Tensor:
+    """Pixels `(3, *size)` in -1 .. 1, of the centre."""
+    height, width = size
     fitted = image.convert("RGB")
-    if fitted.size != (size, size):
-        fitted = ImageOps.fit(fitted, (size, size), Image.Resampling.BICUBIC)
+    if fitted.size != (width, height):
+        fitted = ImageOps.fit(fitted, (width, height), Image.Resampling.BICUBIC)
     flat = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
-    return flat.view(size, size, 3).permute(2, 0, 1).to(torch.float32) / 127.5 - 1
+    return flat.view(height, width, 3).permute(2, 0, 1).to(torch.float32) / 127.5 - 1

@@ -19,9 +19,11 @@ from lightning_modules.diffusion.ip_adapter import (
     install_attention,
     read_ip_adapter,
 )
+from lightning_modules.diffusion.schedulers import held_config
 from lightning_modules.diffusion.sources import Source, fetch_file, find_source, load_pretrained
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.diffusion.stable_diffusion_xl import StableDiffusionXL
+from lightning_modules.diffusion.understood import check_added_width, check_pipeline, check_unet, check_vae
 
 # Bytes of the byte-level alphabet: fewer entries mean that transformers made up an empty vocabulary.
 _SMALLEST_VOCABULARY = 256
@@ -39,6 +41,7 @@ def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
     pipeline_config = json.loads(fetch_file(model.within("model_index.json"), "model").read_text(encoding="utf-8"))
     family = _family(pipeline_config, model)
     scheduler_config = load_pretrained(DDPMScheduler.load_config, model.within("scheduler"), "model")
+    _check_configs(pipeline_config, model, backbone, family)
     prompt_encoder = family.load_prompt_encoder(model, backbone)
     content_encoder = _load_content_encoder(model, prompt_encoder, backbone)
     unet = _load_network(UNet2DConditionModel, model.within("unet"), "model", backbone, backbone.variant)
@@ -52,7 +55,7 @@ def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
         content_encoder=content_encoder,
         image_encoder=image_encoder,
         image_projection=projection,
-        scheduler_config=scheduler_config,
+        scheduler_config=held_config(scheduler_config, family.mends_scheduler),
         controlnet=controlnet,
         pipeline_config=pipeline_config,
         runtime=runtime,
@@ -64,6 +67,12 @@ class Family(NamedTuple):
 
     network: type[StableDiffusion]
     load_prompt_encoder: Callable[[Source, Backbone], nn.Module]
+    added_embedding: str | None = None
+    """The UNet's `addition_embed_type`."""
+    normalises_latents: bool = True
+    """Whether the pipeline reads the VAE's `latents_mean` and `latents_std`."""
+    mends_scheduler: bool = False
+    """Whether the pipeline changes the scheduler's configuration (`schedulers.held_config`)."""
 
 
 def _load_prompt_encoder(model: Source, backbone: Backbone) -> PromptEncoder:
@@ -73,12 +82,17 @@ def _load_prompt_encoder(model: Source, backbone: Backbone) -> PromptEncoder:
 def _load_dual_prompt_encoder(model: Source, backbone: Backbone) -> DualPromptEncoder:
     first = _text_encoder(CLIPTextModel, model, backbone)
     second = _text_encoder(CLIPTextModelWithProjection, model, backbone, "_2")
-    return DualPromptEncoder(PromptEncoder(*first), ContentEncoder(*second))
+    unet_config = load_pretrained(UNet2DConditionModel.load_config, model.within("unet"), "model")
+    content_encoder = ContentEncoder(*second)
+    check_added_width(unet_config, content_encoder.dim)
+    return DualPromptEncoder(PromptEncoder(*first), content_encoder)
 
 
 FAMILIES = {
-    "StableDiffusionPipeline": Family(StableDiffusion, _load_prompt_encoder),
-    "StableDiffusionXLPipeline": Family(StableDiffusionXL, _load_dual_prompt_encoder),
+    "StableDiffusionPipeline": Family(
+        StableDiffusion, _load_prompt_encoder, normalises_latents=False, mends_scheduler=True
+    ),
+    "StableDiffusionXLPipeline": Family(StableDiffusionXL, _load_dual_prompt_encoder, "text_time"),
 }
 """Pipeline classes of model_index.json that are known here."""
 
@@ -91,6 +105,16 @@ def _family(pipeline_config: Mapping[str, Any], model: Source) -> Family:
             "Name a text-to-image base of one of these, or add its class to `FAMILIES` (docs/backbones.md)."
         )
     return FAMILIES[name]
+
+
+def _check_configs(pipeline_config: Mapping[str, Any], model: Source, backbone: Backbone, family: Family) -> None:
+    """Refuses by name what the configurations ask for and is not done here, before anything large is loaded."""
+    check_pipeline(pipeline_config)
+    vae, argument = _vae_source(model, backbone)
+    vae_config = load_pretrained(AutoencoderKL.load_config, vae, argument)
+    check_vae(vae_config, argument, family.normalises_latents)
+    unet_config = load_pretrained(UNet2DConditionModel.load_config, model.within("unet"), "model")
+    check_unet(unet_config, vae_config.get("latent_channels", 4), family.added_embedding)
 
 
 def _part(model: Source, name: str | None, argument: str, default: str = "") -> Source:
@@ -143,14 +167,18 @@ def _load_content_encoder(model: Source, prompt_encoder: nn.Module, backbone: Ba
 
 def _load_vae(model: Source, backbone: Backbone) -> Any:
     """The VAE of `model`, or another one, which has no variants."""
-    own = backbone.vae is None
-    source = model.within("vae") if own else find_source(str(backbone.vae), "vae")
-    argument, variant = ("model", backbone.variant) if own else ("vae", None)
+    source, argument = _vae_source(model, backbone)
+    variant = backbone.variant if argument == "model" else None
     overflows = load_pretrained(AutoencoderKL.load_config, source, argument).get("force_upcast", True)
     own_dtype: DType = "float32" if overflows and backbone.dtype == "float16" else backbone.dtype
     return _load_network(
         AutoencoderKL, source, argument, replace(backbone, dtype=backbone.vae_dtype or own_dtype), variant
     )
+
+
+def _vae_source(model: Source, backbone: Backbone) -> tuple[Source, str]:
+    """The folder of the VAE and the argument that names it."""
+    return (model.within("vae"), "model") if backbone.vae is None else (find_source(backbone.vae, "vae"), "vae")
 
 
 def _load_image_encoder(source: Source, backbone: Backbone) -> ImageEncoder:

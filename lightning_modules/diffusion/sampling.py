@@ -1,11 +1,8 @@
 """Batched sampling with classifier-free guidance, each row with its own prompt, reference and seed."""
 
-import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
-import diffusers
 import torch
 from torch import Tensor
 
@@ -14,17 +11,9 @@ from lightning_modules.diffusion.constant_keys import constant_keys
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.linear_layers import linear_as_convolution
 from lightning_modules.diffusion.scales import block_scales, scaled
+from lightning_modules.diffusion.schedulers import ready_scheduler, step_options
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from lightning_modules.diffusion.unet_inputs import Conditions, ContentMap
-
-_COMMON_SCHEDULERS = (
-    "DDIMScheduler",
-    "DPMSolverMultistepScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "PNDMScheduler",
-    "UniPCMultistepScheduler",
-)
+from lightning_modules.diffusion.unet_inputs import Conditions, ContentMap, guidance_embedding
 
 
 @torch.no_grad()
@@ -58,8 +47,8 @@ def sample(
         Pictures `(batch, 3, height, width)`, float32 in 0 .. 1.
 
     Raises:
-        ValueError: unknown scheduler, block or preset, a size that the VAE cannot make, content maps without a
-            ControlNet or of another size, or arguments of different lengths.
+        ValueError: a scheduler that cannot draw with the model, an unknown block or preset, a size that the VAE cannot
+            make, content maps without a ControlNet or of another size, or arguments of different lengths.
     """
     sets = [features] if isinstance(features, Tensor) else list(features)
     _check_rows(text, sets, seeds)
@@ -78,7 +67,7 @@ def sample(
         content_map = ContentMap(content_maps.to(model.device), style, settings.content_scale)
         conditional = conditional._replace(content_map=content_map)
     unconditional = None
-    if settings.guided:
+    if settings.guided and not model.embeds_guidance:
         negative = model.unconditional_text(settings.negative_prompt) if negative_text is None else negative_text
         against = torch.zeros_like(sets[0][:1]) if negative_features is None else negative_features
         nothing = model.project(against).expand(len(seeds), -1, -1)
@@ -101,7 +90,7 @@ def picture_size(
         ValueError: the model has no ControlNet for the content maps, or they have another size.
     """
     if content_maps is None:
-        return settings.height or model.image_size, settings.width or model.image_size
+        return settings.height or model.image_size[0], settings.width or model.image_size[1]
     if model.controlnet is None:
         raise ValueError(
             "`content_maps` are read by StyleShot's content-fusion ControlNet, which is not loaded. Give "
@@ -130,14 +119,16 @@ def denoise(
     (Ho & Salimans, arXiv 2207.12598). `size` is height and width of the pictures; None: those of the settings.
     """
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    scheduler = build_scheduler(settings.scheduler, model.scheduler_config)
-    scheduler.set_timesteps(settings.steps, device=model.device)
+    scheduler = ready_scheduler(settings, model.scheduler_config)
     shape = model.latent_shape_of(*(size or picture_size(model, settings)))
     latents = initial_noise(generators, shape).to(model.device) * scheduler.init_noise_sigma
     # Everything that stays the same over the steps is prepared here, in the UNet's precision.
     rows = conditional if unconditional is None else unconditional.joined(conditional)
+    if model.embeds_guidance:
+        embedded = guidance_embedding(settings.guidance_scale, model.unet.config.time_cond_proj_dim, len(seeds))
+        rows = rows._replace(guidance=embedded.to(model.device))
     rows = rows.to(model.unet.conv_in.weight.dtype)
-    options = _step_options(scheduler, generators)
+    options = step_options(scheduler, settings.eta, generators)
     with _fast(model):
         for timestep in scheduler.timesteps:
             inputs = scheduler.scale_model_input(latents, timestep)
@@ -164,37 +155,12 @@ def _fast(model: StableDiffusion) -> Iterator[None]:
         yield
 
 
-def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
-    """A fresh diffusers scheduler of class `name`, with the parameters of a model's own scheduler.
-
-    Raises:
-        ValueError: diffusers has no scheduler of that name.
-    """
-    scheduler: Any = getattr(diffusers, name, None)
-    if not _is_scheduler(scheduler):
-        raise ValueError(
-            f"`scheduler` must be the class name of a diffusers scheduler, such as {', '.join(_COMMON_SCHEDULERS)}; "
-            f"got {name!r}."
-        )
-    return scheduler.from_config(dict(config))
-
-
-def _is_scheduler(thing: Any) -> bool:
-    return inspect.isclass(thing) and issubclass(thing, diffusers.SchedulerMixin)
-
-
 def initial_noise(generators: Sequence[torch.Generator], shape: tuple[int, int, int]) -> Tensor:
     """Standard normal noise `(len(generators), *shape)`, float32: each row from its own generator.
 
     Drawn on the CPU, so that a seed gives the same picture on every device.
     """
     return torch.cat([torch.randn((1, *shape), generator=generator, dtype=torch.float32) for generator in generators])
-
-
-def _step_options(scheduler: Any, generators: Sequence[torch.Generator]) -> dict[str, Any]:
-    """Schedulers that add noise in every step draw it row by row too."""
-    takes_generator = "generator" in inspect.signature(scheduler.step).parameters
-    return {"generator": list(generators)} if takes_generator else {}
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import cached_property
+from math import prod
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -10,10 +12,11 @@ from diffusers import DDPMScheduler
 from PIL import Image
 from torch import Tensor, nn
 
-from lightning_modules.diffusion.config import Backbone, Runtime
+from lightning_modules.diffusion.config import Backbone, Runtime, Size
 from lightning_modules.diffusion.encoders import ContentEncoder, ImageEncoder, Text, frozen
 from lightning_modules.diffusion.latents import LatentMoments, to_pixels, vae_rows
 from lightning_modules.diffusion.scales import Scale, set_scales
+from lightning_modules.diffusion.schedulers import training_scheduler
 from lightning_modules.diffusion.unet_inputs import Conditions
 
 
@@ -66,7 +69,6 @@ class StableDiffusion(nn.Module):
         self.controlnet = controlnet
         self.scheduler_config = dict(scheduler_config)
         self.pipeline_config = dict(pipeline_config)
-        self.training_scheduler = DDPMScheduler.from_config(self.scheduler_config)
         self.register_buffer("_place", torch.empty(0), persistent=False)
         self._offload = runtime.offload
         self._at_work: list[nn.Module] = []  # a list, for a module would become a part of this one
@@ -117,13 +119,6 @@ class StableDiffusion(nn.Module):
         self.image_projection._apply(fn)
         return super()._apply(fn, recurse=False)
 
-    def offload_idle(self) -> None:
-        """From now on keeps only the network at work on the device, the UNet first."""
-        self._offload = True
-        for part in (self.vae, self.prompt_encoder, self.content_encoder, self.image_encoder):
-            part.to("cpu")
-        self._at_work = list(self.denoisers)
-
     def _use(self, *parts: nn.Module) -> None:
         """With offload, brings networks to the device and sends those before them away."""
         if self._offload and parts[0] not in self._at_work:
@@ -136,14 +131,16 @@ class StableDiffusion(nn.Module):
         self._at_work = []
 
     @property
-    def image_size(self) -> int:
+    def image_size(self) -> Size:
         """Height and width in pixels of the pictures that the UNet was trained for."""
-        return int(self.unet.config.sample_size) * self.latent_step
+        sides = self.unet.config.sample_size
+        height, width = (sides, sides) if isinstance(sides, int) else sides
+        return height * self.latent_step, width * self.latent_step
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the latents of one picture of that size."""
-        return self.latent_shape_of(self.image_size, self.image_size)
+        return self.latent_shape_of(*self.image_size)
 
     def latent_shape_of(self, height: int, width: int) -> tuple[int, int, int]:
         """Channels, height and width of the latents of one picture.
@@ -155,7 +152,7 @@ class StableDiffusion(nn.Module):
         if height < factor or width < factor or height % factor or width % factor:
             raise ValueError(
                 f"`height` and `width` must be multiples of {factor}, the step of this VAE; got {height} x {width}. "
-                f"The model was trained for {self.image_size} x {self.image_size}."
+                f"The model was trained for {self.image_size[0]} x {self.image_size[1]}."
             )
         return int(self.unet.config.in_channels), height // factor, width // factor
 
@@ -190,13 +187,21 @@ class StableDiffusion(nn.Module):
     def encode_latents(self, images: Sequence[Image.Image]) -> LatentMoments:
         """Moments of the scaled latents `(len(images), channels, height, width)`, float32.
 
-        Images are brought to `image_size` by their shorter side and a centre crop.
+        Images are brought to `image_size` by a centre crop.
         """
         self._use(self.vae)
         pixels = torch.stack([to_pixels(image, self.image_size) for image in images])
-        moments = [self._encode_pixels(chunk) for chunk in pixels.split(vae_rows(self.image_size**2))]
-        mean, std = (torch.cat(parts).float() * self.vae.config.scaling_factor for parts in zip(*moments, strict=True))
-        return LatentMoments(mean, std)
+        moments = [self._encode_pixels(chunk) for chunk in pixels.split(vae_rows(prod(self.image_size)))]
+        mean, std = (torch.cat(parts).float() for parts in zip(*moments, strict=True))
+        scaling, (shift, spread) = self.vae.config.scaling_factor, self._latent_statistics(mean)
+        return LatentMoments((mean - shift) * scaling / spread, std * scaling / spread)
+
+    def _latent_statistics(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and spread `(channels or 1, 1, 1)` by which the VAE's latents are normalised: 0 and 1 if it has none."""
+        config = self.vae.config
+        parts = config.latents_mean or [0.0], config.latents_std or [1.0]
+        mean, std = (torch.tensor(part).view(-1, 1, 1).to(latents) for part in parts)
+        return mean, std
 
     def _encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         weight = self.vae.decoder.conv_in.weight
@@ -228,7 +233,8 @@ class StableDiffusion(nn.Module):
             conditions: of `batch` rows, the image tokens already projected: doing so inside would repeat it every step.
 
         Returns:
-            Predicted noise `(batch, channels, height, width)` in the UNet's precision; differentiable.
+            Predicted noise, or what else the UNet was trained to predict (`target`), `(batch, channels, height, width)`
+            in the UNet's precision; differentiable.
         """
         self._use(*self.denoisers)
         dtype = self.unet.conv_in.weight.dtype
@@ -240,6 +246,7 @@ class StableDiffusion(nn.Module):
                 latents,
                 timesteps,
                 encoder_hidden_states=(told.text_states, list(told.image_tokens)),
+                timestep_cond=told.guidance,
                 added_cond_kwargs=dict(told.added),
                 return_dict=False,
                 **self._fused(latents, timesteps, told),
@@ -263,15 +270,33 @@ class StableDiffusion(nn.Module):
         )
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
 
+    @cached_property
+    def training_scheduler(self) -> DDPMScheduler:
+        """The forward process that the UNet was trained on."""
+        return training_scheduler(self.scheduler_config)
+
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Forward diffusion of scaled latents `(batch, ...)` to the training steps `timesteps` `(batch,)`."""
         noisy: Tensor = self.training_scheduler.add_noise(latents, noise, timesteps)
         return noisy
 
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the UNet was trained to predict of `add_noise` of the same arguments: noise, velocity or latents."""
+        kind = self.training_scheduler.config.prediction_type
+        if kind == "v_prediction":
+            return self.training_scheduler.get_velocity(latents, noise, timesteps)
+        return noise if kind == "epsilon" else latents
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the UNet is told the guidance scale, as those of latent consistency models are."""
+        return self.unet.config.time_cond_proj_dim is not None
+
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures `(batch, 3, height, width)`, float32 in 0 .. 1, of scaled latents."""
         self._use(self.vae)
-        latents = latents / self.vae.config.scaling_factor
+        shift, spread = self._latent_statistics(latents)
+        latents = latents * spread / self.vae.config.scaling_factor + shift
         weight = self.vae.decoder.conv_in.weight
         pixels = latents.shape[-1] * latents.shape[-2] * self.latent_step**2
         with torch.autocast(weight.device.type, enabled=False):

@@ -30,6 +30,6 @@ class StableDiffusionXL(StableDiffusion):
 
     @override
     def conditions(self, text: Text, image_tokens: Sequence[Tensor], time_ids: Sequence[int] = ()) -> Conditions:
-        ids = time_ids or MicroConditioning().time_ids((self.image_size, self.image_size))
+        ids = time_ids or MicroConditioning().time_ids(self.image_size)
         rows = text.pooled.new_tensor(ids).expand(len(text.pooled), -1)
         return Conditions(text.states, image_tokens, {"text_embeds": text.pooled, "time_ids": rows})

@@ -1,7 +1,7 @@
 """What the UNet, and the ControlNet beside it, are told of each row."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +38,8 @@ class Conditions(NamedTuple):
     """Further inputs by diffusers' names, (batch, ...); empty for Stable Diffusion 1 and 2."""
     content_map: ContentMap | None = None
     """None: the picture follows no content image."""
+    guidance: Tensor | None = None
+    """(batch, dim): the guidance scale, for a UNet that embeds it and is called without an unconditional half."""
 
     def joined(self, other: "Conditions") -> "Conditions":
         """The rows of both, these first; either both or none of them follow a content image."""
@@ -51,4 +53,14 @@ class Conditions(NamedTuple):
         tokens = [tensor.to(dtype) for tensor in self.image_tokens]
         added = {name: tensor.to(dtype) for name, tensor in self.added.items()}
         content_map = self.content_map and self.content_map.to(dtype)
-        return Conditions(self.text_states.to(dtype), tokens, added, content_map)
+        guidance = None if self.guidance is None else self.guidance.to(dtype)
+        return Conditions(self.text_states.to(dtype), tokens, added, content_map, guidance)
+
+
+def guidance_embedding(guidance_scale: float, width: int, rows: int) -> Tensor:
+    """The guidance scale as sines and cosines `(rows, width)`, for latent consistency models (arXiv 2310.04378)."""
+    from diffusers import StableDiffusionPipeline
+
+    embedding: Any = StableDiffusionPipeline.get_guidance_scale_embedding  # a method that reads nothing of `self`
+    embedded: Tensor = embedding(None, torch.tensor([guidance_scale - 1.0] * rows), width)
+    return embedded

@@ -62,7 +62,7 @@ def contour_map(sides: Sequence[Tensor], size: tuple[int, int], threshold: int =
         Bool `(batch, 1, height, width)`, True on lines.
     """
     logits = torch.stack([functional.interpolate(side, size, mode="bilinear") for side in sides]).mean(dim=0)
-    values = (logits.double().sigmoid() * 255).floor()
+    values = (logits.cpu().double().sigmoid() * 255).floor()
     return functional.max_pool2d((values > threshold).float(), 3, stride=1, padding=1) > 0
 
 

@@ -101,7 +101,7 @@ def image_driven(styleshot: StableDiffusion, drawn: Drawn) -> tuple[list[Row], d
     """Every content as a content image in every style, whose reference shows another content."""
     pairs = [(c, s) for c in range(len(ALL_CONTENTS)) for s in range(len(ALL_STYLES))]
     names = [ALL_CONTENTS[c] for c, _ in pairs]
-    detector, size = EdgeDetector(), (styleshot.image_size,) * 2
+    detector, size = EdgeDetector(), styleshot.image_size[::-1]
     lines = [map_pixels(detector(draw(name, "plain", FRESH_SEED)), size) for name in ALL_CONTENTS]
     references = [draw(CONTENTS[(c + s) % len(CONTENTS)], ALL_STYLES[s], FRESH_SEED + 1 + c) for c, s in pairs]
     maps, features = torch.stack([lines[c] for c, _ in pairs]), styleshot.encode_images(references)

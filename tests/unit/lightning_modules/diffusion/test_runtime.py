@@ -70,15 +70,6 @@ def test_only_the_network_at_work_is_on_the_device(tiny_backbone: Backbone, monk
     assert moves == expected
 
 
-def test_encoders_leave_and_the_unet_stays(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = StableDiffusion.load(tiny_backbone)
-    expected = _draw(made)
-    made.offload_idle()
-    assert made._at_work == [made.unet]
-    torch.testing.assert_close(_draw(made), expected)
-    assert made._at_work == [made.vae]
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_precisions_that_every_cpu_has(dtype: Any) -> None:
     check_precision(torch.device("cpu"), Backbone(dtype=dtype))

@@ -21,7 +21,7 @@ def _square_images(model: StableDiffusion, rows: int) -> tuple[list[Image.Image]
 
 def test_sizes(pair: Pair) -> None:
     model = pair.model
-    assert model.latent_shape == (4, 8, 8) and model.image_size == 16
+    assert model.latent_shape == (4, 8, 8) and model.image_size == (16, 16)
     assert model.latent_shape_of(24, 32) == (4, 12, 16)
     assert model.device == torch.device("cpu")
 

@@ -1,0 +1,172 @@
+"""diffusers' schedulers with the parameters of a model, and which of them can draw with it."""
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import DDPMScheduler
+
+from lightning_modules.diffusion.config import SamplingSettings
+
+Config = Mapping[str, Any]
+# What a configuration says of the model; a scheduler that does not read it would take the model for another one.
+_OF_THE_MODEL = {
+    "prediction_type": "epsilon",
+    "rescale_betas_zero_snr": False,
+    "trained_betas": None,
+    "sigma_data": None,
+    "num_train_timesteps": 1000,
+}
+_TRAINED_FOR = ("epsilon", "v_prediction", "sample")
+
+
+def held_config(config: Config, mend: bool) -> dict[str, Any]:
+    """The configuration as the model's pipeline holds it, the defaults of the model's own scheduler included.
+
+    `mend`: as diffusers' StableDiffusionPipeline does, and its pipeline of SDXL does not, `steps_offset` becomes 1 and
+    `clip_sample` false, whatever the file says.
+    """
+    held = dict(config)
+    own: Any = getattr(diffusers, str(config.get("_class_name")), None)
+    with suppress(Exception):  # one that cannot be made, for want of a library, still tells its parameters
+        held = dict(own.from_config(dict(config)).config)
+        held["_use_default_values"] = sorted(held.get("_use_default_values", ()))
+    if mend and held.get("steps_offset", 1) != 1:
+        held["steps_offset"] = 1
+    if mend and held.get("clip_sample") is True:
+        held["clip_sample"] = False
+    return held
+
+
+def build_scheduler(name: str, config: Config, options: Config | None = None) -> Any:
+    """A fresh diffusers scheduler of class `name`: `from_config(config, **options)`.
+
+    Raises:
+        ValueError: diffusers has no scheduler of that name, or it has no such options.
+    """
+    kind = _scheduler_class(name)
+    if kind is None:
+        raise _must_be(name, config, "diffusers has no such scheduler")
+    if unknown := sorted(set(options or {}) - set(known := _parameters(kind))):
+        raise ValueError(
+            f"`scheduler_options` names {', '.join(unknown)}, which {name} does not have. It has: {', '.join(known)}."
+        )
+    held = dict(config)
+    if held.get("_class_name") == name:
+        held.pop("_use_default_values", None)  # another class takes over what the file says, and no defaults
+    return kind.from_config(held, **(options or {}))
+
+
+def ready_scheduler(settings: SamplingSettings, config: Config) -> Any:
+    """The scheduler of `settings` for a model with this configuration, its time steps set.
+
+    They stay on the CPU, where they are the same for all devices, of which some have no float64.
+
+    Raises:
+        ValueError: it cannot draw with the model, has no such options or does not read `eta`.
+    """
+    name, options = settings.scheduler, settings.scheduler_options or {}
+    if reason := _reason_against(name, json.dumps(config), json.dumps(options), settings.steps):
+        if not _reason_against(name, json.dumps(config)):
+            raise ValueError(f"`scheduler` {name} cannot draw in {settings.steps} `steps` with {options}: {reason}.")
+        raise _must_be(name, config, reason)
+    scheduler = build_scheduler(name, config, options)
+    if settings.eta and "eta" not in step_options(scheduler, settings.eta, ()):
+        able = [each for each in working_schedulers(config) if "eta" in _parameters(_scheduler_class(each), "step")]
+        raise ValueError(
+            f"`eta` is {settings.eta}, but {name} does not read it. Leave it at 0, or take as `scheduler` one of "
+            f"{', '.join(able)}."
+        )
+    scheduler.set_timesteps(settings.steps)
+    return scheduler
+
+
+def step_options(scheduler: Any, eta: float, generators: Sequence[torch.Generator]) -> dict[str, Any]:
+    """What diffusers' pipelines hand to each step, where it takes it; noise within a step is drawn row by row."""
+    if hasattr(scheduler, "noise_sampler_seed"):
+        scheduler.noise_sampler_seed = [generator.initial_seed() for generator in generators]
+    given = {"eta": eta, "generator": list(generators)}
+    return {name: given[name] for name in _parameters(type(scheduler), "step") if name in given}
+
+
+def working_schedulers(config: Config) -> list[str]:
+    """Names of the schedulers that can draw with a model of this configuration."""
+    return [name for name in dir(diffusers) if _scheduler_class(name) and not _reason_against(name, json.dumps(config))]
+
+
+def training_scheduler(config: Config) -> DDPMScheduler:
+    """The forward process of a model, which knows what the model predicts.
+
+    Raises:
+        ValueError: the model was trained by another process, or predicts something else.
+    """
+    if "beta_schedule" not in config:
+        raise ValueError(
+            f"`model` has the scheduler {config.get('_class_name')}, whose noise is not that of a DDPM: `fit` cannot "
+            "train on it. Take a base whose scheduler_config.json has a `beta_schedule`."
+        )
+    return DDPMScheduler.from_config(dict(config))
+
+
+def check_for_training(scheduler: DDPMScheduler, settings: SamplingSettings) -> None:
+    """Refuses to train for another target than the model's, or to draw as if it had been trained otherwise.
+
+    Raises:
+        ValueError: the prediction is of an unknown kind, or the options of sampling say how the model was trained.
+    """
+    if scheduler.config.prediction_type not in _TRAINED_FOR:
+        raise ValueError(
+            f"`model` predicts {scheduler.config.prediction_type!r} by its scheduler_config.json; `fit` can train on "
+            f"a base that predicts one of {', '.join(_TRAINED_FOR)}."
+        )
+    names = {name for name in settings.scheduler_options or () if name in _OF_THE_MODEL or "beta" in name}
+    if names:
+        raise ValueError(
+            f"`scheduler_options` sets {', '.join(sorted(names))}, which says how `model` was trained, but `fit` asks "
+            "its scheduler_config.json for that. Write it there, in a copy of the model's folder."
+        )
+
+
+@lru_cache
+def _reason_against(name: str, config: str, options: str = "{}", steps: int = 4) -> str:
+    """Why a scheduler cannot draw with a model, "" if it can: tried on a small latent without the model."""
+    held, generator = json.loads(config), torch.Generator().manual_seed(0)
+    try:
+        scheduler = build_scheduler(name, held, json.loads(options))
+        for key, usual in _OF_THE_MODEL.items():
+            if held.get(key, usual) != usual and key not in _parameters(type(scheduler)):
+                return f"it does not read the `{key}` of the model, which is {held[key]}"
+        scheduler.set_timesteps(steps)
+        latents = torch.randn(1, 4, 2, 2, generator=generator) * scheduler.init_noise_sigma
+        for timestep in scheduler.timesteps:
+            noise = scheduler.scale_model_input(latents, timestep) / 2
+            latents = scheduler.step(
+                noise, timestep, latents, return_dict=False, **step_options(scheduler, 0.0, [generator])
+            )[0]
+    except Exception as error:  # of many kinds, by which diffusers says what is amiss
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return "" if latents.isfinite().all() else "the result is not finite"
+
+
+def _scheduler_class(name: str) -> Any:
+    """diffusers' class of that name, which may say that a library is missing; None: it has none."""
+    kind = getattr(diffusers, name, None)
+    return kind if inspect.isclass(kind) and name.endswith("Scheduler") else None
+
+
+def _parameters(kind: Any, method: str = "__init__") -> list[str]:
+    """Names of what a method takes; the noise of a step has the seed of its picture."""
+    names = inspect.signature(getattr(kind, method)).parameters
+    return [name for name in names if name not in ("self", "noise_sampler_seed")]
+
+
+def _must_be(name: str, config: Config, reason: str) -> ValueError:
+    return ValueError(
+        f"`scheduler` must be a scheduler of diffusers that can draw with this model: one of "
+        f"{', '.join(working_schedulers(config))}; got {name!r} ({reason})."
+    )
