@@ -137,12 +137,14 @@ class StyleTransfer(LightningModule):
         return self.diffusion
 
     def generate(self, batch: JobBatch) -> Generations:
-        """Generates the picture of each job: `(batch, 3, height, width)`, float32 in 0 .. 1.
+        """Generates the picture of each job, at least 0: `(batch, 3, height, width)`, float32 in 0 .. 1.
 
         Where the accelerator's memory does not hold the batch, its halves are drawn one after the other, now and from
         then on: the pictures are the same.
         """
         jobs, images = batch["jobs"], batch["images"]
+        if not jobs:
+            return Generations.nothing()
         parts: list[Generations] = []
         done = 0
         while done < len(jobs):
@@ -160,7 +162,7 @@ class StyleTransfer(LightningModule):
                 )
             else:
                 done += rows
-        return joined(parts)
+        return joined(parts).without_spoilt()
 
     def _generate(self, batch: JobBatch) -> Generations:
         from lightning_modules.diffusion.sampling import sample
@@ -257,7 +259,13 @@ class StyleTransfer(LightningModule):
         return features
 
     def _prompts(self, prompts: list[str]) -> Text:
-        return Text(*self._memory("prompt", prompts, prompts, self.model.encode_prompts))
+        """Each prompt is encoded by itself: beside others its last bits differ, and a resumed run meets others."""
+
+        def encode(new: list[str]) -> tuple[Tensor, ...]:
+            texts = [self.model.encode_prompts([prompt]) for prompt in new]
+            return tuple(map(torch.cat, zip(*texts, strict=True)))
+
+        return Text(*self._memory("prompt", prompts, prompts, encode))
 
     def _unconditional_text(self) -> Text:
         negative = self.sampling.negative_prompt
