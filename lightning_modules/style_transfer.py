@@ -65,7 +65,7 @@ class StyleTransfer(LightningModule):
         self.content_maps = MapCache(detector or EdgeDetector(), map_folder)
         self.diffusion: StableDiffusion | None = None
         self._loaded: dict[str, JSON] = {}
-        self._memory = EncodedOnce()
+        self._memory, self._texts = EncodedOnce(), EncodedOnce(apart=True)
         self._memory_of: tuple[torch.device, object] | None = None
         self._most_rows: int | None = None
         self.register_state_dict_post_hook(drop_frozen)
@@ -121,7 +121,7 @@ class StyleTransfer(LightningModule):
             check_precision(device, self.backbone)
             source = device, self._trainer.datamodule  # type: ignore[attr-defined]
         if source is None or source != self._memory_of:
-            self._memory, self._memory_of = EncodedOnce(), source
+            self._memory, self._texts, self._memory_of = EncodedOnce(), EncodedOnce(apart=True), source
 
     @property
     def model(self) -> "StableDiffusion":
@@ -259,13 +259,7 @@ class StyleTransfer(LightningModule):
         return features
 
     def _prompts(self, prompts: list[str]) -> Text:
-        """Each prompt is encoded by itself: beside others its last bits differ, and a resumed run meets others."""
-
-        def encode(new: list[str]) -> tuple[Tensor, ...]:
-            texts = [self.model.encode_prompts([prompt]) for prompt in new]
-            return tuple(map(torch.cat, zip(*texts, strict=True)))
-
-        return Text(*self._memory("prompt", prompts, prompts, encode))
+        return Text(*self._texts("prompt", prompts, prompts, self.model.encode_prompts))
 
     def _unconditional_text(self) -> Text:
         negative = self.sampling.negative_prompt

@@ -51,12 +51,12 @@ class StyleShotReconstruction(Reconstruction):
                 f"{snr_gamma} and {noisy_weight}. null and 1 weight all noise levels alike, as published."
             )
         self.snr_gamma, self.noisy_weight, self.cache_features = snr_gamma, noisy_weight, cache_features
-        self._encoded = EncodedOnce()
+        self._encoded = EncodedOnce(apart=True)
 
     @override
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        self._encoded = EncodedOnce()
+        self._encoded = EncodedOnce(apart=True)
         if self.backbone.dtype != "float32":
             raise ValueError(
                 f"`dtype` of the backbone is {self.backbone.dtype}, in which StyleShot's weights would be trained too, "

@@ -5,6 +5,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from scripts.ranks import beside_rank_0, lost_rank
+
 ROOT = Path(__file__).parents[1]
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
 _HELP = """\
@@ -73,9 +75,10 @@ def main(args: list[str] | None = None) -> None:
         _run(arguments)
         return
     try:
-        _run(arguments)
+        with beside_rank_0():
+            _run(arguments)
     except (ValueError, OSError, RuntimeError) as error:
-        ours = raised_here(error)
+        ours = raised_here(error) or lost_rank(error)
         if ours is None or os.environ.get("MASKST_TRACEBACK"):
             raise
         sys.stderr.write(f"maskst: error: {ours}\n")
