@@ -141,8 +141,8 @@ class Reconstruction(StyleTransfer):
             keys = ", ".join(repr(reference.key) for reference in self._references)
             raise ValueError(
                 f"`optimizer`: the {name} of the training is not finite in step {step}, whose batch is {keys}. The "
-                "checkpoints of the steps before it are kept. Give a smaller `lr`, a `gradient_clip_val` of the Trainer or a "
-                "`precision` of more range, or look at these images."
+                "checkpoints of the steps before it are kept. Give a smaller `lr`, a `gradient_clip_val` of the "
+                "Trainer or a `precision` of more range, or look at these images."
             )
 
     @property
