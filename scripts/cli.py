@@ -5,8 +5,6 @@ import sys
 import traceback
 from pathlib import Path
 
-from scripts.ranks import beside_rank_0, lost_rank
-
 ROOT = Path(__file__).parents[1]
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
 _HELP = """\
@@ -74,6 +72,8 @@ def main(args: list[str] | None = None) -> None:
     if args is not None:
         _run(arguments)
         return
+    from scripts.ranks import beside_rank_0, lost_rank
+
     try:
         with beside_rank_0():
             _run(arguments)
