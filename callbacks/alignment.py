@@ -7,16 +7,19 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torchmetrics import MetricCollection
 from typing_extensions import override
 
 from callbacks.evaluation import EvaluationCallback, fitting
+from callbacks.failures import listed, of_all_ranks
 from callbacks.files import write_text
+from callbacks.first_rank import from_all_ranks
 from callbacks.judges import ClipJudge
 from callbacks.judging import AMONG
 from callbacks.metrics import FEATURE_SCORES, Estimate, LeakRateAmong, MeanOverReferences
 from callbacks.tensorboard import add_layout
-from lightning_modules.outputs import Generations
+from lightning_modules.outputs import Generations, Job
 
 _MASKED = "mask/share_masked"
 
@@ -47,6 +50,8 @@ class AlignmentScores(EvaluationCallback):
         self.contents, self.constant_steps, self.suffix = contents, constant_steps, suffix
         self._scores = MetricCollection({})
         self._masked = MeanOverReferences()
+        self._failures: dict[str, str] = {}
+        self._scored = 0
 
     @property
     def state_key(self) -> str:
@@ -71,11 +76,16 @@ class AlignmentScores(EvaluationCallback):
         # Compute groups would merge scores that happen to agree on the first batch.
         self._scores = MetricCollection(classes, compute_groups=False).to(pl_module.device)
         self._masked = MeanOverReferences().to(pl_module.device)
+        self._failures, self._scored = {}, 0
 
     @override
     def add(self, generations: Generations) -> None:
         """Score one batch."""
         jobs = generations.jobs
+        self._failures |= {_described(job): why for job, why in generations.failures.items()}
+        self._scored += len(jobs)
+        if not jobs:
+            return
         references = torch.tensor([job.reference.index for job in jobs])
         features = self.judge.unit_features(
             generations.images,
@@ -89,7 +99,9 @@ class AlignmentScores(EvaluationCallback):
 
     @override
     def finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log all scores and write this evaluation's line."""
+        """Log all scores and write this evaluation's line; ValueError where no picture could be made."""
+        failures = of_all_ranks(self._failures)
+        _report(failures, sum(from_all_ranks(self._scored)))
         estimates: dict[str, Estimate] = self._scores.compute()
         # Together: a rank without pictures must not stay out of what the others gather.
         if trainer.strategy.reduce_boolean_decision(self._masked.update_called, all=False):
@@ -155,6 +167,18 @@ def _curves(estimates: dict[str, Estimate], suffix: str) -> tuple[dict[str, floa
     lows = {f"{tag}{suffix}_low": estimate.low for tag, estimate in estimates.items()}
     highs = {f"{tag}{suffix}_high": estimate.high for tag, estimate in estimates.items()}
     return means, {**lows, **highs}
+
+
+def _described(job: Job) -> str:
+    return f"{job.prompt!r} in the style of {job.reference.key!r}, sample {job.sample}"
+
+
+def _report(failures: dict[str, str], scored: int) -> None:
+    """Says which pictures have no scores; raises ValueError if none has."""
+    if failures and not scored:
+        raise ValueError(f"None of the {len(failures)} pictures of this evaluation could be made:{listed(failures)}")
+    if failures:
+        rank_zero_warn(f"{len(failures)} of {scored + len(failures)} pictures have no scores:{listed(failures)}")
 
 
 def _known_contents(trainer: Trainer) -> list[str]:

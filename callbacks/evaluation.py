@@ -1,5 +1,6 @@
 """What callbacks of an evaluation share: validation and test seen as start, batches and finish."""
 
+import warnings
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -7,6 +8,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from lightning_modules.outputs import Generations
+
+# A process without pictures computes what all have gathered.
+warnings.filterwarnings("ignore", "The ``compute`` method of metric")
 
 
 class EvaluationCallback(Callback):

@@ -80,6 +80,11 @@ class FeatureStore:
 
     def _keep(self, keys: list[str], features: Tensor) -> None:
         self._check_dim(features.shape[1], f"the judge `{self.judge}`")
+        if not features.isfinite().all():
+            raise ValueError(
+                f"`judge`: the features of `{self.judge}` are not finite, so nothing can be compared with them. Its "
+                "weights are damaged, or their precision is too low: fetch them again, or name another judge."
+            )
         rows = dict(zip(keys, features, strict=True))
         self._kept.update(rows)
         if self.folder is not None:

@@ -1,8 +1,9 @@
-"""What one process does for all."""
+"""What one process does for all, and what all know together."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
 from lightning.pytorch import Trainer
 
 T = TypeVar("T")
@@ -21,3 +22,12 @@ def on_first_rank(trainer: Trainer, act: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return result  # type: ignore[return-value]
+
+
+def from_all_ranks(own: T) -> list[T]:
+    """What each rank has, in their order; small things. Called on every rank."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [own]
+    gathered = [own] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, own)
+    return gathered

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image, ImageDraw, ImageFont
 from typing_extensions import override
 
 from callbacks.evaluation import EvaluationCallback
 from callbacks.files import to_pil, write_png
+from callbacks.first_rank import from_all_ranks
 from callbacks.tensorboard import writers
 from lightning_modules.outputs import Generations
 
@@ -21,7 +21,7 @@ _MARGIN, _LINE, _FONT_SIZE = 4, 18, 13
 class Row(NamedTuple):
     """One style reference and its results, all as cells of the grid's size."""
 
-    order: tuple[int, int]  # where the evaluation met the reference first: (batch, place in the global batch)
+    order: tuple[int, int]  # where the evaluation met the reference first: (rank, number on that rank)
     reference: Image.Image
     results: dict[str, Image.Image]  # by prompt
 
@@ -43,14 +43,12 @@ class ImageGrid(EvaluationCallback):
             )
         self.references, self.cell = references, cell
         self._rows: dict[int, Row] = {}
-        self._batches = 0
-        self._rank, self._ranks = 0, 1
+        self._rank = 0
 
     @override
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin an empty grid."""
-        self._rows, self._batches = {}, 0
-        self._rank, self._ranks = trainer.global_rank, trainer.world_size
+        self._rows, self._rank = {}, trainer.global_rank
 
     @override
     def add(self, generations: Generations) -> None:
@@ -58,17 +56,16 @@ class ImageGrid(EvaluationCallback):
         for place, job in enumerate(generations.jobs):
             index = job.reference.index
             if index not in self._rows and len(self._rows) < self.references:
-                order = (self._batches, place * self._ranks + self._rank)
+                order = self._rank, len(self._rows)  # ranks have contiguous shares
                 self._rows[index] = Row(order, fit(generations.references[place], self.cell), {})
             if index in self._rows and job.prompt not in self._rows[index].results:
                 picture = to_pil(generations.images[place : place + 1])[0]
                 self._rows[index].results[job.prompt] = fit(picture, self.cell)
-        self._batches += 1
 
     @override
     def finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the grid, save it and show it in TensorBoard."""
-        rows = merge_rows(_from_all_ranks(self._rows), self.references)
+        rows = merge_rows(from_all_ranks(self._rows), self.references)
         log_dir, step = trainer.log_dir, self.step(trainer)  # `log_dir` is a broadcast: on every rank
         if not trainer.is_global_zero or not rows:
             return
@@ -80,15 +77,6 @@ class ImageGrid(EvaluationCallback):
         for writer in writers(trainer):
             tag = "/".join(filter(None, ["grid", stage]))
             writer.add_image(tag, np.asarray(grid), global_step=step, dataformats="HWC")
-
-
-def _from_all_ranks(rows: dict[int, Row]) -> list[dict[int, Row]]:
-    """The rows that each rank saw; small pictures, few of them."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [rows]
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, rows)
-    return gathered
 
 
 def merge_rows(parts: Sequence[dict[int, Row]], count: int) -> list[Row]:

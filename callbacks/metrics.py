@@ -61,6 +61,8 @@ class MeanOverReferences(Metric):
                 f"`references` must be whole numbers below {_INDICES}, got {int(references.abs().max())}: number them "
                 "from 0."
             )
+        if not values.isfinite().all():
+            raise ValueError("`values` must be finite, got NaN or infinities: leave such pictures out as failures.")
         for state, part in ((self.values, values), (self.references, references)):
             state.append(part.detach().to(self.device, torch.float32))
 

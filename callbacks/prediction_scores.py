@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from callbacks.classifier_judge import ClassifierJudge
 from callbacks.evaluation import EvaluationCallback
+from callbacks.failures import listed, of_all_ranks
 from callbacks.first_rank import on_first_rank
 from callbacks.judges import ClipJudge
 from callbacks.judging import Judge
@@ -17,8 +18,6 @@ from callbacks.picture_groups import groups_of, siblings_of
 from callbacks.picture_scores import Gathered, PictureScores
 from callbacks.scores_folder import check_sources, score_table, write_scores
 from lightning_modules.outputs import Predicted, Prediction
-
-_IN_WARNING = 10
 
 
 class ScoredData(Protocol):
@@ -111,8 +110,7 @@ class PredictionScores(EvaluationCallback):
     @override
     def finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the scores of all ranks together and write them."""
-        ranks = range(trainer.world_size)
-        unread = {path: why for rank in ranks for path, why in trainer.strategy.broadcast(self._unread, rank).items()}
+        unread = of_all_ranks(self._unread)
         _report(unread, len(self._positions))
         gathered = {name: scores.compute() for name, scores in self._scores.items()}
         on_first_rank(trainer, lambda: self._write(gathered, unread))
@@ -161,9 +159,6 @@ def _report(unread: dict[str, str], pictures: int) -> None:
     """Says once which pictures could not be read; raises ValueError if none could."""
     if not unread:
         return
-    texts = [f"{path}: {why}" for path, why in list(unread.items())[:_IN_WARNING]]
-    more = [f"and {len(unread) - _IN_WARNING} more"] if len(unread) > _IN_WARNING else []
-    listed = "\n  ".join([*texts, *more])
     if len(unread) == pictures:
-        raise ValueError(f"None of the {pictures} pictures can be read:\n  {listed}\nNo scores were written.")
-    rank_zero_warn(f"{len(unread)} of {pictures} pictures cannot be read and have no scores:\n  {listed}")
+        raise ValueError(f"None of the {pictures} pictures can be read:{listed(unread)}\nNo scores were written.")
+    rank_zero_warn(f"{len(unread)} of {pictures} pictures cannot be read and have no scores:{listed(unread)}")

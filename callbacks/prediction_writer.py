@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from PIL import Image
 from typing_extensions import override
 
+from callbacks.failures import listed, of_all_ranks
 from callbacks.files import slug, to_pil
 from callbacks.first_rank import on_first_rank
 from callbacks.prediction_folder import Picture, PredictionFolder, job_line, picture_name
@@ -34,6 +35,7 @@ class PredictionWriter(Callback):
         self._pending: list[Future[None]] = []
         self._skipped: set[str] = set()
         self.written = 0
+        self.failures: dict[str, str] = {}
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -46,6 +48,7 @@ class PredictionWriter(Callback):
             return
         self._module = cast(GenerationModule, pl_module)
         self._finished, self._pending, self._skipped, self.written = None, [], set(), 0
+        self.failures = {}
         self._folder = PredictionFolder(self.folder or Path("outputs", "predict", slug(self._module.name)))
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         if hasattr(datamodule, "keep_jobs"):
@@ -69,6 +72,7 @@ class PredictionWriter(Callback):
         """Hand a batch to the threads, once the batch before is on disk; an error there stops the run."""
         assert self._pool is not None
         self._wait()
+        self.failures |= {picture_name(job, self._module.name): why for job, why in outputs.failures.items()}
         for picture in self._pictures(trainer, outputs):
             self._pending.append(self._pool.submit(self._folder.write, picture, trainer.global_rank))
 
@@ -93,6 +97,9 @@ class PredictionWriter(Callback):
             others = len(self._finished or ()) - skipped
             beside = f" {others} of other references, prompts or seeds lie beside them." if others else ""
             rank_zero_info(f"{written} pictures were written to `{path}`; {skipped} lay there already.{beside}")
+            self.failures = of_all_ranks(self.failures)
+            if self.failures:
+                rank_zero_warn(f"{len(self.failures)} pictures could not be made:{listed(self.failures)}")
 
     def _is_finished(self, trainer: Trainer, job: Job) -> bool:
         if self._finished is None:

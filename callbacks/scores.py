@@ -25,14 +25,25 @@ class UnitFeatures(NamedTuple):
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosines of matching rows of two sets of unit features (batch, dim), as (batch,) float64, in [-1, 1]."""
+    """Cosines of matching rows of two sets of unit features (batch, dim), as (batch,) float64, in [-1, 1].
+
+    Raises:
+        ValueError: the shapes differ, or a feature is not finite: no comparison with it is true, which would look like
+            a picture that does not leak.
+    """
     if a.shape != b.shape:
         raise ValueError(
             "`a` and `b` must have the same shape (batch, dim) to be compared row by row, got "
             f"{tuple(a.shape)} and {tuple(b.shape)}: take both from the same judge and repeat rows that "
             "several pictures share."
         )
-    return (_exact(a) * _exact(b)).sum(dim=-1)
+    cosines = (_exact(a) * _exact(b)).sum(dim=-1)
+    if not cosines.isfinite().all():
+        raise ValueError(
+            "`a` and `b` must be finite, and there are NaN or infinities among the features that are compared: the "
+            "judge's weights are damaged, or its precision is too low."
+        )
+    return cosines
 
 
 def text_alignment(features: UnitFeatures) -> Tensor:

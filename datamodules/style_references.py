@@ -95,8 +95,6 @@ class StyleReferences(LightningDataModule):
         self.negative_references, self.content_words = list(negative_references), content_words
         self.content_images = content_images
         self.seed, self.noise, self.num_workers = seed, noise, num_workers
-        # With fewer jobs than processes some process has nothing to generate, which is no error.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         self._keep_job: Callable[[Job], bool] | None = None
 
     @cached_property
@@ -148,8 +146,9 @@ class StyleReferences(LightningDataModule):
         self._keep_job = predicate
 
     def train_dataloader(self) -> ResumableLoader[ReferenceBatch]:
-        """Shuffled train references, each once an epoch; without images if `keys_only`."""
-        sampler = EpochBatchSampler(len(self.train_set), self.batch_size, *self._rank, seed=self.seed)
+        """Shuffled train references, each once an epoch, in order under `overfit_batches`; `keys_only`: no images."""
+        shuffle = not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
+        sampler = EpochBatchSampler(len(self.train_set), self.batch_size, *self._rank, seed=self.seed, shuffle=shuffle)
         num_workers = 0 if self.keys_only else self.num_workers
         return ResumableLoader(ReferenceBatches(self.train_set, self.keys_only), sampler, num_workers)
 
@@ -197,6 +196,8 @@ class StyleReferences(LightningDataModule):
         share = share_of_rank(len(jobs), *self._rank)
         of_one_size = [list(indices) for _, indices in groupby(share, lambda index: self._size(jobs[index]))]
         batches = [batch for indices in of_one_size for batch in batches_of(indices, self.generation_batch_size)]
+        if jobs and not batches:  # without a batch this process would leave the others waiting for it
+            batches = [[]]
         source = JobBatches(self.test_set, jobs, self.negative_set, self.content_set)
         return BatchLoader(source, batches, self.num_workers)
 

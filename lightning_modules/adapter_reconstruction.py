@@ -15,6 +15,7 @@ from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettin
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.draws import Draws, DropRates, draw
 from lightning_modules.feature_cache import FrozenFeatures, encode_images, encode_references
+from lightning_modules.finite import check_numbers
 from lightning_modules.objectives import BoundedContrast, Losses, Objective
 from lightning_modules.outputs import ReconstructionLosses
 from lightning_modules.reconstruction import Reconstruction
@@ -69,6 +70,7 @@ class AdapterReconstruction(Reconstruction):
         super().__init__(
             IPAdapter(), backbone, sampling, optimizer, lr_scheduler, drop, gradient_checkpointing, seed, runtime
         )
+        check_numbers(strength=strength)
         self.adapter_class, self.objective = adapter, objective
         self.strength, self.rescale, self.rescale_in_training = strength, rescale, rescale and rescale_in_training
         self.dropped_image, self.quality_prompt = dropped_image, quality_prompt
@@ -155,6 +157,7 @@ class AdapterReconstruction(Reconstruction):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record which adapter the weights belong to."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint[CHECKPOINT_RECORD] = {"kind": self.adapter.kind, **self.adapter.settings}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_modules.finite import check_numbers
+
 
 class Draws(NamedTuple):
     """What each sample of a batch draws in one epoch, on the CPU."""
@@ -55,6 +57,7 @@ class DropRates:
 
     def __post_init__(self) -> None:
         rates = (self.image, self.content, self.both)
+        check_numbers(drop=rates)
         if min(rates) < 0 or sum(rates) > 1:
             raise ValueError(
                 f"`drop` holds the rates of three exclusive events: expected numbers >= 0 that sum to at most 1, got "

@@ -10,9 +10,15 @@ T = TypeVar("T")
 
 
 class EncodedOnce:
-    """Encodes each item once, all new ones of a call together, and keeps the results."""
+    """Encodes each item once and keeps the results.
 
-    def __init__(self) -> None:
+    Args:
+        apart: encode each by itself, not all new ones of a call together: beside others the last bits of an encoding
+            differ, and training that was interrupted meets others.
+    """
+
+    def __init__(self, apart: bool = False) -> None:
+        self.apart = apart
         self._kept: dict[tuple[str, str], tuple[Tensor, ...]] = {}
 
     def __call__(
@@ -20,8 +26,9 @@ class EncodedOnce:
     ) -> tuple[Tensor, ...]:
         """Encodings of `items`, which `keys` name within `kind`: tensors of `len(keys)` rows."""
         new = {key: item for key, item in zip(keys, items, strict=True) if (kind, key) not in self._kept}
-        if new:
-            encoded = encode(list(new.values()))
-            self._kept.update(((kind, key), rows) for key, rows in zip(new, zip(*encoded, strict=True), strict=True))
+        names = list(new)
+        for some in [[name] for name in names] if self.apart else [names] if names else []:
+            encoded = encode([new[name] for name in some])
+            self._kept.update(((kind, key), rows) for key, rows in zip(some, zip(*encoded, strict=True), strict=True))
         kept = [self._kept[kind, key] for key in keys]
         return tuple(map(torch.stack, zip(*kept, strict=True)))

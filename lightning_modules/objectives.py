@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_modules.finite import check_numbers
+
 
 class Losses(NamedTuple):
     """The loss of each sample and its two parts, all (batch,) float32; the parts are squared errors, >= 0."""
@@ -112,6 +114,7 @@ class BoundedContrast(Objective):
 
 
 def _checked_weight(weight: float) -> float:
+    check_numbers(weight=weight)
     if weight < 0:
         raise ValueError(
             f"`weight` scales the contrast: expected a number >= 0, got {weight}. "

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, TypedDict
+from typing import Protocol, Self, TypeAlias, TypedDict
 
 import torch
 from PIL import Image
@@ -11,6 +11,7 @@ from torch import Tensor
 from datamodules.batches import Job, Prediction
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+NOT_FINITE = "its pixels are not finite: a scale or strength may be too large, or the precision too low"
 
 
 @dataclass
@@ -27,6 +28,29 @@ class Generations:
     """(batch,), share of the feature's elements that were set to zero; None for methods without a mask."""
     keep_mask: Tensor | None = None
     """(batch, dim) or (batch, levels, dim), bool, True = kept; None for methods without a mask."""
+    failures: dict[Job, str] = field(default_factory=dict)
+    """Each job that made no picture -> why; it is in none of the lists."""
+
+    @classmethod
+    def nothing(cls) -> Self:
+        """No picture of no job."""
+        return cls(torch.empty(0, 3, 1, 1), [], [])
+
+    def without_spoilt(self) -> Self:
+        """The same with pictures that are not finite among the failures."""
+        drawn = self.images.isfinite().flatten(1).all(1)
+        if drawn.all():
+            return self
+        kept = drawn.nonzero().flatten().tolist()
+        spoilt = [job for job, is_drawn in zip(self.jobs, drawn.tolist(), strict=True) if not is_drawn]
+        return type(self)(
+            self.images[drawn],
+            [self.jobs[place] for place in kept],
+            [self.references[place] for place in kept],
+            None if self.share_masked is None else self.share_masked[drawn.to(self.share_masked.device)],
+            None if self.keep_mask is None else self.keep_mask[drawn.to(self.keep_mask.device)],
+            {**self.failures, **dict.fromkeys(spoilt, NOT_FINITE)},
+        )
 
 
 @dataclass

@@ -9,11 +9,14 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
-from datamodules.batches import check_seed
+from datamodules.batches import Reference, ReferenceBatch, check_seed
 from lightning_modules.conditions import Condition
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
 from lightning_modules.draws import DropRates
+from lightning_modules.finite import check_numbers
 from lightning_modules.style_transfer import StyleTransfer
 
 
@@ -51,6 +54,7 @@ class Reconstruction(StyleTransfer):
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.drop, self.gradient_checkpointing, self.seed = drop, gradient_checkpointing, seed
         self._built = False
+        self._references: list[Reference] = []
 
     @abstractmethod
     def build(self) -> None:
@@ -94,7 +98,7 @@ class Reconstruction(StyleTransfer):
         """The optimizer of the trained parameters, and the schedule by steps.
 
         Raises:
-            ValueError: the parameters are held in half precision.
+            ValueError: the parameters are held in half precision, or a number of the optimizer cannot be.
         """
         parameters = self.trained_parameters
         if wrong := {parameter.dtype for parameter in parameters} - {torch.float32}:
@@ -103,7 +107,11 @@ class Reconstruction(StyleTransfer):
                 'of the optimizer; expected float32. Use "32-true", or "bf16-mixed" or "16-mixed", with the '
                 "backbone's `dtype` for half-precision frozen weights."
             )
-        optimizer = self.optimizer(parameters)
+        try:
+            optimizer = self.optimizer(parameters)
+        except ValueError as error:
+            raise ValueError(f"`optimizer` cannot be made of what was given: {error}.") from error
+        check_numbers(**{name: value for name, value in optimizer.defaults.items() if isinstance(value, float)})
         if self.lr_scheduler is None:
             return optimizer
         return {
@@ -114,6 +122,43 @@ class Reconstruction(StyleTransfer):
     def on_fit_start(self) -> None:
         """Keep Lightning from taking frozen networks in evaluation mode for a mistake."""
         warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+
+    def on_train_batch_start(self, batch: ReferenceBatch, batch_idx: int) -> None:
+        """Note what is trained on, to name it."""
+        self._references = batch["references"]
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Refuse a step that would spoil the weights.
+
+        Raises:
+            ValueError: the learning rate or the gradient is not finite.
+        """
+        check_numbers(lr=[float(group["lr"]) for group in optimizer.param_groups])
+        if self.trainer.precision != "16-mixed":  # whose scaled gradients overflow now and then: it leaves them out
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+            self._refuse_spoilt("norm of the gradient", norm, self.global_step + 1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to write what is spoilt over what is not."""
+        states = [state for one in checkpoint.get("optimizer_states", ()) for state in one["state"].values()]
+        values = [*checkpoint["state_dict"].values(), *(value for state in states for value in state.values())]
+        for value in values:
+            self._refuse_spoilt("state", value, self.global_step)
+
+    def on_train_end(self) -> None:
+        """Refuse weights that the last step has spoilt."""
+        for parameter in self.trained_parameters:
+            self._refuse_spoilt("state", parameter, self.global_step)
+
+    def _refuse_spoilt(self, name: str, value: Any, step: int) -> None:
+        if isinstance(value, Tensor) and not value.isfinite().all():
+            keys = ", ".join(repr(reference.key) for reference in self._references)
+            raise ValueError(
+                f"`optimizer`: the {name} of the training is not finite in step {step}, whose batch is {keys}. The "
+                "checkpoints of the steps before it are kept. Give a smaller `lr`, a `gradient_clip_val` of the "
+                "Trainer or a `precision` of more range, or look at these images."
+            )
 
     @property
     def _n_timesteps(self) -> int:
@@ -128,11 +173,15 @@ class Reconstruction(StyleTransfer):
         Args:
             sums: `(k,)`, each the sum over the `rows` samples of this process.
             rows: samples of this process.
+
+        Raises:
+            ValueError: a mean is not finite.
         """
         world_size = self.trainer.world_size
-        if world_size == 1:
-            means = sums / rows
-            return means, means.detach()
-        gathered: Any = self.all_gather(torch.cat([sums.detach(), sums.new_tensor([rows])]))
+        gathered: Any = torch.cat([sums.detach(), sums.new_tensor([rows])])[None]
+        if world_size > 1:
+            gathered = self.all_gather(gathered[0])
         *totals, total_rows = gathered.sum(0).unbind()
-        return sums * world_size / total_rows, torch.stack(totals) / total_rows
+        means = torch.stack(totals) / total_rows
+        self._refuse_spoilt("loss", means, self.global_step + 1)  # that of all processes, which all end then
+        return sums * world_size / total_rows, means

@@ -65,7 +65,7 @@ class StyleTransfer(LightningModule):
         self.content_maps = MapCache(detector or EdgeDetector(), map_folder)
         self.diffusion: StableDiffusion | None = None
         self._loaded: dict[str, JSON] = {}
-        self._memory = EncodedOnce()
+        self._memory, self._texts = EncodedOnce(), EncodedOnce(apart=True)
         self._memory_of: tuple[torch.device, object] | None = None
         self._most_rows: int | None = None
         self.register_state_dict_post_hook(drop_frozen)
@@ -128,7 +128,7 @@ class StyleTransfer(LightningModule):
             check_precision(device, self.backbone)
             source = device, self._trainer.datamodule  # type: ignore[attr-defined]
         if source is None or source != self._memory_of:
-            self._memory, self._memory_of = EncodedOnce(), source
+            self._memory, self._texts, self._memory_of = EncodedOnce(), EncodedOnce(apart=True), source
 
     @property
     def model(self) -> "StableDiffusion":
@@ -144,12 +144,14 @@ class StyleTransfer(LightningModule):
         return self.diffusion
 
     def generate(self, batch: JobBatch) -> Generations:
-        """Generates the picture of each job: `(batch, 3, height, width)`, float32 in 0 .. 1.
+        """Generates the picture of each job, at least 0: `(batch, 3, height, width)`, float32 in 0 .. 1.
 
         Where the accelerator's memory does not hold the batch, its halves are drawn one after the other, now and from
         then on: the pictures are the same.
         """
         jobs, images = batch["jobs"], batch["images"]
+        if not jobs:
+            return Generations.nothing()
         parts: list[Generations] = []
         done = 0
         while done < len(jobs):
@@ -167,7 +169,7 @@ class StyleTransfer(LightningModule):
                 )
             else:
                 done += rows
-        return joined(parts)
+        return joined(parts).without_spoilt()
 
     def _generate(self, batch: JobBatch) -> Generations:
         from lightning_modules.diffusion.sampling import sample
@@ -264,7 +266,7 @@ class StyleTransfer(LightningModule):
         return features
 
     def _prompts(self, prompts: list[str]) -> Text:
-        return Text(*self._memory("prompt", prompts, prompts, self.model.encode_prompts))
+        return Text(*self._texts("prompt", prompts, prompts, self.model.encode_prompts))
 
     def _unconditional_text(self) -> Text:
         negative = self.sampling.negative_prompt

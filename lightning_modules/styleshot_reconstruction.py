@@ -16,6 +16,7 @@ from lightning_modules.diffusion.latents import LatentMoments
 from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.draws import draw
 from lightning_modules.encoded_once import EncodedOnce
+from lightning_modules.finite import check_numbers
 from lightning_modules.objectives import noise_weights, squared_error
 from lightning_modules.reconstruction import Reconstruction
 
@@ -43,18 +44,19 @@ class StyleShotReconstruction(Reconstruction):
 
     def __init__(self, snr_gamma: float | None, noisy_weight: float, cache_features: bool, **kwargs: Any) -> None:
         super().__init__(condition=StyleShot(), **kwargs)
+        check_numbers(snr_gamma=snr_gamma, noisy_weight=noisy_weight)
         if (snr_gamma is not None and snr_gamma <= 0) or noisy_weight < 1:
             raise ValueError(
                 "`snr_gamma` must be above 0, or null, and `noisy_weight` at least 1; got "
                 f"{snr_gamma} and {noisy_weight}. null and 1 weight all noise levels alike, as published."
             )
         self.snr_gamma, self.noisy_weight, self.cache_features = snr_gamma, noisy_weight, cache_features
-        self._encoded = EncodedOnce()
+        self._encoded = EncodedOnce(apart=True)
 
     @override
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        self._encoded = EncodedOnce()
+        self._encoded = EncodedOnce(apart=True)
         if self.backbone.dtype != "float32":
             raise ValueError(
                 f"`dtype` of the backbone is {self.backbone.dtype}, in which StyleShot's weights would be trained too, "
@@ -109,6 +111,7 @@ class StyleShotReconstruction(Reconstruction):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record what the names of the weights do not tell."""
+        super().on_save_checkpoint(checkpoint)
         encoder: Any = self.model.image_encoder
         heads = encoder.config.vision.num_attention_heads
         checkpoint[CHECKPOINT_RECORD] = {"layers": cross_attention_layers(self.model.unet), "heads": heads}

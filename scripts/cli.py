@@ -72,10 +72,13 @@ def main(args: list[str] | None = None) -> None:
     if args is not None:
         _run(arguments)
         return
+    from scripts.ranks import beside_rank_0, lost_rank
+
     try:
-        _run(arguments)
+        with beside_rank_0():
+            _run(arguments)
     except (ValueError, OSError, RuntimeError) as error:
-        ours = raised_here(error)
+        ours = raised_here(error) or lost_rank(error)
         if ours is None or os.environ.get("MASKST_TRACEBACK"):
             raise
         sys.stderr.write(f"maskst: error: {ours}\n")

@@ -18,6 +18,7 @@ import lightning_modules.conditions.trained
 import lightning_modules.content_fusion_reconstruction
 import lightning_modules.style_encoder_reconstruction  # noqa: F401
 from callbacks.alignment import AlignmentScores
+from callbacks.failures import refuse
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleTransfer
@@ -103,6 +104,12 @@ class Commands(LightningCLI):
             )
         if resumed is None or (resumed == "last" and not last.exists()):
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+
+    def after_predict(self) -> None:
+        """Fail where pictures are missing."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, PredictionWriter):
+                refuse(self.trainer, callback.failures)
 
 
 def _parser_kwargs(command: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 import datamodules.miniature_references
 import datamodules.miniature_style_bench  # noqa: F401
 from callbacks.alignment import AlignmentScores
+from callbacks.failures import refuse
 from callbacks.prediction_folder import picture_name
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
@@ -71,9 +72,10 @@ class Sweep(LightningCLI):
         )
 
     def run(self) -> None:
-        """Draws, and then scores."""
+        """Draws, and then scores; fails at last where pictures are missing."""
         self.draw()
         self.score()
+        refuse(self.trainer, self.failures)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The settings, and what scores them."""
@@ -119,6 +121,7 @@ class Sweep(LightningCLI):
     def draw(self) -> None:
         """The pictures of all settings; those that lie there already are kept."""
         drawn, seconds, count = 0, 0.0, len(self.variants)
+        self.failures: dict[str, str] = {}
         for place, variant in enumerate(self.variants, start=1):
             left = f", about {clock(seconds / drawn * (count - place + 1))} left" if drawn else ""
             rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
@@ -129,6 +132,7 @@ class Sweep(LightningCLI):
             except (KeyboardInterrupt, SystemExit):
                 rank_zero_info("Stopped. The same command goes on from here; finished pictures are kept.")
                 raise
+            self.failures |= {f"{variant.name}/{name}": why for name, why in self.writer.failures.items()}
             if self.writer.written:
                 drawn, seconds = drawn + 1, seconds + time.monotonic() - begun
 
@@ -140,7 +144,10 @@ class Sweep(LightningCLI):
         """Scores, tables and report of everything that was asked for, and the masks of some references."""
         if self.scores.contents is None:
             self.scores.contents = self.datamodule.content_prompts
-        score(self.trainer, self.datamodule, self._pictures())
+        pictures = self._pictures()
+        if not pictures:
+            return
+        score(self.trainer, self.datamodule, pictures)
         if self.trainer.is_global_zero:
             module = self.model.to(self.trainer.strategy.root_device)
             shown = spread(self.datamodule.test_set.references, _SHOWN)
@@ -152,5 +159,6 @@ class Sweep(LightningCLI):
         jobs, found = self.datamodule.predict_jobs, {}
         for variant, folder in zip(self.variants, self._folders, strict=True):
             self._use(variant)
-            found[folder] = [picture_name(job, self.model.name) for job in jobs]
-        return found
+            names = [picture_name(job, self.model.name) for job in jobs]
+            found[folder] = [name for name in names if f"{variant.name}/{name}" not in self.failures]
+        return {folder: names for folder, names in found.items() if names}

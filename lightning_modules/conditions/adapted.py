@@ -7,6 +7,7 @@ from lightning_modules.adapters import Adapter
 from lightning_modules.conditions.base import Condition, Conditioned
 from lightning_modules.conditions.checks import check_image_feature
 from lightning_modules.conditions.subtraction import subtract_content
+from lightning_modules.finite import check_numbers
 
 
 class Adapted(Condition):
@@ -20,10 +21,14 @@ class Adapted(Condition):
         adapter: :class:`ImageAdapter` or :class:`TextAdapter`; gradients reach its parameters.
         strength: lambda; 0 is IP-Adapter.
         rescale: rescale f to the norm of e, in training and inference alike.
+
+    Raises:
+        ValueError: ``strength`` is not finite.
     """
 
     def __init__(self, adapter: Adapter, strength: float = 1.0, rescale: bool = True) -> None:
         super().__init__()
+        check_numbers(strength=strength)
         self.name = adapter.name
         self.adapter = adapter
         self.strength = strength

@@ -6,6 +6,7 @@ from typing_extensions import override
 from lightning_modules.conditions.base import Condition, Conditioned
 from lightning_modules.conditions.checks import check_image_feature, text_feature_per_level
 from lightning_modules.conditions.subtraction import subtract_content
+from lightning_modules.finite import check_numbers
 
 
 class InstantStyle(Condition):
@@ -16,12 +17,16 @@ class InstantStyle(Condition):
     Args:
         strength: lambda; 0 is IP-Adapter.
         norm_matched: rescale t to the norm of e, the convention on StyleShot; on IP-Adapter it is raw norms.
+
+    Raises:
+        ValueError: ``strength`` is not finite.
     """
 
     name = "instantstyle"
 
     def __init__(self, strength: float = 1.0, norm_matched: bool = False) -> None:
         super().__init__()
+        check_numbers(strength=strength)
         self.strength = strength
         self.norm_matched = norm_matched
 

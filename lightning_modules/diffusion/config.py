@@ -6,6 +6,8 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from lightning_modules.finite import check_numbers
+
 MINIATURE = Path(__file__).resolve().parents[2] / "weights" / "miniature"
 DType = Literal["float32", "float16", "bfloat16"]
 
@@ -150,6 +152,7 @@ class SamplingSettings:
     content_scale: float = 1.0
 
     def __post_init__(self) -> None:
+        check_numbers(scale=self.scale, guidance_scale=self.guidance_scale, content_scale=self.content_scale)
         if self.steps < 1:
             raise ValueError(f"`steps` must be at least 1; got {self.steps}.")
         if not 0 <= self.eta <= 1:
@@ -180,6 +183,7 @@ class ReferenceMix:
     weights: list[float] | None = None
 
     def __post_init__(self) -> None:
+        check_numbers(weights=self.weights)
         if self.weights is not None and (min(self.weights, default=0) < 0 or sum(self.weights) <= 0):
             raise ValueError(f"`weights` must be numbers from 0 up, not all 0; got {self.weights}.")
 

@@ -17,12 +17,14 @@ M = TypeVar("M", bound=nn.Module)
 def frozen(method: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], R]:
     """Runs a method without gradients, yielding ordinary tensors even inside `torch.inference_mode`.
 
-    Features encoded during validation are kept and serve training too, where autograd refuses inference tensors.
+    Features encoded during validation are kept and serve training too, where autograd refuses inference tensors. They
+    are the same wherever they were encoded: mixed precision, which a step has and a hook has not, stays outside.
     """
 
     @wraps(method)
     def wrapper(self: M, *args: P.args, **kwargs: P.kwargs) -> R:
-        with torch.inference_mode(False), torch.no_grad():
+        mixed = torch.autocast(next(self.parameters()).device.type, enabled=False)
+        with torch.inference_mode(False), torch.no_grad(), mixed:
             return method(self, *args, **kwargs)
 
     return wrapper

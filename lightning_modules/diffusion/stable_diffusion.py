@@ -293,15 +293,18 @@ class StableDiffusion(nn.Module):
         return self.unet.config.time_cond_proj_dim is not None
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pictures `(batch, 3, height, width)`, float32 in 0 .. 1, of scaled latents."""
+        """Pictures `(batch, 3, height, width)`, float32 in 0 .. 1, of scaled latents; NaN where one is not finite."""
         self._use(self.vae)
+        finite = latents.isfinite().flatten(1).all(1)
         shift, spread = self._latent_statistics(latents)
         latents = latents * spread / self.vae.config.scaling_factor + shift
         weight = self.vae.decoder.conv_in.weight
         pixels = latents.shape[-1] * latents.shape[-2] * self.latent_step**2
         with torch.autocast(weight.device.type, enabled=False):
             chunks = [self.vae.decode(chunk.to(weight)).sample for chunk in latents.split(vae_rows(pixels))]
-        return (torch.cat(chunks).float() / 2 + 0.5).clamp(0, 1)
+        decoded = torch.cat(chunks).float()
+        finite &= decoded.isfinite().flatten(1).all(1)
+        return (decoded / 2 + 0.5).clamp(0, 1).where(finite[:, None, None, None], torch.nan)
 
     def set_scales(self, scale: Scale) -> None:
         """Sets the weight of the image tokens, one for all layers or one a named block (`scales.set_scales`)."""

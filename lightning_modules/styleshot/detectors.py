@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lightning_modules.diffusion.sources import fetch_file, find_source
+from lightning_modules.finite import check_numbers
 from lightning_modules.styleshot.detector_edges import (
     connected_to,
     otsu_threshold,
@@ -74,6 +75,7 @@ class EdgeDetector(Detector):
     def __init__(
         self, blur: float = 0.003, least_contrast: float = 0.05, sure_contrast: float = 0.25, dilation: int = 0
     ) -> None:
+        check_numbers(blur=blur, least_contrast=least_contrast, sure_contrast=sure_contrast)
         if blur < 0:
             raise ValueError(f"`blur` must be a share of the picture's short side, 0 or more; got {blur}.")
         if not 0 < least_contrast <= sure_contrast:

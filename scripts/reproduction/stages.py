@@ -115,7 +115,9 @@ def _prepare(options: Options) -> list[str]:
 
 def _configs(first: Sequence[str], more: Sequence[Path]) -> list[str]:
     files = [*first, *(str(file.resolve()) for file in more)]
-    return [part for file in files for part in ("--config", file)]
+    shipped, *others = (("--config", file) for file in files)
+    # The numbers are those of one process, whatever the machine has; a config of the user may say otherwise.
+    return [*shipped, "--trainer.devices=1", *(part for other in others for part in other)]
 
 
 def _common(options: Options, method: str) -> list[str]:

@@ -90,10 +90,12 @@ class StageProgress(Callback):
         self._write(trainer, _fraction(trainer, step, step // _interval(trainer) + part), text)
 
     def _write(self, trainer: Trainer, fraction: float, text: str) -> None:
+        if not trainer.is_global_zero:  # rank 0 has started the others, which end with it
+            return
         if os.getppid() != self.parent:
             raise SystemExit("the process that started this one is gone")
         now = time.monotonic()
-        if trainer.is_global_zero and now - self._written > _WRITE_SECONDS:
+        if now - self._written > _WRITE_SECONDS:
             self._written = now
             write_text(self.path, json.dumps({"fraction": fraction, "text": text, "before": self._before}))
 
@@ -101,7 +103,8 @@ class StageProgress(Callback):
 class EvaluationPictures(EvaluationCallback):
     """Keeps the first references of each evaluation and their results for the first prompt, as PNG files.
 
-    They are `<log_dir>/pictures/<reference>.png` and `<log_dir>/pictures/step_000080/<reference>_<prompt>.png`.
+    They are `<log_dir>/pictures/<reference>.png` and `<log_dir>/pictures/step_000080/<reference>_<prompt>.png`. Of
+    several processes the first keeps those of its share.
 
     Args:
         references: how many.
@@ -116,6 +119,7 @@ class EvaluationPictures(EvaluationCallback):
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the evaluation before."""
         self._seen = set()
+        self._is_first = trainer.is_global_zero
         self._folder = Path(trainer.log_dir or ".") / "pictures"
         self._step = f"step_{self.step(trainer):06d}"
 
@@ -125,7 +129,7 @@ class EvaluationPictures(EvaluationCallback):
         images = to_pil(generations.images)
         for place, job in enumerate(generations.jobs):
             index = job.reference.index
-            if index in self._seen or len(self._seen) == self.references:
+            if not self._is_first or index in self._seen or len(self._seen) == self.references:
                 continue
             self._seen.add(index)
             write_png(self._folder / f"{index}.png", generations.references[place])

@@ -15,11 +15,19 @@ HEAVY = (*MODEL_LIBRARIES, "sklearn", "matplotlib", "tensorboard")
 # Which files may import what of ours, first match first; whatever is outside of the rooms is a library.
 OURS = {
     "datamodules/": ("datamodules",),
-    "lightning_modules/conditions/": ("lightning_modules.conditions", "lightning_modules.adapters"),
+    "lightning_modules/conditions/": (
+        "lightning_modules.conditions",
+        "lightning_modules.adapters",
+        "lightning_modules.finite",
+    ),
     "lightning_modules/adapters.py": ("lightning_modules.adapters",),
     "lightning_modules/diffusion/loading.py": ("lightning_modules.diffusion", "lightning_modules.styleshot"),
-    "lightning_modules/diffusion/": ("lightning_modules.diffusion",),
-    "lightning_modules/styleshot/": ("lightning_modules.styleshot", "lightning_modules.diffusion"),
+    "lightning_modules/diffusion/": ("lightning_modules.diffusion", "lightning_modules.finite"),
+    "lightning_modules/styleshot/": (
+        "lightning_modules.styleshot",
+        "lightning_modules.diffusion",
+        "lightning_modules.finite",
+    ),
     "lightning_modules/": ("lightning_modules", "datamodules.batches"),
     "callbacks/": ("callbacks", "lightning_modules.outputs"),
     "scripts/": ROOMS,

@@ -64,6 +64,25 @@ def test_resuming_within_an_epoch_is_exact(
         assert torch.equal(made.adapter.state_dict()[key], tensor)
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_resuming_is_exact_in_mixed_precision_after_an_evaluation_of_step_0(
+    tiny_backbone: Backbone, folder: Path, tmp_path: Path, cached: bool
+) -> None:
+    kept = []
+    for start in (None, tmp_path / "step=4.ckpt"):
+        made, recorded = module(tiny_backbone, adapter=TextAdapter, cache_features=cached), Recorded()
+        options = {"precision": "bf16-mixed", "enable_checkpointing": True, "max_steps": 6, "limit_val_batches": 1}
+        run = trainer(recorded, checkpoints(tmp_path), check_val_every_n_epoch=None, **options)
+        data = references(folder / "object")
+        if start is None:  # as `maskst fit` does, whose evaluation meets some of the words first
+            run.validate(made, data, verbose=False)
+        run.fit(made, data, ckpt_path=start)
+        kept.append((recorded.losses, made.adapter.state_dict()))
+    (whole, weights), (resumed, others) = kept
+    assert resumed == whole[4:]
+    assert all(torch.equal(others[key], tensor) for key, tensor in weights.items())
+
+
 def test_training_changes_the_adapter_and_each_epoch_sees_every_reference(
     tiny_backbone: Backbone, uninterrupted: tuple[AdapterReconstruction, Recorded]
 ) -> None:

@@ -74,7 +74,7 @@ def test_stages_are_maskst_calls(tmp_path: Path) -> None:
     options = parse(["--output", str(tmp_path), "--seed", "7"])
     assert [stage.name for stage in plan(options)] == STAGES
     arguments = validate(options, "masking")
-    assert arguments[:3] == ["validate", "--config", "configs/predict/masking.yaml"]
+    assert arguments[:4] == ["validate", "--config", "configs/predict/masking.yaml", "--trainer.devices=1"]
     assert {f"--data.root={tmp_path / 'data'}", "--data.seed=7", "--seed_everything=7"} <= set(arguments)
     assert f"--trainer.default_root_dir={tmp_path / 'runs' / 'masking'}" in arguments
     training = fit(options, "text_adapter")

@@ -82,6 +82,13 @@ def test_the_run_ends_when_nobody_reads(tmp_path: Path) -> None:
         StageProgress(str(tmp_path / "progress"), os.getppid() + 1).setup(trainer(), module, "fit")
 
 
+def test_other_ranks_have_rank_0_as_their_parent(tmp_path: Path) -> None:
+    other, module = trainer(), None
+    other.is_global_zero = False
+    StageProgress(str(tmp_path / "progress"), os.getppid() + 1).setup(other, module, "fit")  # type: ignore[arg-type]
+    assert not (tmp_path / "progress").exists()
+
+
 def test_pictures_of_the_first_references_and_first_prompt(tmp_path: Path) -> None:
     jobs = [
         Job(Reference(index, f"{index}", "dog", "statue", f"{index}"), prompt, 0, 42)
@@ -92,7 +99,8 @@ def test_pictures_of_the_first_references_and_first_prompt(tmp_path: Path) -> No
     references = [Image.new("RGB", (2, 2), (job.reference.index, 0, 0)) for job in jobs]
     pictures = EvaluationPictures(references=2)
     module: Any = None
-    run: Any = SimpleNamespace(log_dir=str(tmp_path), global_step=80, state=SimpleNamespace(fn=None))
+    values = {"log_dir": str(tmp_path), "global_step": 80, "state": SimpleNamespace(fn=None)}
+    run: Any = SimpleNamespace(**values, is_global_zero=True)
     pictures.start(run, module)
     pictures.add(Generations(images[:3], jobs[:3], references[:3]))
     pictures.add(Generations(images[3:], jobs[3:], references[3:]))
