@@ -191,7 +191,8 @@ class ResumableLoader(BatchLoader[Batch]):
         sampler = self.sampler
         size = sampler.global_batch_size
         of = self.source.references.digest if isinstance(self.source, ReferenceBatches) else ""
-        return {"references": sampler.size, "their digest": of, "global batch size": size, "seed": sampler.seed}
+        order = {"seed": sampler.seed} if sampler.shuffle else {"shuffle": False}
+        return {"references": sampler.size, "their digest": of, "global batch size": size, **order}
 
 
 def _as_it_is(batch: Batch) -> Batch:

@@ -26,6 +26,7 @@ class StyleReferences(LightningDataModule):
         train: Folder (or shards) of the references that adapters are trained on.
         test: Folder (or shards) of the references whose styles are transferred, in all stages but training.
         batch_size: References a training step and process.
+        shuffle: Trains in an order of its own each epoch; false: in the order of the keys, as published.
         generation_batch_size: Pictures generated at a time by each process.
         prompts: What is drawn in the style of each reference.
         samples_per_prompt: Pictures for each reference and prompt; they differ in their initial noise.
@@ -64,6 +65,7 @@ class StyleReferences(LightningDataModule):
         test: str = "data/object_test",
         *,
         batch_size: int = 8,
+        shuffle: bool = True,
         generation_batch_size: int = 30,
         prompts: Sequence[str] = PROMPTS,
         samples_per_prompt: int = 1,
@@ -87,7 +89,7 @@ class StyleReferences(LightningDataModule):
         _check_content_words(content_words)
         _check_at_least(0, num_workers=num_workers)
         check_seed(seed, samples_per_prompt - 1 if noise == "shared" else 0)
-        self.train, self.test = train, test
+        self.train, self.test, self.shuffle = train, test, shuffle
         self.batch_size, self.generation_batch_size = batch_size, generation_batch_size
         self.prompts, self.samples_per_prompt = list(prompts), samples_per_prompt
         self.evaluation_references, self.predict_references = evaluation_references, predict_references
@@ -146,8 +148,8 @@ class StyleReferences(LightningDataModule):
         self._keep_job = predicate
 
     def train_dataloader(self) -> ResumableLoader[ReferenceBatch]:
-        """Shuffled train references, each once an epoch, in order under `overfit_batches`; `keys_only`: no images."""
-        shuffle = not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
+        """Train references, each once an epoch, in order under `overfit_batches`; without images if `keys_only`."""
+        shuffle = self.shuffle and not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
         sampler = EpochBatchSampler(len(self.train_set), self.batch_size, *self._rank, seed=self.seed, shuffle=shuffle)
         num_workers = 0 if self.keys_only else self.num_workers
         return ResumableLoader(ReferenceBatches(self.train_set, self.keys_only), sampler, num_workers)

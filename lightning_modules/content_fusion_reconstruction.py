@@ -12,10 +12,10 @@ from datamodules.batches import ReferenceBatch
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
 from lightning_modules.diffusion.latents import to_pixels
 from lightning_modules.diffusion.unet_inputs import ContentMap
-from lightning_modules.draws import DropRates
+from lightning_modules.draws import FusionDropRates
 from lightning_modules.styleshot.detectors import Detector
 from lightning_modules.styleshot.sizes import MAP_CHANNELS
-from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
+from lightning_modules.styleshot_reconstruction import CHECKPOINT_RECORD, StyleShotReconstruction
 
 CONTROLNET = "diffusion.controlnet."
 
@@ -28,15 +28,17 @@ class ContentFusionReconstruction(StyleShotReconstruction):
     Args:
         backbone: names of the frozen weights, with `style_encoder`.
         map_channels: channels of a new ControlNet's convolutions that read the lines.
-        detector: draws the lines of images that come without a content map; null: EdgeDetector.
+        detector: draws the lines of images that come without a content map; null: those of the backbone's
+            `content_lines`, or edges.
         map_folder: keeps these lines from run to run; null keeps them in memory.
         sampling: how pictures are sampled in validation.
         optimizer: optimizer of the trained parameters.
         lr_scheduler: schedule of the learning rate, advanced every step.
-        drop: how often the image's style, its caption or both are dropped.
+        drop: how often the image's style, its caption, its lines or several are dropped; as published by default.
         snr_gamma: bound of min-SNR weighting (arXiv 2303.09556), 5 as a rule; null weights all noise levels alike.
         noisy_weight: noisy inputs weigh up to so many times more; 1 weights them alike.
-        cache_features: keep latents and style features of each image in memory after its first use.
+        cache_features: keep latents and, unless patches are shuffled, style features of each image in memory.
+        shuffle_patches: read the patches of each image and level in an order of their own each epoch, as published.
         gradient_checkpointing: recompute activations in the backward pass, to save memory.
         seed: seed of all new weights and of all that is drawn in training, at least 0.
         runtime: how the networks run.
@@ -53,10 +55,11 @@ class ContentFusionReconstruction(StyleShotReconstruction):
         sampling: SamplingSettings = SamplingSettings(),
         optimizer: OptimizerCallable = lambda params: torch.optim.AdamW(params, lr=1e-5, weight_decay=1e-2),
         lr_scheduler: LRSchedulerCallable | None = None,
-        drop: DropRates = DropRates(),
+        drop: FusionDropRates = FusionDropRates(),
         snr_gamma: float | None = None,
         noisy_weight: float = 1.0,
         cache_features: bool = False,
+        shuffle_patches: bool = True,
         gradient_checkpointing: bool = False,
         seed: int = 42,
         runtime: Runtime = Runtime(),
@@ -65,6 +68,7 @@ class ContentFusionReconstruction(StyleShotReconstruction):
             snr_gamma,
             noisy_weight,
             cache_features,
+            shuffle_patches,
             backbone=backbone,
             sampling=sampling,
             optimizer=optimizer,
@@ -109,19 +113,27 @@ class ContentFusionReconstruction(StyleShotReconstruction):
             )
 
     @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[CHECKPOINT_RECORD]["content_lines"] = self.content_maps.detector.name
+
+    @override
     def is_frozen(self, key: str) -> bool:
         return super().is_frozen(key) and not key.startswith(CONTROLNET)
 
     @override
     def style_features(self, batch: ReferenceBatch) -> Tensor:
+        if self.shuffle_patches:
+            return self.model.encode_images(batch["images"], orders=self.patch_orders(batch))
         [features] = self.encoded("style", batch, lambda images: (self.model.encode_images(images),))
         return features
 
     @override
-    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> ContentMap:
+    def content_map(self, batch: ReferenceBatch, tokens: Tensor, dropped: Tensor) -> ContentMap:
         images = batch["images"]
         given = batch.get("content_maps") or [None] * len(images)
         lines = [self.content_maps(image) if own is None else own for image, own in zip(images, given, strict=True)]
         size = self.model.image_size
         pixels = torch.stack([to_pixels(line, size) for line in lines]) / 2 + 0.5
+        pixels = pixels.masked_fill(dropped.to(pixels.device)[:, None, None, None], 0)
         return ContentMap(pixels.to(self.device), tokens, 1.0)

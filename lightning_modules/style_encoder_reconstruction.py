@@ -11,13 +11,13 @@ from datamodules.batches import ReferenceBatch
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
 from lightning_modules.diffusion.ip_adapter import install_attention
 from lightning_modules.draws import DropRates
-from lightning_modules.styleshot.pyramid import centre_crop
 from lightning_modules.styleshot.sizes import PatchSizes
 from lightning_modules.styleshot_reconstruction import IMAGE_ATTENTION, PROJECTION, StyleShotReconstruction
 
 ENCODER = "diffusion.image_encoder."
 # The style encoder cuts patches of its own in place of CLIP's.
 _UNUSED = "vision_model.embeddings."
+_CLIP = f"{ENCODER}image_encoder."
 
 
 class StyleEncoderReconstruction(StyleShotReconstruction):
@@ -32,10 +32,12 @@ class StyleEncoderReconstruction(StyleShotReconstruction):
         sampling: how pictures are sampled in validation.
         optimizer: optimizer of the trained parameters.
         lr_scheduler: schedule of the learning rate, advanced every step.
-        drop: how often the image, its caption or both are dropped.
+        drop: how often the image, its caption or both are dropped; as published by default.
         snr_gamma: bound of min-SNR weighting (arXiv 2303.09556), 5 as a rule; null weights all noise levels alike.
         noisy_weight: noisy inputs weigh up to so many times more; 1 weights them alike.
         cache_features: keep the latents of each image in memory after its first use: for sets of some thousand images.
+        shuffle_patches: read the patches of each image and level in an order of their own each epoch, as published.
+        freeze_clip: leave the transformer as the CLIP image encoder has it, as published, and train what is around it.
         gradient_checkpointing: recompute the UNet's activations in the backward pass, to save memory.
         seed: seed of all new weights and of all that is drawn in training, at least 0.
         runtime: how the networks run.
@@ -50,10 +52,12 @@ class StyleEncoderReconstruction(StyleShotReconstruction):
         sampling: SamplingSettings = SamplingSettings(),
         optimizer: OptimizerCallable = lambda params: torch.optim.AdamW(params, lr=1e-5, weight_decay=1e-2),
         lr_scheduler: LRSchedulerCallable | None = None,
-        drop: DropRates = DropRates(),
+        drop: DropRates = DropRates(image=0.25, content=0.0, both=0.05),
         snr_gamma: float | None = None,
         noisy_weight: float = 1.0,
         cache_features: bool = False,
+        shuffle_patches: bool = True,
+        freeze_clip: bool = True,
         gradient_checkpointing: bool = False,
         seed: int = 42,
         runtime: Runtime = Runtime(),
@@ -62,6 +66,7 @@ class StyleEncoderReconstruction(StyleShotReconstruction):
             snr_gamma,
             noisy_weight,
             cache_features,
+            shuffle_patches,
             backbone=backbone,
             sampling=sampling,
             optimizer=optimizer,
@@ -71,7 +76,7 @@ class StyleEncoderReconstruction(StyleShotReconstruction):
             seed=seed,
             runtime=runtime,
         )
-        self.patches = patches
+        self.patches, self.freeze_clip = patches, freeze_clip
 
     @override
     def setup(self, stage: str) -> None:
@@ -95,7 +100,8 @@ class StyleEncoderReconstruction(StyleShotReconstruction):
             model.requires_grad_(False).eval()
         for name, parameter in self.named_parameters():
             learns = name.startswith((PROJECTION, ENCODER)) or IMAGE_ATTENTION in name
-            parameter.requires_grad_(learns and _UNUSED not in name)
+            frozen = _UNUSED in name or (self.freeze_clip and name.startswith(_CLIP))
+            parameter.requires_grad_(learns and not frozen)
 
     @override
     def is_frozen(self, key: str) -> bool:
@@ -104,6 +110,5 @@ class StyleEncoderReconstruction(StyleShotReconstruction):
     @override
     def style_features(self, batch: ReferenceBatch) -> Tensor:
         encoder: Any = self.model.image_encoder
-        pixels = torch.stack([centre_crop(image, encoder.config.image_size) for image in batch["images"]])
-        features: Tensor = encoder.encode(pixels.to(self.device))
+        features: Tensor = encoder.encode(encoder.pixels(batch["images"]), self.patch_orders(batch))
         return features.float()

@@ -21,7 +21,7 @@ from lightning_modules.frozen_state import FROZEN, drop_frozen, fingerprint, for
 from lightning_modules.outputs import JSON, Generations, joined
 from lightning_modules.styleshot.content_maps import drawn_size, map_pixels, resized
 from lightning_modules.styleshot.detector_cache import MapCache
-from lightning_modules.styleshot.detectors import Detector, EdgeDetector
+from lightning_modules.styleshot.detectors import DETECTORS, Detector
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
@@ -40,8 +40,8 @@ class StyleTransfer(LightningModule):
         sampling: how pictures are sampled.
         mix: how several references of one picture come together.
         runtime: how the networks run, which decides no picture.
-        detector: draws the lines of content images that their pictures follow; None: EdgeDetector, which needs no
-            weights.
+        detector: draws the lines of content images that their pictures follow; None: that of the backbone's
+            `content_lines`.
         map_folder: keeps these lines from run to run; None: each run draws them once.
     """
 
@@ -62,7 +62,7 @@ class StyleTransfer(LightningModule):
         self.sampling = sampling
         self.mix = mix
         self.runtime = runtime
-        self.content_maps = MapCache(detector or EdgeDetector(), map_folder)
+        self.content_maps = MapCache(detector or self._own_detector(), map_folder)
         self.diffusion: StableDiffusion | None = None
         self._loaded: dict[str, JSON] = {}
         self._memory, self._texts = EncodedOnce(), EncodedOnce(apart=True)
@@ -94,6 +94,17 @@ class StyleTransfer(LightningModule):
     def reads_content_images(self) -> bool:
         """Whether pictures can follow the lines of a content image."""
         return self.backbone.content_fusion
+
+    def _own_detector(self) -> Detector:
+        """The detector that draws what the backbone's ControlNet was trained on."""
+        lines = self.backbone.content_lines
+        if self.backbone.content_fusion and lines is None:
+            rank_zero_warn(
+                "`content_lines` of the backbone is not said, so that content images become edges of Canny's method. A "
+                "ControlNet follows the lines that it was trained on: contour for Gaojunyao/StyleShot, lineart for "
+                "Gaojunyao/StyleShot_lineart. Name them, or give a `detector`."
+            )
+        return DETECTORS[lines or "edges"]()
 
     @property
     def _detector_settings(self) -> dict[str, JSON]:
@@ -228,7 +239,8 @@ class StyleTransfer(LightningModule):
         references = {reference.key: reference for group in groups for reference in group}
         contents = [reference.content for reference in references.values()]
         image_feature = self._image_features(references.values(), batch)
-        [text_feature] = self._memory("content", contents, contents, lambda new: (self.model.encode_contents(new),))
+        told = [self.sampling.content_template.replace("{}", content) for content in contents]
+        [text_feature] = self._memory("content", told, told, lambda new: (self.model.encode_contents(new),))
         text_states = self._prompts(contents).states
         # Mixed precision is for the large networks: a mask or an adapter costs nothing and shall not be rounded.
         with torch.autocast(image_feature.device.type, enabled=False):

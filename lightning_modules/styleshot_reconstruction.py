@@ -14,11 +14,12 @@ from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 from lightning_modules.diffusion.latents import LatentMoments
 from lightning_modules.diffusion.unet_inputs import ContentMap
-from lightning_modules.draws import draw
+from lightning_modules.draws import draw, patch_orders
 from lightning_modules.encoded_once import EncodedOnce
 from lightning_modules.finite import check_numbers
 from lightning_modules.objectives import noise_weights, squared_error
 from lightning_modules.reconstruction import Reconstruction
+from lightning_modules.styleshot.pyramid import PATCHES
 
 CHECKPOINT_RECORD = "styleshot"
 """Key of a Lightning checkpoint under which `{"layers": [...], "heads": ...}` is kept."""
@@ -39,10 +40,13 @@ class StyleShotReconstruction(Reconstruction):
         snr_gamma: bound of min-SNR weighting, see `objectives.noise_weights`; None: no such weighting.
         noisy_weight: bound up to which noisy inputs weigh more, at least 1.
         cache_features: keep what the frozen encoders say of an image after its first use.
+        shuffle_patches: the style encoder reads the patches of each level in an order of their own each epoch.
         kwargs: arguments of `Reconstruction`.
     """
 
-    def __init__(self, snr_gamma: float | None, noisy_weight: float, cache_features: bool, **kwargs: Any) -> None:
+    def __init__(
+        self, snr_gamma: float | None, noisy_weight: float, cache_features: bool, shuffle_patches: bool, **kwargs: Any
+    ) -> None:
         super().__init__(condition=StyleShot(), **kwargs)
         check_numbers(snr_gamma=snr_gamma, noisy_weight=noisy_weight)
         if (snr_gamma is not None and snr_gamma <= 0) or noisy_weight < 1:
@@ -50,7 +54,8 @@ class StyleShotReconstruction(Reconstruction):
                 "`snr_gamma` must be above 0, or null, and `noisy_weight` at least 1; got "
                 f"{snr_gamma} and {noisy_weight}. null and 1 weight all noise levels alike, as published."
             )
-        self.snr_gamma, self.noisy_weight, self.cache_features = snr_gamma, noisy_weight, cache_features
+        self.snr_gamma, self.noisy_weight = snr_gamma, noisy_weight
+        self.cache_features, self.shuffle_patches = cache_features, shuffle_patches
         self._encoded = EncodedOnce(apart=True)
 
     @override
@@ -87,9 +92,15 @@ class StyleShotReconstruction(Reconstruction):
     def style_features(self, batch: ReferenceBatch) -> Tensor:
         """Style features `(batch, 3, dim)`, float32."""
 
-    def content_map(self, batch: ReferenceBatch, tokens: Tensor) -> ContentMap | None:
-        """The lines that the images follow, for tokens `(batch, 6, C)` of their style."""
+    def content_map(self, batch: ReferenceBatch, tokens: Tensor, dropped: Tensor) -> ContentMap | None:
+        """The lines that images follow, black where `dropped` `(batch,)`, for tokens `(batch, 6, C)` of their style."""
         return None
+
+    def patch_orders(self, batch: ReferenceBatch) -> list[Tensor] | None:
+        """The order in which the patches of each image are read on each level; None: the canonical one."""
+        if not self.shuffle_patches:
+            return None
+        return patch_orders(self.seed, self.current_epoch, [each.index for each in batch["references"]], PATCHES)
 
     def training_step(self, batch: ReferenceBatch, batch_idx: int) -> StyleShotLoss:
         """The loss of a batch, as mean over the batches of all processes."""
@@ -104,7 +115,8 @@ class StyleShotReconstruction(Reconstruction):
         mean, std = self._moments(batch)
         latents = mean + std * draws.latent_noise
         noisy = model.add_noise(latents, draws.noise, draws.timesteps)
-        conditions = model.conditions(text, [tokens])._replace(content_map=self.content_map(batch, tokens))
+        content_map = self.content_map(batch, tokens, dropped.content_map)
+        conditions = model.conditions(text, [tokens])._replace(content_map=content_map)
         target = model.target(latents, draws.noise, draws.timesteps)
         error = squared_error(model.predict_noise(noisy, draws.timesteps, conditions), target)
         return self._reduced(error * self._weights(draws.timesteps))

@@ -10,7 +10,7 @@ import yaml
 from lightning_modules.diffusion import hub
 from lightning_modules.diffusion.config import MINIATURE, Backbone
 from lightning_modules.diffusion.sources import Source, files_below, find_source
-from lightning_modules.styleshot.detectors import ContourDetector, LineartDetector
+from lightning_modules.styleshot.detectors import ANNOTATORS, DETECTORS
 
 _CONFIGS = Path(__file__).parents[1] / "configs" / "backbone"
 _XL = "text_encoder_2/config.json"
@@ -84,7 +84,7 @@ def read_backbone(name: str) -> tuple[Backbone, dict[str, Any]]:
 
 
 def needs_of(backbone: Backbone, judge: dict[str, Any]) -> list[Need]:
-    """What loading a backbone and the judge of its config reads; of a public StyleShot its detectors too."""
+    """What loading a backbone and the judge of its config reads; of a StyleShot that of its lines too."""
     model = find_source(backbone.model, "model", backbone.revision)
     needs = _model_needs(model, backbone)
 
@@ -105,9 +105,8 @@ def needs_of(backbone: Backbone, judge: dict[str, Any]) -> list[Need]:
     if judge.get("model"):
         source = _judge_source(judge["model"], judge.get("revision"))
         needs.append(Need("scores.judge.model", source, "", _JUDGE))
-    if backbone.style_encoder and not find_source(backbone.style_encoder, "style_encoder").local:
-        for detector in (ContourDetector(), LineartDetector()):
-            add("detector.weights", detector.weights, "")
+    if backbone.content_lines and (weights := getattr(DETECTORS[backbone.content_lines], "file", None)):
+        add("detector.weights", f"{ANNOTATORS}/{weights}", "")
     return needs
 
 

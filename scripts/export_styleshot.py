@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from callbacks.files import write_atomically
+from lightning_modules.diffusion.config import ContentLines
 from lightning_modules.styleshot.weights import encoder_tensors, ip_tensors
 from lightning_modules.styleshot_reconstruction import CHECKPOINT_RECORD
 
@@ -73,7 +74,9 @@ def backbone_arguments(content: Mapping[str, Any], files: Sequence[Path]) -> dic
     """Arguments of `Backbone` that load the files which `export_styleshot` wrote of a checkpoint."""
     arguments = {_ARGUMENT_OF_FILE[file.name]: str(file) for file in files}
     if "style_encoder" not in arguments:
-        return {**arguments, "content_fusion": "true"}
+        lines = content[CHECKPOINT_RECORD].get("content_lines")
+        told = {"content_lines": lines} if lines in get_args(ContentLines) else {}
+        return {**arguments, "content_fusion": "true", **told}
     # Its weights do not tell, and another number that divides the width would load without a word.
     return {**arguments, "style_heads": str(content[CHECKPOINT_RECORD]["heads"])}
 

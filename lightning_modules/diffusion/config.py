@@ -10,6 +10,7 @@ from lightning_modules.finite import check_numbers
 
 MINIATURE = Path(__file__).resolve().parents[2] / "weights" / "miniature"
 DType = Literal["float32", "float16", "bfloat16"]
+ContentLines = Literal["edges", "contour", "lineart"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Backbone:
             canonical order.
         content_fusion: load StyleShot's content-fusion ControlNet too, which `ip.bin` holds: pictures can then
             follow content images.
+        content_lines: the lines that this ControlNet was trained on, and that content images are therefore turned into:
+            "edges" of Canny's method, the "contour" of HED (`Gaojunyao/StyleShot`), or the dark "lineart" of a drawing
+            (`Gaojunyao/StyleShot_lineart`); None: not known, which takes edges and warns.
         vae: folder of another VAE than that of `model`, for example "madebyollin/sdxl-vae-fp16-fix".
         revision: commit, tag or branch of `model`, where it is a hub name.
         variant: variant of the weight files of `model`, for example "fp16".
@@ -44,6 +48,7 @@ class Backbone:
     style_heads: int = 16
     style_permutations: int = 0
     content_fusion: bool = False
+    content_lines: ContentLines | None = None
     vae: str | None = None
     revision: str | None = None
     variant: str | None = None
@@ -51,10 +56,10 @@ class Backbone:
     vae_dtype: DType | None = None
 
     def __post_init__(self) -> None:
-        for name in ("dtype", "vae_dtype"):
-            value = getattr(self, name)
-            if value not in get_args(DType) and not (name == "vae_dtype" and value is None):
-                raise ValueError(f"`{name}` must be one of {', '.join(get_args(DType))}; got {value!r}.")
+        choices = {"dtype": get_args(DType), "vae_dtype": (*get_args(DType), None)}
+        for name, known in (choices | {"content_lines": (*get_args(ContentLines), None)}).items():
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(map(str, known))}; got {value!r}.")
         if self.content_fusion and self.style_encoder is None:
             raise ValueError(
                 "`content_fusion` is StyleShot's, but `style_encoder` names none. Take a backbone with StyleShot, such "
@@ -135,6 +140,8 @@ class SamplingSettings:
         width: of the pictures in pixels; None: what the model was trained for.
         micro_conditioning: sizes that SDXL is told.
         content_scale: weight of the content image's lines, for pictures that follow one; 0 ignores them.
+        content_template: what the image encoder's text tower is told of a content, {} being its word; published on
+            StyleShot for the CIFAR-based set: "A {}".
     """
 
     scheduler: str = "UniPCMultistepScheduler"
@@ -150,6 +157,7 @@ class SamplingSettings:
     width: int | None = None
     micro_conditioning: MicroConditioning = MicroConditioning()
     content_scale: float = 1.0
+    content_template: str = "{}"
 
     def __post_init__(self) -> None:
         check_numbers(scale=self.scale, guidance_scale=self.guidance_scale, content_scale=self.content_scale)
@@ -157,6 +165,11 @@ class SamplingSettings:
             raise ValueError(f"`steps` must be at least 1; got {self.steps}.")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"`eta` must be a share, 0 .. 1; got {self.eta}.")
+        if "{}" not in self.content_template:
+            raise ValueError(
+                f'`content_template` must hold {{}} in place of the content word, as "A {{}}" does; got '
+                f"{self.content_template!r}."
+            )
         if isinstance(self.scale, dict) and self.target_blocks != "all":
             raise ValueError(
                 f"`scale` names blocks and `target_blocks` is {self.target_blocks!r}: both say which blocks attend to "

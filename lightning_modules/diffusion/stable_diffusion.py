@@ -41,7 +41,7 @@ class StableDiffusion(nn.Module):
 
     BLOCKS: ClassVar[Mapping[str, Sequence[str]]] = {
         "style": ("up_blocks.1",),
-        "style_layout": ("up_blocks.1", "down_blocks.2"),
+        "style_layout": ("up_blocks.1", "mid_block", "down_blocks.2"),
     }
     """Presets of `target_blocks`."""
     _place: Tensor  # empty; lies where the networks work
@@ -161,10 +161,10 @@ class StableDiffusion(nn.Module):
         """Pixels to one side of a latent's element; height and width of a picture are multiples of it."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
-    def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """Image features e `(len(images), dim)`, float32, not normalised."""
+    def encode_images(self, images: Sequence[Image.Image], **options: Any) -> Tensor:
+        """Image features e `(len(images), dim)`, float32, not normalised; `options` are those of the encoder."""
         self._use(self.image_encoder)
-        features: Tensor = self.image_encoder(images)
+        features: Tensor = self.image_encoder(images, **options)
         return features
 
     def encode_contents(self, contents: Sequence[str]) -> Tensor:

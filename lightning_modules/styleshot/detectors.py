@@ -218,7 +218,7 @@ class LineartDetector(_NetworkDetector[LineartGenerator]):
     Args:
         weights: sk_model.pth, a local path or a hub name `owner/name[@revision]/file`.
         dark_lines: dark lines on white, as the network draws them and as `Gaojunyao/StyleShot_lineart` is shown them;
-            False: light lines on black, as other ControlNets are.
+            False: light lines on black ("light_lineart"), as other ControlNets are.
         device: where the network runs, "cpu" or "cuda".
     """
 
@@ -226,10 +226,11 @@ class LineartDetector(_NetworkDetector[LineartGenerator]):
     file, network_class, least_side = "sk_model.pth", LineartGenerator, 5
 
     def __init__(
-        self, weights: str = f"{ANNOTATORS}/sk_model.pth", dark_lines: bool = False, device: str = "cpu"
+        self, weights: str = f"{ANNOTATORS}/sk_model.pth", dark_lines: bool = True, device: str = "cpu"
     ) -> None:
         super().__init__(weights, device)
         self.dark_lines = dark_lines
+        self.name = "lineart" if dark_lines else "light_lineart"
 
     @property
     def settings(self) -> dict[str, int | float | str | bool]:
@@ -240,3 +241,9 @@ class LineartDetector(_NetworkDetector[LineartGenerator]):
         """Grey lines."""
         drawing = (self.network(pixels / 255) * 255).to(torch.uint8)
         return drawing if self.dark_lines else 255 - drawing
+
+
+DETECTORS: dict[str, type[EdgeDetector] | type[ContourDetector] | type[LineartDetector]] = {
+    detector.name: detector for detector in (EdgeDetector, ContourDetector, LineartDetector)
+}
+"""By the names that `content_lines` of a backbone knows."""

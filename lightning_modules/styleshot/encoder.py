@@ -111,13 +111,21 @@ class StyleEncoder(nn.Module):
         return int(self.config.vision.projection_dim)
 
     @frozen
-    def forward(self, images: Sequence[Image.Image]) -> Tensor:
+    def forward(self, images: Sequence[Image.Image], orders: Sequence[Tensor] | None = None) -> Tensor:
         """Style features `(len(images), 3, dim)` in float32: high, middle and low level, not normalised."""
-        pixels = torch.stack([centre_crop(image, self.config.image_size) for image in images])
-        return self.encode(pixels.to(self.position_embedding.weight)).float()
+        return self.encode(self.pixels(images), orders).float()
 
-    def encode(self, pixels: Tensor) -> Tensor:
+    def pixels(self, images: Sequence[Image.Image]) -> Tensor:
+        """Images as `encode` takes them."""
+        pixels = torch.stack([centre_crop(image, self.config.image_size) for image in images])
+        return pixels.to(self.position_embedding.weight)
+
+    def encode(self, pixels: Tensor, orders: Sequence[Tensor] | None = None) -> Tensor:
         """Style features `(batch, 3, dim)` of pictures `(batch, 3, size, size)` in -1 to 1, in their precision.
+
+        Args:
+            pixels: the pictures.
+            orders: of the patches of each level, `(batch, patches)`; None: as `permutations` says.
 
         Raises:
             ValueError: the pictures have another size than the encoder's.
@@ -129,6 +137,9 @@ class StyleEncoder(nn.Module):
                 f"Crop the images with `centre_crop(image, {size})`."
             )
         levels = [cnn(patches) for cnn, patches in zip(self.cnn, patch_pyramid(pixels), strict=True)]
+        if orders is not None:
+            rows = torch.arange(len(pixels))[:, None]
+            return self._read([level[rows, order] for level, order in zip(levels, orders, strict=True)])
         if not self.permutations:
             return self._read(levels)
         generator = Generator().manual_seed(self.seed)

@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("outputs/miniature/masking_study.json"))
     found = parser.parse_args(arguments)
     model, judge = StableDiffusion.load(Backbone()), ClipJudge()
-    words = {
+    words: dict[str, tuple[Callable[[list[Image.Image]], Tensor], Tensor]] = {
         "conditioning CLIP": (model.encode_images, model.encode_contents(list(CONTENTS))),
         "judge CLIP": (judge.image_features, judge.text_features(list(CONTENTS))),
     }

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.draws import Draws, DropRates, draw
+from lightning_modules.draws import Draws, DropRates, FusionDropRates, draw, patch_orders
 
 SHAPE = (4, 2, 3)
 
@@ -58,7 +58,26 @@ def test_rates_of_zero_drop_nothing() -> None:
     assert not dropped.image.any() and not dropped.content.any()
 
 
+def test_published_rates_of_styleshot() -> None:
+    u = torch.tensor([0.0, 0.19, 0.21, 0.39, 0.41, 0.449, 0.451, 0.99], dtype=torch.float64)
+    dropped = FusionDropRates()(u)
+    assert dropped.image.tolist() == [True, True, False, False, True, True, False, False]
+    assert dropped.content_map.tolist() == [False, False, True, True, True, True, False, False]
+    assert dropped.content.tolist() == [False, False, False, False, True, True, False, False]
+    first = DropRates(image=0.25, content=0.0, both=0.05)(torch.arange(0.005, 1, 0.01))
+    assert [part.float().mean().item() for part in first] == pytest.approx([0.3, 0.05, 0.0])
+    assert not (first.content & ~first.image).any()
+
+
+def test_orders_of_patches_belong_to_the_sample() -> None:
+    high, low = patch_orders(7, 3, [5, 0], (8, 32))
+    assert high.shape == (2, 8) and all(sorted(row) == list(range(32)) for row in low.tolist())
+    assert torch.equal(patch_orders(7, 3, [0], (8, 32))[1], low[1:])
+    others = [patch_orders(*other, (8, 32))[1] for other in ((8, 3, [0]), (7, 4, [0]), (7, 3, [5]))]
+    assert not any(torch.equal(other, low[1:]) for other in others)
+
+
 @pytest.mark.parametrize("rates", [(-0.1, 0.0, 0.0), (0.5, 0.4, 0.2)])
 def test_rates_that_are_no_distribution_are_refused(rates: tuple[float, float, float]) -> None:
-    with pytest.raises(ValueError, match=r"`drop` .* sum to at most 1, got image=.* 0.05 each"):
+    with pytest.raises(ValueError, match=r"`drop` .* sum to at most 1, got image=.*, both=.*published.md"):
         DropRates(*rates)

@@ -14,7 +14,7 @@ from torch import Tensor
 from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone, Runtime
 from lightning_modules.diffusion.unet_inputs import ContentMap
-from lightning_modules.draws import DropRates, draw
+from lightning_modules.draws import DropRates, FusionDropRates, draw, patch_orders
 from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
 from lightning_modules.styleshot.detectors import EdgeDetector
 from lightning_modules.styleshot.pyramid import centre_crop
@@ -34,7 +34,7 @@ PROJECTION = {
 }
 ATTENTION = {f"diffusion.unet.{name}.processor.to_{kind}_ip.0.weight" for name in NAMES for kind in "kv"}
 ENCODER = {f"diffusion.image_encoder.{key}" for key in public_shapes()}
-QUARTERS = DropRates(0.25, 0.25, 0.25)
+DROPS = [{"style"}, {"text"}, {"style", "text"}, {"lines"}, {"style", "text", "lines"}, set()]
 both_stages = pytest.mark.parametrize("stage", STAGES)
 
 
@@ -63,13 +63,16 @@ def by_hand(made: StyleShotReconstruction, folder: Path, indices: list[int], fus
         moments = model.vae.encode(pixels).latent_dist
         latents = (moments.mean + moments.std * draws.latent_noise) * model.vae.config.scaling_factor
         noisy = alpha**0.5 * latents + (1 - alpha) ** 0.5 * draws.noise
-        features = torch.from_numpy(encode(encoder, centre_crop(train_set.image(index), 128))).float()[None]
-        features = torch.zeros_like(features) if u < 0.25 or 0.5 <= u < 0.75 else features
-        caption = "" if 0.25 <= u < 0.75 else train_set.references[index].content
+        dropped = DROPS[int(u * 6)]
+        orders = [order[0].tolist() for order in patch_orders(made.seed, 0, [index], (8, 16, 32))]
+        features = torch.from_numpy(encode(encoder, centre_crop(train_set.image(index), 128), orders)).float()[None]
+        features = torch.zeros_like(features) if "style" in dropped else features
+        caption = "" if "text" in dropped else train_set.references[index].content
         residuals = {}
         if fused:
             lines = train_set.content_map(index) or EdgeDetector()(train_set.image(index))
             map_pixels = torch.tensor(np.asarray(lines))[None, :, 4:20].permute(0, 3, 1, 2) / 255
+            map_pixels = torch.zeros_like(map_pixels) if "lines" in dropped else map_pixels
             tokens = torch.cat([head(features[:, i]) for i, head in enumerate(model.image_projection.heads)], dim=1)
             down, mid = model.controlnet(noisy, draws.timesteps, tokens, map_pixels, return_dict=False)
             residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
@@ -86,18 +89,19 @@ def by_hand(made: StyleShotReconstruction, folder: Path, indices: list[int], fus
 
 @both_stages
 def test_step_computes_the_weighted_error(stage: Any, styleshot: Backbone, folder: Path) -> None:
-    weights = {"snr_gamma": 5.0, "noisy_weight": 10.0, "drop": QUARTERS, "optimizer": still}
+    fused = stage is ContentFusionReconstruction
+    drop = FusionDropRates(*[1 / 6] * 5) if fused else DropRates(*[1 / 6] * 3)
+    weights = {"snr_gamma": 5.0, "noisy_weight": 10.0, "drop": drop, "optimizer": still}
     made, recorded = module(stage, styleshot, **weights), Losses()
     made.configure_model()
-    fused = stage is ContentFusionReconstruction
     if fused:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             randomised(made.model.controlnet)  # a new one has no effect
-    trainer(recorded).fit(made, captions(folder, batch_size=8))
+    trainer(recorded).fit(made, captions(folder, batch_size=11))
     [indices] = recorded.indices
     u = draw(42, 0, indices, (4, 8, 8), 1000).u
-    assert set((u * 4).long().tolist()) == {0, 1, 2, 3}, "dropped are an image, a caption, both and none"
+    assert set((u * 6).long().tolist()) == set(range(6)), "each is dropped alone and with others"
     assert not fused or {index % 3 == 0 for index in indices} == {True, False}, "maps are given and drawn"
     with torch.no_grad():
         expected = by_hand(made, folder, indices, fused).mean().item()
@@ -105,15 +109,36 @@ def test_step_computes_the_weighted_error(stage: Any, styleshot: Backbone, folde
     assert recorded.logged == pytest.approx([expected], rel=1e-4)
 
 
-@pytest.mark.parametrize(("stage", "anew"), [(STAGES[0], True), (STAGES[0], False), (STAGES[1], False)])
+@both_stages
+def test_patches_are_read_in_the_order_of_their_sample(stage: Any, styleshot: Backbone, folder: Path) -> None:
+    made = module(stage, styleshot, cache_features=True)
+    made.configure_model()
+    data = captions(folder).train_set
+    batch: Any = {"references": data.references[:2], "images": [data.image(index) for index in range(2)]}
+    weights = {key: tensor.detach() for key, tensor in made.model.image_encoder.state_dict().items()}
+    orders = [[order[row].tolist() for order in patch_orders(42, 0, [0, 1], (8, 16, 32))] for row in range(2)]
+    pixels = [centre_crop(image, 128) for image in batch["images"]]
+    expected = np.stack([encode(weights, *each) for each in zip(pixels, orders, strict=True)])
+    canonical = np.stack([encode(weights, each) for each in pixels])
+    difference = np.abs(expected - canonical).max()
+    for shuffle, features in ((True, expected), (False, canonical)):
+        made.shuffle_patches = shuffle
+        assert np.abs(made.style_features(batch).detach().numpy() - features).max() < 1e-3 * difference
+
+
+@pytest.mark.parametrize(
+    ("stage", "anew", "clip"),
+    [(STAGES[0], True, True), (STAGES[0], False, True), (STAGES[0], True, False), (STAGES[1], False, False)],
+)
 def test_only_the_stages_own_parameters_train_and_are_saved(
-    stage: Any, anew: bool, tiny_backbone: Backbone, styleshot: Backbone, folder: Path, tmp_path: Path
+    stage: Any, anew: bool, clip: bool, tiny_backbone: Backbone, styleshot: Backbone, folder: Path, tmp_path: Path
 ) -> None:
     first = stage is StyleEncoderReconstruction
-    made = module(stage, tiny_backbone if anew else styleshot)
+    made = module(stage, tiny_backbone if anew else styleshot, **({"freeze_clip": not clip} if first else {}))
     made.configure_model()
     controlnet = set() if first else {f"diffusion.controlnet.{key}" for key in made.model.controlnet.state_dict()}
-    learnt = {name for name in ENCODER if UNUSED not in name} | PROJECTION | ATTENTION if first else controlnet
+    frozen = UNUSED if clip else "diffusion.image_encoder.image_encoder."
+    learnt = {name for name in ENCODER if frozen not in name} | PROJECTION | ATTENTION if first else controlnet
     assert {name for name, parameter in made.named_parameters() if parameter.requires_grad} == learnt
     before = {key: tensor.clone() for key, tensor in made.model.state_dict().items()}
     run = trainer()
@@ -130,7 +155,8 @@ def test_only_the_stages_own_parameters_train_and_are_saved(
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
     assert set(content["state_dict"]) == (ENCODER if first else controlnet) | PROJECTION | ATTENTION
     assert len(content["optimizer_states"][0]["state"]) == len(learnt)
-    assert content["styleshot"] == {"layers": NAMES, "heads": 2 if anew else 4}
+    lines = {} if first else {"content_lines": "edges"}
+    assert content["styleshot"] == {"layers": NAMES, "heads": 2 if anew else 4, **lines}
 
 
 def test_a_new_content_fusion_starts_from_the_unet_and_changes_nothing(styleshot: Backbone) -> None:
@@ -233,5 +259,7 @@ def test_names_and_default_optimizer(stage: Any, styleshot: Backbone) -> None:
 
 def test_the_detector_is_told_in_the_second_stage() -> None:
     backbone = Backbone(style_encoder="a.bin")
-    assert ContentFusionReconstruction(backbone).settings["detector"]["name"] == "edges"  # type: ignore[index, call-overload]
+    for lines, name in ((None, "edges"), ("edges", "edges"), ("contour", "contour"), ("lineart", "lineart")):
+        made = ContentFusionReconstruction(replace(backbone, content_lines=lines))
+        assert made.content_maps.detector.name == name
     assert "detector" not in StyleEncoderReconstruction(backbone).settings

@@ -52,7 +52,10 @@ def exported(checkpoint: Path, out: Path, capsys: pytest.CaptureFixture[str], *o
     main(["export", str(checkpoint), str(out), *options])
     _, *arguments = capsys.readouterr().out.strip().split("--model.backbone.")
     pairs = (argument.split() for argument in arguments)
-    return {name: value if name in ("style_encoder", "ip_adapter") else json.loads(value) for name, value in pairs}
+    return {
+        name: value if name in ("style_encoder", "ip_adapter", "content_lines") else json.loads(value)
+        for name, value in pairs
+    }
 
 
 @torch.no_grad()
@@ -95,7 +98,8 @@ def test_the_second_stage_comes_back_whole(
 ) -> None:
     made, checkpoint = stages["content_fusion"]
     arguments = exported(checkpoint, tmp_path, capsys)
-    assert arguments == {"ip_adapter": str(tmp_path / "ip.safetensors"), "content_fusion": True}
+    told = {"content_fusion": True, "content_lines": "edges"}
+    assert arguments == {"ip_adapter": str(tmp_path / "ip.safetensors"), **told}
     assert [path.name for path in tmp_path.iterdir()] == ["ip.safetensors"]
     encoder = {"style_encoder": made.backbone.style_encoder, "style_heads": made.backbone.style_heads}
     loaded = StableDiffusion.load(Backbone(made.backbone.model, **encoder, **arguments))

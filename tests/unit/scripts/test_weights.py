@@ -168,8 +168,8 @@ def test_the_shipped_backbones_are_all_read() -> None:
         assert needs_of(backbone, judge)[0].top.local == (name not in real)
 
 
-@pytest.mark.parametrize("name", ["StyleShot", "StyleShot_lineart"])
-def test_styleshot_has_two_files_and_no_image_encoder(name: str) -> None:
+@pytest.mark.parametrize(("name", "lines"), [("StyleShot", "ControlNetHED.pth"), ("StyleShot_lineart", "sk_model.pth")])
+def test_styleshot_has_two_files_and_no_image_encoder(name: str, lines: str) -> None:
     needs = needs_of(*read_backbone(name.lower()))
     folder = "pretrained_weight"
     files = [(need.argument, need.top.place, need.inside) for need in needs if need.top.repository.startswith("Gao")]
@@ -179,7 +179,7 @@ def test_styleshot_has_two_files_and_no_image_encoder(name: str) -> None:
     ]
     assert "image_encoder" not in {need.argument for need in needs}
     annotators = [need.inside for need in needs if need.top.repository == "lllyasviel/Annotators"]
-    assert annotators == ["ControlNetHED.pth", "sk_model.pth"]
+    assert annotators == [lines]
 
 
 def test_styleshot_in_local_files(tiny_backbone: Backbone, tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 
 import pytest
+from diffusers import UNet2DConditionModel
+from diffusers.loaders import IPAdapterMixin
+from diffusers.models.attention_processor import AttnProcessor2_0, IPAdapterAttnProcessor2_0
 
 from lightning_modules.diffusion.scales import block_names, block_scales, cross_attention_layers, scaled, set_scales
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from tests.tiny import TEXT_DIM
 
 
 def _scales(model: StableDiffusion) -> list[float]:
@@ -66,6 +70,37 @@ def test_a_block_is_not_the_beginning_of_another_number() -> None:
 )
 def test_target_blocks(sdxl: StableDiffusion, target_blocks: str | list[str], expected: object) -> None:
     assert block_scales(0.5, target_blocks, sdxl.BLOCKS) == expected
+
+
+class _Recorder(IPAdapterMixin):
+    """diffusers' own way to set scales, on a UNet alone."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        self.unet_name, self.unet = "unet", unet
+
+
+def test_style_and_layout_of_stable_diffusion_1_are_instantstyles() -> None:
+    down, up = ("CrossAttn" + name + "Block2D" for name in ("Down", "Up"))
+    unet = UNet2DConditionModel(
+        block_out_channels=(8,) * 4,
+        down_block_types=(down, down, down, "DownBlock2D"),
+        up_block_types=("UpBlock2D", up, up, up),
+        cross_attention_dim=TEXT_DIM,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    layers = cross_attention_layers(unet)
+    unet.set_attn_processor(
+        {
+            name: IPAdapterAttnProcessor2_0(8, TEXT_DIM, [4]) if ".attn2." in name else AttnProcessor2_0()
+            for name in unet.attn_processors
+        }
+    )
+    _Recorder(unet).set_ip_adapter_scale({"down": {"block_2": [0.5] * 2}, "mid": 0.5, "up": {"block_1": [0.5] * 3}})
+    expected = [unet.get_submodule(layer).processor.scale for layer in layers]
+    set_scales(unet, block_scales(0.5, "style_layout", StableDiffusion.BLOCKS))
+    assert [unet.get_submodule(layer).processor.scale for layer in layers] == expected
+    assert sum(scale == [0.5] for scale in expected) == 2 + 1 + 3
 
 
 def test_unknown_preset(sdxl: StableDiffusion) -> None:

@@ -178,7 +178,8 @@ def test_the_network_is_frozen_in_float32_and_settings_follow_the_file(files: di
     assert ContourDetector(str(copy)).settings == detector.settings
     assert ContourDetector(str(other)).settings != detector.settings
     assert ContourDetector(files["hed"], threshold=100).settings["threshold"] == 100
-    assert LineartDetector(files["lineart"]).settings["dark_lines"] is False
+    drawn = [LineartDetector(files["lineart"], *light) for light in ((), (False,))]
+    assert [(each.name, each.settings["dark_lines"]) for each in drawn] == [("lineart", True), ("light_lineart", False)]
 
 
 @pytest.mark.parametrize(
