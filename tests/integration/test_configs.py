@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_modules.adapter_reconstruction import AdapterReconstruction
-from lightning_modules.diffusion.config import MINIATURE
+from lightning_modules.conditions import StyleShot
+from lightning_modules.diffusion.config import MINIATURE, Backbone
+from lightning_modules.draws import DropRates, FusionDropRates
+from lightning_modules.style_transfer import StyleTransfer
 from lightning_modules.styleshot.encoder import StyleEncoderConfig
 from lightning_modules.styleshot.sizes import MAP_CHANNELS
 from scripts.cli import ROOT, main
@@ -37,7 +41,7 @@ ON_STYLESHOT = {
 }
 METHODS |= ON_STYLESHOT
 # What sets the real models apart; their weights are not here, so that their configs are parsed and not run.
-EULER = {"scheduler": "EulerDiscreteScheduler", "guidance_scale": 5.0, "target_blocks": "style"}
+EULER = {"scheduler": "EulerDiscreteScheduler", "guidance_scale": 7.5, "target_blocks": "style"}
 PNDM = {"scheduler": "PNDMScheduler", "steps": 50, "guidance_scale": 7.5}
 BACKBONES = {
     "sd15": ("ip-adapter_sd15.safetensors", "laion", {"scheduler": "UniPCMultistepScheduler", "guidance_scale": 7.5}),
@@ -74,7 +78,7 @@ def test_every_shipped_config_has_its_test_here() -> None:
     names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml")}
     fit, backbones = {"fit/image_adapter", "fit/text_adapter"}, {f"backbone/{name}" for name in BACKBONES}
     fit |= {f"fit/{stage}{size}" for stage in STAGES for size in ("", "_512")}
-    layers = {"backbone/miniature", "backbone/miniature_styleshot", "data/style_bench_images_lineart"}
+    layers = {"backbone/miniature", "backbone/miniature_styleshot"}
     layers |= {f"defaults/{command}" for command in ("fit", "evaluate", "predict", "sweep", "test")}
     layers |= {"sweep/published", "sweep/short", "test/clip"}
     data = ("style_bench", "style_bench_images", "captioned_images")
@@ -135,6 +139,10 @@ def test_the_published_objective_and_schedule_stack(run: Run, tmp_path: Path) ->
     assert (model.rescale, model.rescale_in_training, model.dropped_image) == (True, False, "negated")
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (1e-5, 1e-2)
     assert commands.trainer.global_step == 1
+    loader = commands.datamodule.train_dataloader()
+    indices = [reference.index for batch in loader for reference in batch["references"]]
+    assert indices == list(range(len(commands.datamodule.train_set)))
+    assert loader.state_dict()["order"]["shuffle"] is False
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -147,6 +155,9 @@ def test_what_the_configs_for_512_pixels_say(stage: str, capsys: pytest.CaptureF
     assert (model["backbone"]["dtype"], model["backbone"]["style_heads"]) == ("float32", 16)
     assert (model["snr_gamma"], model["noisy_weight"], model["lr_scheduler"]) == (None, 1.0, None)
     assert (data["captions"], data["batch_size"]) == ("my/captions.jsonl", 16)
+    published = {"style_encoder": DropRates(0.25, 0.0, 0.05), "content_fusion": FusionDropRates()}[stage]
+    assert (model["drop"], model["shuffle_patches"]) == (asdict(published), True)
+    assert model.get("freeze_clip", True) is True
     sizes = StyleEncoderConfig()
     if stage == "style_encoder":
         assert tuple(map(tuple, model["patches"]["channels"])) == sizes.channels
@@ -164,7 +175,10 @@ def test_what_the_fit_configs_say(capsys: pytest.CaptureFixture[str]) -> None:
     assert own["data"]["init_args"]["batch_size"] == 12
     assert own["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 1e-4
     assert own["model"]["init_args"]["objective"]["class_path"].endswith("BoundedContrast")
-    assert published["trainer"] | {"max_steps": 2400, "val_check_interval": 400} == published["trainer"]
+    schedule = {"max_steps": 5280, "val_check_interval": 200, "precision": "32-true"}
+    assert published["trainer"] | schedule == published["trainer"]
+    assert (published["data"]["init_args"]["batch_size"], published["data"]["init_args"]["shuffle"]) == (1, False)
+    assert published["model"]["init_args"]["backbone"]["dtype"] == "float32"
     assert published["trainer"]["default_root_dir"] == "outputs/fit/{method}_published"
 
 
@@ -216,13 +230,14 @@ def test_a_real_backbone_goes_over_every_method(config: str, capsys: pytest.Capt
         assert values["scores"]["constant_steps"] == list(range(0, 2401, 400))
 
 
-@pytest.mark.parametrize(("name", "detector"), [("styleshot", "Contour"), ("styleshot_lineart", "Lineart")])
-def test_content_images_bring_their_network(name: str, detector: str, capsys: pytest.CaptureFixture[str]) -> None:
-    layers = ("predict/masking", f"backbone/{name}", f"data/{name.replace('styleshot', 'style_bench_images')}")
+@pytest.mark.parametrize(("name", "lines"), [("styleshot", "contour"), ("styleshot_lineart", "lineart")])
+def test_content_images_bring_their_network(name: str, lines: str, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = ("predict/masking", f"backbone/{name}", "data/style_bench_images")
     values = parsed(capsys, "predict", *(CONFIGS / f"{layer}.yaml" for layer in layers))
     backbone, data = values["model"]["init_args"]["backbone"], values["data"]
     assert backbone["content_fusion"] is True
-    assert values["model"]["init_args"]["detector"]["class_path"].endswith(f".{detector}Detector")
+    detector = StyleTransfer(StyleShot(), Backbone(**backbone)).content_maps.detector
+    assert (detector.name, getattr(detector, "dark_lines", None)) == (lines, lines == "lineart" or None)
     assert "pretrained_weight/style_aware_encoder.bin" in backbone["style_encoder"]
     assert data["class_path"].endswith("StyleBench")
     assert (data["init_args"]["content_images"], data["init_args"]["samples_per_prompt"]) == ("data/content", 4)

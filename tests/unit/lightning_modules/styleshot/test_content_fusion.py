@@ -1,6 +1,7 @@
 """Pictures that follow a content image: equal to diffusers' ControlNet pipeline, in the content image's size."""
 
 import json
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,20 @@ def test_the_detector_is_among_the_settings_where_it_decides(backbone: Backbone)
     followed = StyleTransfer(StyleShot(), backbone, SETTINGS).settings
     assert json.loads(json.dumps(followed))["detector"]["name"] == "edges"
     assert "detector" not in StyleTransfer(StyleShot(), replace(backbone, content_fusion=False), SETTINGS).settings
+
+
+def test_a_backbone_brings_its_detector_or_says_that_it_does_not(backbone: Backbone) -> None:
+    with pytest.warns(UserWarning, match="`content_lines` of the backbone is not said, .* Name them, or give a `detec"):
+        assert StyleTransfer(StyleShot(), backbone).content_maps.detector.name == "edges"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for lines in ("edges", "contour", "lineart"):
+            told = replace(backbone, content_lines=lines)  # type: ignore[arg-type]
+            assert StyleTransfer(StyleShot(), told).content_maps.detector.name == lines
+        StyleTransfer(StyleShot(), backbone, detector=ContourDetector())
+        StyleTransfer(StyleShot(), replace(backbone, content_fusion=False))
+    with pytest.raises(ValueError, match="`content_lines` must be one of edges, contour, lineart, None; got 'lines'"):
+        replace(backbone, content_lines="lines")  # type: ignore[arg-type]
 
 
 def test_what_cannot_follow_content_images_says_so(backbone: Backbone, tiny_backbone: Backbone, tmp_path: Path) -> None:
