@@ -86,6 +86,7 @@ class ContentFusionReconstruction(StyleShotReconstruction):
                 "with StyleShot, such as configs/backbone/miniature_styleshot.yaml."
             )
         self.map_channels = map_channels
+        self._given_maps = False  # of lines that nobody here knows
 
     @property
     @override
@@ -115,7 +116,7 @@ class ContentFusionReconstruction(StyleShotReconstruction):
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint[CHECKPOINT_RECORD]["content_lines"] = self.content_maps.detector.name
+        checkpoint[CHECKPOINT_RECORD]["content_lines"] = None if self._given_maps else self.content_maps.detector.name
 
     @override
     def is_frozen(self, key: str) -> bool:
@@ -132,6 +133,7 @@ class ContentFusionReconstruction(StyleShotReconstruction):
     def content_map(self, batch: ReferenceBatch, tokens: Tensor, dropped: Tensor) -> ContentMap:
         images = batch["images"]
         given = batch.get("content_maps") or [None] * len(images)
+        self._given_maps |= any(own is not None for own in given)
         lines = [self.content_maps(image) if own is None else own for image, own in zip(images, given, strict=True)]
         size = self.model.image_size
         pixels = torch.stack([to_pixels(line, size) for line in lines]) / 2 + 0.5

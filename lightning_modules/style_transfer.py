@@ -239,7 +239,7 @@ class StyleTransfer(LightningModule):
         references = {reference.key: reference for group in groups for reference in group}
         contents = [reference.content for reference in references.values()]
         image_feature = self._image_features(references.values(), batch)
-        told = [self.sampling.content_template.replace("{}", content) for content in contents]
+        told = [self.sampling.content_text(content) for content in contents]
         [text_feature] = self._memory("content", told, told, lambda new: (self.model.encode_contents(new),))
         text_states = self._prompts(contents).states
         # Mixed precision is for the large networks: a mask or an adapter costs nothing and shall not be rounded.

@@ -176,6 +176,10 @@ class SamplingSettings:
                 'the image. Leave `target_blocks` at "all", or give one number as `scale`.'
             )
 
+    def content_text(self, content: str) -> str:
+        """What the image encoder's text tower is told of a content."""
+        return self.content_template.replace("{}", content)
+
     @property
     def guided(self) -> bool:
         """Whether classifier-free guidance runs, which doubles the rows of each UNet call."""

@@ -61,7 +61,9 @@ def profiles(
     found, settings = [], {"backbone": module.settings["backbone"]}
     for (reference, image), place in zip(references, places, strict=True):
         feature = module.model.encode_images([image])
-        products = feature_products(feature, module.model.encode_contents([reference.content]))
+        products = feature_products(
+            feature, module.model.encode_contents([module.sampling.content_text(reference.content)])
+        )
         rows = products.reshape(-1, products.shape[-1])
         thresholds = two_means_threshold(rows).flatten().tolist()
         found.append(MaskProfile(reference.key, place, reference.content, rows.tolist(), thresholds, settings))

@@ -72,6 +72,17 @@ def test_each_row_is_sampled_from_its_own_job(module: StyleTransfer) -> None:
         torch.testing.assert_close(generations.share_masked[row], conditioned.share_masked[0])
 
 
+def test_the_text_tower_is_told_the_template(module: StyleTransfer, tiny_backbone: Backbone) -> None:
+    told = StyleTransfer(Masking(), tiny_backbone, dataclasses.replace(SAMPLING, content_template="A {} toy"))
+    told.diffusion, model = module.diffusion, module.model
+    words = [f"A {job.reference.content} toy" for job in BATCH["jobs"]]
+    expected = Masking()(model.encode_images(IMAGES), model.encode_contents(words)).keep_mask
+    assert expected is not None and torch.equal(told.generate(BATCH).keep_mask, expected)  # type: ignore[arg-type]
+    assert not torch.equal(module.generate(BATCH).keep_mask, expected)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"`content_template` must hold \{\} .* got 'A dog'"):
+        SamplingSettings(content_template="A dog")
+
+
 def test_one_reference_alone_or_among_eight(tiny_backbone: Backbone) -> None:
     rows = [(number, "A rocket", 0) for number in range(8)]
     module = StyleTransfer(Masking(), tiny_backbone, SAMPLING)

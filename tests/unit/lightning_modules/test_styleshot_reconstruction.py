@@ -155,8 +155,12 @@ def test_only_the_stages_own_parameters_train_and_are_saved(
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
     assert set(content["state_dict"]) == (ENCODER if first else controlnet) | PROJECTION | ATTENTION
     assert len(content["optimizer_states"][0]["state"]) == len(learnt)
-    lines = {} if first else {"content_lines": "edges"}
+    lines = {} if first else {"content_lines": None}  # some maps were given
     assert content["styleshot"] == {"layers": NAMES, "heads": 2 if anew else 4, **lines}
+    if not first:
+        made._given_maps = False
+        made.on_save_checkpoint(content)
+        assert content["styleshot"]["content_lines"] == "edges"
 
 
 def test_a_new_content_fusion_starts_from_the_unet_and_changes_nothing(styleshot: Backbone) -> None:

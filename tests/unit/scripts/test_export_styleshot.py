@@ -98,8 +98,10 @@ def test_the_second_stage_comes_back_whole(
 ) -> None:
     made, checkpoint = stages["content_fusion"]
     arguments = exported(checkpoint, tmp_path, capsys)
-    told = {"content_fusion": True, "content_lines": "edges"}
-    assert arguments == {"ip_adapter": str(tmp_path / "ip.safetensors"), **told}
+    assert arguments == {"ip_adapter": str(tmp_path / "ip.safetensors"), "content_fusion": True}
+    for lines, told in (("contour", {"content_lines": "contour"}), ("light_lineart", {})):
+        found = export_styleshot.backbone_arguments({"styleshot": {"content_lines": lines}}, [Path("ip.safetensors")])
+        assert found == {"ip_adapter": "ip.safetensors", "content_fusion": "true", **told}
     assert [path.name for path in tmp_path.iterdir()] == ["ip.safetensors"]
     encoder = {"style_encoder": made.backbone.style_encoder, "style_heads": made.backbone.style_heads}
     loaded = StableDiffusion.load(Backbone(made.backbone.model, **encoder, **arguments))

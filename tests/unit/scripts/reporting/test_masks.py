@@ -12,6 +12,7 @@ from torch import Tensor
 
 from datamodules.batches import Reference
 from lightning_modules.conditions import Masking
+from lightning_modules.diffusion.config import SamplingSettings
 from scripts.reporting import masks
 from scripts.reporting.masks import MaskProfile, draw_profile, in_words, read_profiles, write_profiles
 
@@ -47,7 +48,9 @@ class _Tests:
 
 def _written(folder: Path, levels: int | None) -> tuple[_Features, MaskProfile]:
     features = _Features(levels)
-    module: Any = SimpleNamespace(model=features, settings={"backbone": {"model": "miniature"}})
+    module: Any = SimpleNamespace(
+        model=features, sampling=SamplingSettings(), settings={"backbone": {"model": "miniature"}}
+    )
     datamodule: Any = SimpleNamespace(test_set=_Tests())
     assert write_profiles(module, datamodule, folder, [REFERENCE]) == folder / "masks.json"
     [profile] = read_profiles(folder)
