@@ -63,7 +63,7 @@ def by_hand(made: StyleShotReconstruction, folder: Path, indices: list[int], fus
         moments = model.vae.encode(pixels).latent_dist
         latents = (moments.mean + moments.std * draws.latent_noise) * model.vae.config.scaling_factor
         noisy = alpha**0.5 * latents + (1 - alpha) ** 0.5 * draws.noise
-        dropped = DROPS[int(u * 6)]
+        dropped = DROPS[int(u * 6)] if fused or u < 0.5 else set()
         orders = [order[0].tolist() for order in patch_orders(made.seed, 0, [index], (8, 16, 32))]
         features = torch.from_numpy(encode(encoder, centre_crop(train_set.image(index), 128), orders)).float()[None]
         features = torch.zeros_like(features) if "style" in dropped else features
