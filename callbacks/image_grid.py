@@ -85,7 +85,8 @@ def merge_rows(parts: Sequence[dict[int, Row]], count: int) -> list[Row]:
     for part in parts:
         for index, row in part.items():
             known = merged.get(index, row)
-            merged[index] = row._replace(order=min(known.order, row.order), results={**row.results, **known.results})
+            results = {**known.results, **row.results, **known.results}  # in the evaluation's order, first ones kept
+            merged[index] = row._replace(order=min(known.order, row.order), results=results)
     return sorted(merged.values(), key=lambda row: row.order)[:count]
 
 

@@ -36,6 +36,8 @@ def colour_of(job: Job) -> Tensor:
 
 def generate(jobs: Sequence[Job], mask: bool = True) -> Generations:
     """Generations of `jobs`; the share masked is a tenth of the reference's index."""
+    if not jobs:
+        return Generations.nothing()
     return Generations(
         images=torch.stack([colour_of(job) for job in jobs]),
         jobs=list(jobs),
@@ -65,6 +67,8 @@ class Colours(LightningModule):
         self.name, self.settings, self.fail_at = name, {"sampling": {"steps": 3}, **settings}, fail_at
         self.weight = torch.nn.Parameter(torch.ones(1), requires_grad=trains)
         self.generated: list[Job] = []
+        self.spoilt: list[int] = []
+        """Indices of the references whose pictures are not finite."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self.weight.sum()
@@ -76,7 +80,11 @@ class Colours(LightningModule):
         if batch_idx == self.fail_at:
             raise KeyboardInterrupt
         self.generated += batch["jobs"]
-        return generate(batch["jobs"])
+        generations = generate(batch["jobs"])
+        for place, job in enumerate(batch["jobs"]):
+            if job.reference.index in self.spoilt:
+                generations.images[place, 0, 0, 0] = torch.nan
+        return generations.without_spoilt()
 
     validation_step = test_step = predict_step
 

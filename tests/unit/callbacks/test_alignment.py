@@ -1,6 +1,7 @@
 """AlignmentScores in a real trainer: curves, intervals, monitors, the table and the JSON lines."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,17 @@ def test_the_layout_is_written(make_trainer: MakeTrainer, tmp_path: Path) -> Non
     events = EventAccumulator(str(tmp_path / "log"))
     events.Reload()
     assert "custom_scalars__config__" in events.Tags()["tensors"]
+
+
+def test_pictures_that_are_not_finite_are_in_no_score(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    module, found = Colours(), []
+    for spoilt, jobs in (([1], make_jobs(4)), ([], [job for job in make_jobs(4) if job.reference.index != 1])):
+        module.spoilt = spoilt
+        trainer = make_trainer(AlignmentScores(ColourJudge()), logger=False, default_root_dir=tmp_path / str(spoilt))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            trainer.validate(module, JobData(jobs), verbose=False)
+        found.append(lines(tmp_path / str(spoilt)))
+        told = [str(each.message) for each in said if "have no scores" in str(each.message)]
+        assert bool(told) == bool(spoilt) and all("2 of 8 pictures have no scores" in text for text in told)
+    assert found[0] == found[1]

@@ -177,3 +177,10 @@ def test_keys_tell_contents_apart() -> None:
     keys = [image_key(image) for image in [*sizes, dots, blue]] + [text_key("A dog"), text_key("a dog")]
     assert len(set(keys)) == len(keys)
     assert image_key(sizes[0]) == image_key(sizes[0].copy())
+
+
+def test_features_that_are_not_finite_are_neither_kept_nor_given(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, "a judge")
+    with pytest.raises(ValueError, match="`judge`: the features of `a judge` are not finite"):
+        ask(store, WORDS, lambda words: features_of(words).index_fill(0, torch.tensor([1]), torch.nan))
+    assert not list(tmp_path.rglob("*.safetensors"))

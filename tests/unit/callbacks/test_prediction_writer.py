@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from lightning import Trainer
 from PIL import Image
 
+from callbacks.failures import refuse
 from callbacks.prediction_folder import PredictionFolder, picture_name
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.batches import Reference
@@ -108,3 +110,21 @@ def test_without_a_datamodule_finished_jobs_are_not_written_twice(make_trainer: 
 def test_refuses_no_threads() -> None:
     with pytest.raises(ValueError, match="`threads` must be at least 1, got 0: give 1"):
         PredictionWriter(threads=0)
+
+
+def test_a_picture_that_is_not_finite_is_a_failure_and_is_tried_again(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    spoilt, writer = Colours(), PredictionWriter(str(tmp_path))
+    spoilt.spoilt = [1]
+    with pytest.warns(UserWarning, match=r"4 pictures could not be made:(\n .*__masking__.* not finite.*){4}"):
+        make_trainer(writer, logger=False).predict(spoilt, JobData(JOBS), return_predictions=False)
+    names = [picture_name(job, "masking") for job in JOBS if job.reference.index == 1]
+    assert list(writer.failures) == names
+    assert {path.name for path in tmp_path.glob("*.png")} == {picture_name(job, "masking") for job in JOBS} - {*names}
+    first: Any = SimpleNamespace(is_global_zero=True)
+    with pytest.raises(RuntimeError, match="4 pictures could not be made, .* the same command tries these again"):
+        refuse(first, writer.failures)
+    again = predict(make_trainer, tmp_path, Colours())
+    assert [job.reference.index for job in again.generated] == [1] * 4
+    assert len(list(tmp_path.glob("*.png"))) == len(JOBS)

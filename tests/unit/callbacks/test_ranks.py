@@ -14,7 +14,7 @@ from callbacks.alignment import AlignmentScores
 from callbacks.image_grid import ImageGrid
 from callbacks.prediction_folder import PredictionFolder
 from callbacks.prediction_writer import PredictionWriter
-from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, make_jobs
+from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, loader, make_jobs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 JOBS = make_jobs(references=3)
@@ -26,11 +26,11 @@ class SharedData(JobData):
 
     def setup(self, stage: str) -> None:
         rank, ranks = self.trainer.global_rank, self.trainer.world_size  # type: ignore[union-attr]
-        self.share = slice(len(JOBS) * rank // ranks, len(JOBS) * (rank + 1) // ranks)
+        self.share = slice(len(self.jobs) * rank // ranks, len(self.jobs) * (rank + 1) // ranks)
 
     def val_dataloader(self) -> Any:
-        self.jobs = JOBS[self.share]
-        return super().val_dataloader()
+        own = self.jobs[self.share]
+        return loader([{"jobs": own[i : i + 3]} for i in range(0, len(own), 3)] or [{"jobs": []}])
 
     def predict_dataloader(self) -> Any:
         kept = [job for job in JOBS if self.predicate(job)]
@@ -38,16 +38,32 @@ class SharedData(JobData):
         return super().predict_dataloader()
 
 
-def test_evaluation(make_trainer: Callable[..., Trainer], tmp_path: Path) -> None:
-    found = {}
-    for ranks, options in [(1, {}), (2, RANKS)]:
-        folder = tmp_path / str(ranks)
-        callbacks = AlignmentScores(ColourJudge()), ImageGrid(cell=16)
+@pytest.mark.parametrize(("references", "ranks", "rows"), [(3, 2, 6), (9, 2, 6), (9, 3, 4), (1, 3, 6)])
+def test_evaluation(
+    make_trainer: Callable[..., Trainer], tmp_path: Path, references: int, ranks: int, rows: int
+) -> None:
+    found = []
+    for devices in (1, ranks):
+        folder = tmp_path / str(devices)
+        options = RANKS | {"devices": devices} if devices > 1 else {}
+        callbacks = AlignmentScores(ColourJudge()), ImageGrid(references=rows, cell=16)
         trainer = make_trainer(*callbacks, **options, logger=False, default_root_dir=folder)
-        trainer.validate(Colours(), SharedData(JOBS), verbose=False)
+        trainer.validate(Colours(), SharedData(make_jobs(references)), verbose=False)
         [line] = (folder / "alignment.jsonl").read_text().splitlines()
-        found[ranks] = json.loads(line), Image.open(folder / "grids" / "step_000000.png").tobytes()
-    assert found[1] == found[2]
+        found.append((json.loads(line), Image.open(folder / "grids" / "step_000000.png").tobytes()))
+    assert found[0] == found[1]
+
+
+def test_failures_of_all_ranks_are_known_to_each(make_trainer: Callable[..., Trainer], tmp_path: Path) -> None:
+    module, writer = Colours(), PredictionWriter(str(tmp_path))
+    module.spoilt = [2]  # of the second rank
+    trainer = make_trainer(writer, **RANKS, logger=False)
+    trainer.predict(module, SharedData(JOBS), return_predictions=False)
+    assert len(list(tmp_path.glob("*.png"))) == len(JOBS) - 2
+    module.spoilt = [0, 1, 2]
+    trainer = make_trainer(AlignmentScores(ColourJudge()), **RANKS, logger=False)
+    with pytest.raises(Exception, match="None of the 6 pictures of this evaluation could be made"):
+        trainer.validate(module, SharedData(JOBS))
 
 
 def test_prediction(make_trainer: Callable[..., Trainer], tmp_path: Path) -> None:

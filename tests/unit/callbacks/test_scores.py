@@ -131,6 +131,17 @@ def test_cosine_refuses_rows_that_do_not_match() -> None:
         scores.cosine(torch.ones(2, 3), torch.ones(1, 3))
 
 
+@pytest.mark.parametrize("spoilt", range(4))
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_no_score_is_computed_from_what_is_not_finite(spoilt: int, value: float) -> None:
+    rows = [x.clone() for x in random_features(rows=8)]
+    rows[spoilt][3, 0] = value
+    features = UnitFeatures(*rows)
+    readers = (scores.leaked, scores.style_score, scores.leakage_score, lambda f: scores.leaked_among(f, f.content))
+    with pytest.raises(ValueError, match="`a` and `b` must be finite"):
+        readers[spoilt](features)
+
+
 def test_diversity_equals_numpy_and_leaves_out_pictures_without_a_sibling() -> None:
     generated = random_features(rows=12).generated
     generated[3] = 0

@@ -27,7 +27,7 @@ class Rank:
     """What the datamodule asks a trainer for."""
 
     def __init__(self, global_rank: int, world_size: int) -> None:
-        self.global_rank, self.world_size = global_rank, world_size
+        self.global_rank, self.world_size, self.overfit_batches = global_rank, world_size, 0.0
 
 
 def jobs_of(loader: Any) -> list[Job]:
@@ -140,6 +140,29 @@ def test_each_job_comes_once_over_all_ranks(data: Path, world_size: int) -> None
     of_ranks = [of_rank(rank, world_size) for rank in range(world_size)]
     assert [job for jobs in of_ranks for job in jobs] == of_rank(0, 1)
     assert [len(jobs) for jobs in of_ranks] == ([2, 2] if world_size == 2 else [0, 1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+def test_every_rank_has_a_batch_where_any_has_one(data: Path, world_size: int) -> None:
+    for rank in range(world_size):
+        references = make(data, prompts=["A rocket"], evaluation_references=1)
+        references.trainer = Rank(rank, world_size)  # type: ignore[assignment]
+        [batch] = references.val_dataloader()
+        assert len(batch["jobs"]) == (rank == world_size - 1)
+        references.keep_jobs(lambda job: False)
+        assert len(references.predict_dataloader()) == 0
+
+
+def test_overfitting_takes_the_references_in_their_order(data: Path) -> None:
+    references = make(data, batch_size=2)
+    orders = []
+    for overfit_batches in (0.0, 2):
+        references.trainer = Rank(0, 1)  # type: ignore[assignment]
+        references.trainer.overfit_batches = overfit_batches  # type: ignore[union-attr]
+        loader = references.train_dataloader()
+        loader.sampler.set_epoch(1)
+        orders.append([reference.index for batch in loader for reference in batch["references"]])
+    assert orders[1] == sorted(orders[0]) != orders[0]
 
 
 def test_the_ranks_share_an_epoch_of_training(data: Path) -> None:

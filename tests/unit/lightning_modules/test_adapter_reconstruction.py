@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from lightning_modules.adapter_reconstruction import AdapterReconstruction
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter
@@ -212,3 +214,44 @@ def test_a_style_encoder_has_no_feature_for_the_adapters(tiny_backbone: Backbone
 
 def test_how_the_networks_run_is_in_no_checkpoint(tiny_backbone: Backbone) -> None:
     assert "runtime" not in AdapterReconstruction(backbone=tiny_backbone, runtime=Runtime(offload=True)).hparams
+
+
+def test_training_that_is_not_finite_ends_with_step_and_batch_and_keeps_what_was_saved(
+    tiny_backbone: Backbone, root: Path, tmp_path: Path
+) -> None:
+    keep, recorded = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_last=True), Recorded()
+    schedule = {"lr_scheduler": lambda o: LambdaLR(o, lambda step: 1e35 if step == 1 else 1.0)}
+    made = module(tiny_backbone, rescale=False, **schedule)
+    run = trainer(keep, recorded, max_steps=6, enable_checkpointing=True)
+    with pytest.raises(
+        ValueError, match=r"is not finite in step 3, whose batch is '\w+/.*', '\w+/.*'\. The checkpoints"
+    ):
+        run.fit(made, references(root))
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", ["lr", "weight_decay"])
+def test_optimizers_with_numbers_that_are_none_are_refused(tiny_backbone: Backbone, name: str, value: float) -> None:
+    made = AdapterReconstruction(
+        backbone=tiny_backbone, optimizer=lambda p: torch.optim.AdamW(p, **{"lr": 1e-3, name: value})
+    )
+    made.configure_model()
+    with pytest.raises(ValueError, match=f"`optimizer` cannot be made .*{value}|`{name}` must be finite, got {value}"):
+        made.configure_optimizers()
+
+
+def test_a_learning_rate_that_a_schedule_spoils_is_refused(tiny_backbone: Backbone, root: Path) -> None:
+    made = module(tiny_backbone, lr_scheduler=lambda o: LambdaLR(o, lambda step: torch.nan if step else 1.0))
+    with pytest.raises(ValueError, match=r"`lr` must be finite, got \[nan\]"):
+        trainer(max_steps=2).fit(made, references(root))
+
+
+def test_what_is_spoilt_is_not_saved(tiny_backbone: Backbone, root: Path, tmp_path: Path) -> None:
+    made, _ = one_step(tiny_backbone, root)
+    with torch.no_grad():
+        made.adapter.proj.bias[0] = torch.inf
+    with pytest.raises(ValueError, match="the state of the training is not finite in step 1"):
+        made.trainer.save_checkpoint(tmp_path / "spoilt.ckpt")
+    assert not list(tmp_path.iterdir())

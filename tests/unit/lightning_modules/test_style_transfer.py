@@ -122,7 +122,7 @@ def test_everything_is_encoded_once(module: StyleTransfer, monkeypatch: pytest.M
     module.generate(job_batch([(3, "A rocket", 0)]))
     assert encoded["encode_images"] == [3, 1]
     assert encoded["encode_contents"] == [3]
-    assert encoded["encode_prompts"] == [3, 3, 1], "content words, prompts, the negative prompt"
+    assert encoded["encode_prompts"] == [1] * 7, "content words, prompts, the negative prompt, each by itself"
     module.setup("predict")
     module.generate(BATCH)
     assert encoded["encode_images"] == [3, 1, 3], "a new run starts afresh"

@@ -47,17 +47,19 @@ def test_the_loss_falls(stage: Any, backbones: dict[Any, Backbone], folder: Path
     assert last.losses[0] < 0.95 * first.losses[0]
 
 
+@pytest.mark.parametrize("cached", [False, True])
 @both_stages
 def test_resuming_within_an_epoch_is_exact(
-    stage: Any, backbones: dict[Any, Backbone], folder: Path, tmp_path: Path
+    stage: Any, backbones: dict[Any, Backbone], folder: Path, tmp_path: Path, cached: bool
 ) -> None:
+    options = {"precision": "bf16-mixed" if cached else "32-true", "max_steps": 7}
     keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=4, save_top_k=-1)
-    made, whole = module(stage, backbones[stage]), Losses()
-    trainer(whole, keep, max_steps=7, enable_checkpointing=True).fit(made, captions(folder))
+    made, whole = module(stage, backbones[stage], cache_features=cached), Losses()
+    trainer(whole, keep, **options, enable_checkpointing=True).fit(made, captions(folder))
     assert [len(indices) for indices in whole.indices] == [4, 4, 3, 4, 4, 3, 4]
     torch.manual_seed(123)
-    resumed, rest = module(stage, backbones[stage]), Losses()
-    trainer(rest, max_steps=7).fit(resumed, captions(folder), ckpt_path=tmp_path / "step=4.ckpt")
+    resumed, rest = module(stage, backbones[stage], cache_features=cached), Losses()
+    trainer(rest, **options).fit(resumed, captions(folder), ckpt_path=tmp_path / "step=4.ckpt")
     assert rest.indices == whole.indices[4:]
     assert rest.losses == whole.losses[4:]
     ours, theirs = trained_state(resumed), trained_state(made)
