@@ -49,8 +49,8 @@ def check_finite(tensors: Mapping[str, Any], path: Path, argument: str) -> None:
     for name, tensor in _named(tensors):
         if not tensor.is_floating_point() and name.rpartition(".")[2] not in _WHOLE:
             raise ValueError(
-                f"`{argument}`: the tensor {name} in '{path}' is of the type {_type(tensor)}, which weights are not: the "
-                "file is damaged, or holds something else. Take an undamaged one."
+                f"`{argument}`: the tensor {name} in '{path}' is of the type {_type(tensor)}, which weights are not: "
+                "it is damaged, or something else. Take an undamaged file."
             )
         if not _is_finite(tensor):
             raise ValueError(
