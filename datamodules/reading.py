@@ -9,8 +9,8 @@ from pathlib import Path, PurePath
 from textwrap import shorten
 from typing import Any
 
-MOST_BYTES = 1 << 28
-"""Of a file that is read into memory as it is: 256 MiB."""
+MOST_BYTES = 1 << 30
+"""Of a file that is read into memory as it is: 1 GiB."""
 _LONGEST_REASON = 160
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -72,15 +72,14 @@ def parse_json(text: bytes) -> dict[str, Any]:
     """The JSON object in a text.
 
     Raises:
-        ValueError: it is no JSON, or nested without end.
-        TypeError: it is something else than an object.
+        ValueError: it is no JSON, nested too deeply, or something else than an object.
     """
     try:
         content = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(content, dict):
-        raise TypeError(f"it holds a {type(content).__name__} and no object")
+        raise ValueError(f"it holds a {type(content).__name__} and no object")
     return content
 
 
