@@ -1,6 +1,7 @@
 """A folder of generated pictures: names without collisions, a line of JSON a picture, one setting."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
@@ -93,7 +94,7 @@ class PredictionFolder:
             picture = inside(self.path, line["file"])
         except (ValueError, KeyError):
             return None
-        return line if picture.is_file() and picture.stat().st_size > 0 else None
+        return line if os.path.isfile(picture) and picture.stat().st_size > 0 else None
 
 
 def picture_name(job: Job, method: str) -> str:

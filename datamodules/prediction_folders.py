@@ -72,7 +72,7 @@ class ReferenceLookup:
 
     def _listing(self, folder: Path) -> list[Path]:
         if folder not in self._listed:
-            self._listed[folder] = images_in(folder) if folder.is_dir() else []
+            self._listed[folder] = images_in(folder) if os.path.isdir(folder) else []
         return self._listed[folder]
 
     def _digest(self, source: ImageSource) -> str:

@@ -76,10 +76,10 @@ def parse_json(text: bytes) -> dict[str, Any]:
     """
     try:
         content = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON ({error})") from None
     if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__} and no object")
+        raise ValueError("not an object")
     return content
 
 

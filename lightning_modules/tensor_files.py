@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
-from zipfile import is_zipfile
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from torch import Tensor
@@ -68,6 +68,10 @@ def _read_safetensors(path: Path) -> TensorFile:
 
 
 def _read_torch(path: Path, mapped: bool) -> TensorFile:
+    if is_zipfile(path) and not mapped:
+        with ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch does not look at the checksums
+                raise ValueError(f"the checksum of {damaged} in it is wrong")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zipfile(path))
     except UnpicklingError as error:  # whose text advises to run whatever is in the file

@@ -16,7 +16,7 @@ CHECKPOINT_PREFIX = "condition.adapter."
 CHECKPOINT_RECORD = "adapter"
 """Key of a Lightning checkpoint under which `{"kind": class name, ...}` is kept."""
 _PROJ_WEIGHT = "proj.weight"
-_EXPECTED = (
+EXPECTED = (
     "Expected a checkpoint of AdapterReconstruction (`.ckpt`), `.safetensors`, or a dictionary of tensors written by "
     "`torch.save`, without other Python objects."
 )
@@ -59,8 +59,8 @@ def read_adapter(path: str | Path) -> Adapter:
             f"`checkpoint` names no file: {str(path)!r}. Expected a checkpoint that `fit` of AdapterReconstruction "
             "wrote (`.ckpt`), or the tensors of an adapter (`.safetensors`, `.bin`)."
         )
-    read = read_tensors(path, "checkpoint", _EXPECTED)
-    with reading(path, "checkpoint", _EXPECTED, passing=ValueError):
+    read = read_tensors(path, "checkpoint", EXPECTED)
+    with reading(path, "checkpoint", EXPECTED, passing=ValueError):
         weights = _weights(read)
         adapter = _build(weights, path)
         load_adapter_weights(adapter, weights.state, weights.kind)
