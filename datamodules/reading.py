@@ -11,7 +11,7 @@ from typing import Any
 
 MOST_BYTES = 1 << 30
 """Of a file that is read into memory as it is: 1 GiB."""
-_LONGEST_REASON = 160
+_LONGEST_REASON = 200
 _LFS_POINTER = b"version https://git-lfs"
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from datamodules.reading import inside, read_json, reading
-from lightning_modules.tensor_files import check_finite
+from lightning_modules.tensor_files import check_tensors
 
 _READ = {"model_index.json", "config.json", "scheduler_config.json", "preprocessor_config.json", "vocab.json"}
 _READ |= {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
@@ -43,7 +43,7 @@ def pretrained(load: Callable[..., Any], folder: Path, argument: str, expected: 
         loaded = load(str(folder), local_files_only=True, **options)
     network = loaded[0] if isinstance(loaded, tuple) else loaded
     if isinstance(network, nn.Module):
-        check_finite(network.state_dict(), folder, argument)
+        check_tensors(network.state_dict(), folder, argument, expected)
     return loaded
 
 

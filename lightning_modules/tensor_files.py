@@ -29,7 +29,7 @@ def read_tensors(path: Path, argument: str, expected: str, mapped: bool = False)
         path: `.safetensors`, or a dictionary written by `torch.save`.
         argument: that named it.
         expected: sentences that say what should be there, and the way out.
-        mapped: do not load the tensors of `torch.save` before they are used; `check_finite` is then left to the caller.
+        mapped: do not load the tensors of `torch.save` before they are used; `check_tensors` is then the caller's.
 
     Raises:
         OSError: the operating system does not give the file.
@@ -40,24 +40,21 @@ def read_tensors(path: Path, argument: str, expected: str, mapped: bool = False)
             raise FileNotFoundError("there is no such file")
         read = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, mapped)
     if not mapped:
-        check_finite(read.content, path, argument)
+        check_tensors(read.content, path, argument, expected)
     return read
 
 
-def check_finite(tensors: Mapping[str, Any], path: Path, argument: str) -> None:
+def check_tensors(tensors: Mapping[str, Any], path: Path, argument: str, expected: str) -> None:
     """Raises ValueError, naming it, where a tensor holds NaN or infinite values, or whole numbers as weights."""
     for name, tensor in _named(tensors):
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        fault = None
         if not tensor.is_floating_point() and name.rpartition(".")[2] not in _WHOLE:
-            raise ValueError(
-                f"`{argument}`: the tensor {name} in '{path}' is of the type {_type(tensor)}, which weights are not: "
-                "it is damaged, or something else. Take an undamaged file."
-            )
-        if not _is_finite(tensor):
-            raise ValueError(
-                f"`{argument}`: the tensor {name} in '{path}' holds values that are not finite (NaN or infinite, in "
-                f"{_type(tensor)}), with which every picture would be spoilt. Take an "
-                "undamaged file of a training that did not diverge, or a wider `dtype` where it is float16."
-            )
+            fault = f"is of the type {dtype}, which weights are not"
+        elif not _is_finite(tensor):
+            fault = f"holds values that are not finite (NaN or infinite, in {dtype}), which would spoil every picture"
+        if fault:
+            raise ValueError(f"`{argument}` cannot be read: the tensor {name} in '{path}' {fault}. {expected}")
 
 
 def _read_safetensors(path: Path) -> TensorFile:
@@ -87,10 +84,6 @@ def _named(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, T
             yield f"{prefix}{name}", value
         elif isinstance(value, Mapping):
             yield from _named(value, f"{prefix}{name}.")
-
-
-def _type(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _is_finite(tensor: Tensor) -> bool:

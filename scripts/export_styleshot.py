@@ -12,9 +12,10 @@ from torch import Tensor
 from callbacks.files import write_atomically
 from lightning_modules.styleshot.weights import encoder_tensors, ip_tensors
 from lightning_modules.styleshot_reconstruction import CHECKPOINT_RECORD
-from lightning_modules.tensor_files import check_finite, read_tensors
+from lightning_modules.tensor_files import check_tensors, read_tensors
 
 ENCODER, IP = "style_aware_encoder.safetensors", "ip.safetensors"
+_EXPECTED = "Expected a checkpoint of a training that did not diverge."
 _ARGUMENT_OF_FILE = {ENCODER: "style_encoder", IP: "ip_adapter"}
 
 
@@ -23,12 +24,12 @@ def read_styleshot(checkpoint: Path) -> dict[str, Any] | None:
     if checkpoint.suffix != ".ckpt" or not checkpoint.is_file():
         return None
     try:
-        content = read_tensors(checkpoint, "checkpoint", "", mapped=True).content
+        content = read_tensors(checkpoint, "checkpoint", _EXPECTED, mapped=True).content
     except ValueError:
         return None  # whoever takes it for an adapter says what is wrong with it
     if CHECKPOINT_RECORD not in content:
         return None
-    check_finite(content, checkpoint, "checkpoint")
+    check_tensors(content, checkpoint, "checkpoint", _EXPECTED)
     return content
 
 

@@ -63,6 +63,7 @@ def read_adapter(path: str | Path) -> Adapter:
     with reading(path, "checkpoint", EXPECTED, passing=ValueError):
         weights = _weights(read)
         adapter = _build(weights, path)
+    with reading(path, "checkpoint", EXPECTED):
         load_adapter_weights(adapter, weights.state, weights.kind)
     return adapter
 

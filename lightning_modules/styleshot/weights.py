@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 
 from lightning_modules.styleshot.encoder import LEVELS, StyleEncoder, StyleEncoderConfig, StyleProjection
-from lightning_modules.tensor_files import check_finite, read_tensors
+from lightning_modules.tensor_files import check_tensors, read_tensors
 
 _VISION = "image_encoder.vision_model"
 _HEADS, _LAYERS, _CONTROLNET = "style_image_proj_modules.", "adapter_modules.", "controlnet."
@@ -80,7 +80,7 @@ def read_styleshot(path: Path, layers: Sequence[str]) -> StyleShotWeights:
     _check_keys(own, [*heads, *names], "ip_adapter", path)
     controlnet = _part(tensors, _CONTROLNET)
     used = {key: tensor for key, tensor in tensors.items() if key.startswith(_CONTROLNET)}
-    check_finite(own | used, path, "--model.backbone.ip_adapter")
+    check_tensors(own | used, path, "--model.backbone.ip_adapter", _EXPECTED)
     return StyleShotWeights(_part(own, _HEADS), _part(own, _LAYERS), controlnet)
 
 
