@@ -71,11 +71,10 @@ def check_processor(processor: Any, network: Any, folder: Path, argument: str, e
         if missing := sorted(_PREPROCESSING - {name for name, value in content.items() if value is not None}):
             raise ValueError(f"it lacks {', '.join(missing)}")
         side = getattr(network.config, "vision_config", network.config).image_size
-        sizes = [size for size in (processor.size, processor.crop_size) if size is not None]
-        if any(not 0 < length <= _LARGEST_ENLARGEMENT * side for size in sizes for length in dict(size).values()):
-            raise ValueError(f"its sizes {sizes} do not fit an image encoder of {side} pixels")
+        given = [size for size in (processor.size, processor.crop_size) if size is not None]
+        lengths = [length for size in given for length in dict(size).values()]
+        if any(not 0 < length <= _LARGEST_ENLARGEMENT * side for length in lengths):
+            raise ValueError(f"its sizes {lengths} do not fit an image encoder of {side} pixels")
         pixels = processor([Image.new("RGB", (3, 2))], return_tensors="pt")["pixel_values"]
         if pixels.shape != (1, 3, side, side) or not pixels.isfinite().all():
-            raise ValueError(
-                f"it makes {tuple(pixels.shape)} of a picture, or what is no number; expected {side} pixels"
-            )
+            raise ValueError(f"pixels come as {tuple(pixels.shape)}, or are no numbers; expected {side} x {side}")

@@ -101,7 +101,7 @@ FAMILIES = {
 
 
 def _family(pipeline_config: Mapping[str, Any], model: Source) -> Family:
-    name = pipeline_config.get("_class_name")
+    name = str(pipeline_config.get("_class_name"))
     if name not in FAMILIES:
         raise ValueError(
             f"`model`: the pipeline in {model.repository!r} is a {name}; expected one of {', '.join(FAMILIES)}. "

@@ -216,7 +216,7 @@ def test_texts_that_are_cut_are_counted(judge: ClipJudge, tiny_judge: Path, tmp_
         ("[]", "not an object"),
         ("{}", "it lacks image_mean, image_std, size"),
         ('{"image_mean": "x", "image_std": [1, 1, 1], "size": 16, "crop_size": 16}', ""),
-        ('{"image_mean": [0, 0, 0], "image_std": [0, 1, 1], "size": 16, "crop_size": 16}', "no numbers"),
+        ('{"image_mean": [0, 0, 0], "image_std": [0, 1, 1], "size": 16, "crop_size": 16}', "are no numbers"),
         ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "size": 16, "crop_size": 8}', "expected 16 x 16"),
         ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "size": 1000000, "crop_size": 16}', "do not fit"),
     ],
