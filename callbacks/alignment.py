@@ -16,9 +16,10 @@ from callbacks.failures import listed, of_all_ranks
 from callbacks.files import write_text
 from callbacks.first_rank import from_all_ranks
 from callbacks.judges import ClipJudge
-from callbacks.judging import AMONG
+from callbacks.judging import AMONG, cut_texts
 from callbacks.metrics import FEATURE_SCORES, Estimate, LeakRateAmong, MeanOverReferences
 from callbacks.tensorboard import add_layout
+from datamodules.reading import parse_json, read_bytes, reading
 from lightning_modules.outputs import Generations, Job
 
 _MASKED = "mask/share_masked"
@@ -107,9 +108,11 @@ class AlignmentScores(EvaluationCallback):
         if trainer.strategy.reduce_boolean_decision(self._masked.update_called, all=False):
             estimates[_MASKED] = self._masked.compute()
         self._log(trainer, pl_module, estimates)
+        cut = cut_texts(trainer, [self.judge])
         log_dir = trainer.log_dir  # a broadcast: on every rank
         if trainer.is_global_zero and log_dir is not None:
-            replace_line(Path(log_dir) / "alignment.jsonl", self._line(trainer, pl_module, estimates))
+            line = {**self._line(trainer, pl_module, estimates), **({"cut_texts": cut[self.judge.name]} if cut else {})}
+            replace_line(Path(log_dir) / "alignment.jsonl", line)
 
     def _log(self, trainer: Trainer, pl_module: LightningModule, estimates: dict[str, Estimate]) -> None:
         step, means, intervals = self.step(trainer), *_curves(estimates, self.suffix)
@@ -152,8 +155,10 @@ class AlignmentScores(EvaluationCallback):
 
 def replace_line(path: Path, line: dict[str, Any]) -> None:
     """Add `line` to the JSON lines of `path`, in place of one of the same method, judge, stage and step."""
-    lines = [json.loads(old) for old in path.read_text().splitlines()] if path.exists() else []
-    kept = [old for old in lines if _identity(old) != _identity(line)]
+    expected = "Move it away, for the scores in it to begin anew."
+    with reading(path, "trainer.default_root_dir", expected):
+        lines = [parse_json(old) for old in read_bytes(path).splitlines()] if path.exists() else []
+        kept = [old for old in lines if _identity(old) != _identity(line)]
     write_text(path, "".join(json.dumps(entry) + "\n" for entry in [*kept, line]))
 
 

@@ -18,10 +18,13 @@ from callbacks import scores
 from callbacks.feature_store import FeatureStore, image_key
 from callbacks.judge_files import identity
 from callbacks.judging import AMONG, LEAKED, PROMPT_SEEN, STYLE_SEEN, Judge, Verdict
+from datamodules.reading import read_json, reading
 from lightning_modules.outputs import Predicted
+from lightning_modules.tensor_files import read_tensors
 
 SIZE = 64  # pixels a side of the pictures that the classifier is trained on
 _MINIATURE = Path(__file__).parents[1] / "weights" / "miniature" / "classifier"
+_EXPECTED = "Expected the folder of a classifier that `save_classifier` wrote, or 'miniature'."
 _NONE = -1  # the label of what is no class
 
 
@@ -57,13 +60,23 @@ def save_classifier(classifier: Classifier, folder: Path, contents: Sequence[str
 
 def load_classifier(folder: Path) -> Classifier:
     """Read a classifier written by `save_classifier`, frozen."""
-    from safetensors.torch import load_file
-
-    names = json.loads((folder / "config.json").read_text())
-    classifier = Classifier(len(names["contents"]), len(names["styles"]))
-    state = load_file(folder / "model.safetensors")
-    classifier.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    classifier = Classifier(*map(len, _class_names(folder)))
+    weights = folder / "model.safetensors"
+    state = read_tensors(weights, "model", _EXPECTED).content
+    with reading(weights, "model", _EXPECTED):
+        classifier.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     return classifier.eval().requires_grad_(False)
+
+
+def _class_names(folder: Path) -> tuple[list[str], list[str]]:
+    """The contents and the styles."""
+    file = folder / "config.json"
+    config = read_json(file, "model", _EXPECTED)
+    with reading(file, "model", _EXPECTED):
+        contents, styles = config["contents"], config["styles"]
+        if any(not isinstance(name, str) for name in [*contents, *styles]) or not contents or not styles:
+            raise TypeError("its contents and styles are no names")
+    return contents, styles
 
 
 class ClassifierJudge(Judge):
@@ -86,9 +99,7 @@ class ClassifierJudge(Judge):
                 f"`model` was {model!r}, and there is no {' and no '.join(missing)} in `{self._folder}`. Expected "
                 "'miniature', in a checkout that has `weights` beside `callbacks`, or the folder of a classifier."
             )
-        names = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
-        self.contents: list[str] = names["contents"]
-        self.styles: list[str] = names["styles"]
+        self.contents, self.styles = _class_names(self._folder)
         self.device = torch.device("cpu")
         self._network: Classifier | None = None
         self._store: FeatureStore | None = None

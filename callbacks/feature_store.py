@@ -15,6 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from callbacks.files import digest, slug, write_atomically
+from datamodules.reading import reading
+from lightning_modules.tensor_files import read_tensors
 
 T = TypeVar("T")
 _ROWS = 128  # of a shard; the newest is written again as it grows, so this bounds both its bytes and the shards
@@ -106,13 +108,8 @@ class FeatureStore:
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
                 rows = _read_shard(path)
-            except _unreadable() as error:
-                _log.warning(
-                    "The kept features in `%s` cannot be read (%s) and are computed anew. Delete the file to be "
-                    "rid of this message.",
-                    path,
-                    error or type(error).__name__,
-                )
+            except (OSError, ValueError) as error:
+                _log.warning("%s", error)
                 continue
             for features in rows.values():
                 self._check_dim(len(features), f"`{path}`")
@@ -132,20 +129,13 @@ class FeatureStore:
             )
 
 
-def _unreadable() -> tuple[type[Exception], ...]:
-    from safetensors import SafetensorError
-
-    return (SafetensorError, OSError, KeyError, TypeError, ValueError)
-
-
 def _read_shard(path: Path) -> dict[str, Tensor]:
-    """The rows of a shard by key; an error of `_unreadable` where it is damaged."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as shard:
-        keys = json.loads((shard.metadata() or {})["keys"])
-        features = shard.get_tensor("features")
-    # The format has no checksum; a crash of the machine typically leaves zeros.
-    if features.dim() != 2 or not torch.allclose(features.norm(dim=1), torch.ones(len(features)), atol=1e-3):
-        raise ValueError(f"`features` of shape {tuple(features.shape)} are no unit vectors (n, dim)")
-    return dict(zip(keys, features, strict=True))
+    """The rows of a shard by key; OSError or ValueError where it is damaged."""
+    anew = "These kept features are computed anew. Delete the file to be rid of this message."
+    shard = read_tensors(path, "cache", anew)
+    with reading(path, "cache", anew):
+        keys, features = json.loads(shard.metadata["keys"]), shard.content["features"]
+        # The format has no checksum; a crash of the machine typically leaves zeros.
+        if features.dim() != 2 or not torch.allclose(features.norm(dim=1), torch.ones(len(features)), atol=1e-3):
+            raise ValueError(f"`features` of shape {tuple(features.shape)} are no unit vectors (n, dim)")
+        return dict(zip(keys, features, strict=True))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from unicodedata import normalize as composed
 
 import torch
 from PIL import Image
@@ -18,14 +18,23 @@ from callbacks import scores
 from callbacks.feature_store import FeatureStore, image_key, text_key
 from callbacks.files import to_pil
 from callbacks.judge_files import find_folder, identity, is_commit
-from callbacks.judge_loading import load_clip, load_image_tower, load_processor, load_tokenizer
+from callbacks.judge_loading import (
+    EXPECTED,
+    argument_of,
+    load_clip,
+    load_image_tower,
+    load_processor,
+    load_tokenizer,
+)
 from callbacks.judging import AMONG, IMAGE, Judge, Verdict
 from callbacks.metrics import FEATURE_SCORES, LeakRateAmong
 from callbacks.scores import UnitFeatures
+from datamodules.reading import read_json
 from lightning_modules.outputs import Predicted
 
 T = TypeVar("T")
 _MINIATURE = Path(__file__).parents[1] / "weights" / "miniature" / "judge"
+_LONGEST = 77  # tokens of a text that a CLIP reads unless its configuration says otherwise
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +54,7 @@ class ClipJudge(Judge):
     def __init__(self, model: str = "miniature", revision: str | None = None, cache: str | None = None) -> None:
         self.model, self.revision, self.cache = model, revision, cache
         self.device = torch.device("cpu")
+        self.cut_texts = {}
         self._clip: Any = None
         self._processor: Any = None
         self._tokenizer: Any = None
@@ -79,7 +89,11 @@ class ClipJudge(Judge):
         return self._remembered(list(map(image_key, images)), images, self.image_features)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
-        """Unit features (batch, dim) of `texts`; a text seen before is not encoded again."""
+        """Unit features (batch, dim) of `texts`; a text seen before is not encoded again.
+
+        Of a text that is longer than the judge reads, its beginning is encoded: see `cut_texts`.
+        """
+        self._measure(texts)
         return self._remembered(list(map(text_key, texts)), texts, self._encode_texts)
 
     def unit_features(
@@ -121,6 +135,17 @@ class ClipJudge(Judge):
             self._store = FeatureStore(self.cache, name, self._size())
         return self._store(keys, items, encode).to(self.device)
 
+    def _measure(self, texts: Sequence[str]) -> None:
+        """Remembers which texts are cut; only where one may be, the judge has to be here for it."""
+        sizes = self._told().get("text_config")
+        longest = sizes.get("max_position_embeddings", _LONGEST) if isinstance(sizes, dict) else _LONGEST
+        # No text has more tokens than bytes, but for the two at its start and end.
+        long = [text for text in texts if text not in self.cut_texts and _bytes(text) > longest - 2]
+        if long:
+            self._load()
+            lengths = map(len, self._tokenizer(long, verbose=False)["input_ids"])
+            self.cut_texts |= {text: n for text, n in zip(long, lengths, strict=True) if n > longest}
+
     def _identity(self) -> str:
         """What tells the features of these weights from others; a pinned judge need not be here for it."""
         is_pinned = is_commit(self.revision) and self.model != "miniature" and not Path(self.model).is_dir()
@@ -128,11 +153,13 @@ class ClipJudge(Judge):
 
     def _size(self) -> int | None:
         """The feature size that its configuration tells; None where that does not lie here, or nothing is kept."""
-        if self.cache is None:
-            return None
-        config = Path(self.model if self.model != "miniature" else _MINIATURE) / "config.json"
-        size = json.loads(config.read_text(encoding="utf-8")).get("projection_dim") if config.is_file() else None
+        size = None if self.cache is None else self._told().get("projection_dim")
         return size if isinstance(size, int) else None
+
+    def _told(self) -> dict[str, Any]:
+        """What its configuration says; nothing where that does not lie here."""
+        config = Path(self.model if self.model != "miniature" else _MINIATURE) / "config.json"
+        return read_json(config, argument_of(self.name), EXPECTED) if config.is_file() else {}
 
     @torch.no_grad()
     def _encode_images(self, pictures: Sequence[Image.Image]) -> Tensor:
@@ -155,9 +182,10 @@ class ClipJudge(Judge):
         if self._clip is not None:
             return
         folder = self._folder()
-        self._processor = load_processor(folder, self.name)
-        self._tokenizer = load_tokenizer(folder, self.name) if self.reads_texts else None
-        self._clip = self._load_model(folder).to(self.device)
+        clip = self._load_model(folder)
+        self._processor = load_processor(folder, self.name, clip)
+        self._tokenizer = load_tokenizer(folder, self.name, clip) if self.reads_texts else None
+        self._clip = clip.to(self.device)
         _log.info("The judge `%s` was loaded to %s.", self.name, self.device)
 
     def _load_model(self, folder: Path) -> torch.nn.Module:
@@ -173,6 +201,11 @@ class ClipJudge(Judge):
                 "a CLIP, such as 'openai/clip-vit-base-patch32'."
             )
         return _MINIATURE
+
+
+def _bytes(text: str) -> int:
+    """Of a text as a CLIP's tokenizer sees it."""
+    return len(composed("NFC", text).lower().encode(errors="replace"))
 
 
 class StyleJudge(ClipJudge):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_modules.outputs import Predicted
@@ -38,6 +40,8 @@ class Judge(ABC):
 
     cache: str | None
     """Folder in which features are kept from run to run; None keeps them in memory at most."""
+    cut_texts: dict[str, int] = {}  # noqa: RUF012  # for all that read no texts
+    """Texts that are longer than the judge reads, and of which it read the beginning alone -> their tokens."""
 
     @property
     @abstractmethod
@@ -54,3 +58,18 @@ class Judge(ABC):
     @abstractmethod
     def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
         """Scores of pictures, at least one; `contents` are the prompts ("A dog") among which a leak is sought."""
+
+
+def cut_texts(trainer: Trainer, judges: Sequence[Judge]) -> dict[str, dict[str, int]]:
+    """The texts of all ranks that judges have cut, by the judge's name, with their tokens; warns of them."""
+    mine = {judge.name: judge.cut_texts for judge in judges}
+    every = [trainer.strategy.broadcast(mine, rank) for rank in range(trainer.world_size)]
+    found = {name: {text: n for each in every for text, n in sorted(each[name].items())} for name in mine}
+    for name, texts in found.items():
+        if texts:
+            longest = max(texts, key=texts.__getitem__)
+            rank_zero_warn(
+                f"{len(texts)} texts are longer than the judge `{name}` reads, such as {longest!r} ({texts[longest]} "
+                "tokens): pictures are compared with their beginnings alone."
+            )
+    return {name: texts for name, texts in found.items() if texts}

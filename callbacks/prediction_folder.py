@@ -1,6 +1,7 @@
 """A folder of generated pictures: names without collisions, a line of JSON a picture, one setting."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
@@ -9,9 +10,14 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from callbacks.files import cannot_write, digest, slug, write_png, write_text
+from datamodules.reading import inside, parse_json, read_bytes, read_json, reading
 from lightning_modules.outputs import Job
 
 _MISSING = "(absent)"
+_WAY_OUT = (
+    "It tells which pictures lie beside it: give another folder (`--trainer.default_root_dir`, or `folder` of the "
+    "prediction writer), or remove this one."
+)
 
 
 class Picture(NamedTuple):
@@ -37,12 +43,12 @@ class PredictionFolder:
         """Make the folder ready for `settings`, and return the names of the pictures that are finished in it.
 
         Raises:
-            ValueError: if the pictures in it were made with other settings.
+            ValueError: if the pictures in it were made with other settings, or `settings.json` is damaged.
             OSError: if it cannot be written.
         """
         known = self.path / "settings.json"
         if known.exists() and any(self.path.glob("*.png")):  # a run that failed before its first picture binds nobody
-            self._check(json.loads(known.read_text()), json.loads(json.dumps(settings)))
+            self._check(read_json(known, "folder", _WAY_OUT), json.loads(json.dumps(settings)))
         write_text(known, json.dumps(settings, indent=2) + "\n")
         for unfinished in self.path.glob(".*.tmp"):
             unfinished.unlink()
@@ -74,15 +80,21 @@ class PredictionFolder:
 
     def _clean(self, file: Path) -> list[dict[str, Any]]:
         """The lines of finished pictures; the others (cut off, or their picture removed) leave the file."""
-        texts = file.read_text(encoding="utf-8", errors="replace").splitlines()
-        lines = [line for text in texts if (line := _parsed(text)) and self._holds(line["file"])]
+        with reading(file, "folder", _WAY_OUT):
+            texts = read_bytes(file).splitlines()
+        lines = [line for text in texts if (line := self._finished(text))]
         if len(lines) < len(texts):
             write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
         return lines
 
-    def _holds(self, name: str) -> bool:
-        picture = self.path / name
-        return picture.is_file() and picture.stat().st_size > 0
+    def _finished(self, text: bytes) -> dict[str, Any] | None:
+        """The line of a picture that lies in this folder."""
+        try:
+            line = parse_json(text)
+            picture = inside(self.path, line["file"])
+        except (ValueError, KeyError):
+            return None
+        return line if os.path.isfile(picture) and picture.stat().st_size > 0 else None
 
 
 def picture_name(job: Job, method: str) -> str:
@@ -117,14 +129,6 @@ def _further(job: Job) -> dict[str, list[dict[str, Any]]]:
 def _named(reference: Any) -> dict[str, str]:
     """A reference without its place in today's set."""
     return {name: value for name, value in reference._asdict().items() if name != "index"}
-
-
-def _parsed(text: str) -> dict[str, Any] | None:
-    try:
-        line = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return line if isinstance(line, dict) and "file" in line else None
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from callbacks.evaluation import EvaluationCallback
 from callbacks.failures import listed, of_all_ranks
 from callbacks.first_rank import on_first_rank
 from callbacks.judges import ClipJudge
-from callbacks.judging import Judge
+from callbacks.judging import Judge, cut_texts
 from callbacks.picture_groups import groups_of, siblings_of
 from callbacks.picture_scores import Gathered, PictureScores
 from callbacks.scores_folder import check_sources, score_table, write_scores
@@ -113,9 +113,10 @@ class PredictionScores(EvaluationCallback):
         unread = of_all_ranks(self._unread)
         _report(unread, len(self._positions))
         gathered = {name: scores.compute() for name, scores in self._scores.items()}
-        on_first_rank(trainer, lambda: self._write(gathered, unread))
+        cut = cut_texts(trainer, self._judges)
+        on_first_rank(trainer, lambda: self._write(gathered, unread, cut))
 
-    def _write(self, gathered: dict[str, Gathered], unread: dict[str, str]) -> None:
+    def _write(self, gathered: dict[str, Gathered], unread: dict[str, str], cut: dict[str, dict[str, int]]) -> None:
         positions = gathered[self._judges[0].name].positions
         scored = [self._data.predictions[position] for position in positions]
         groups, numbers = groups_of(scored)
@@ -128,6 +129,7 @@ class PredictionScores(EvaluationCallback):
             "failures": {**self._data.failures, **unread},
             "unread": [_cell(self._data.predictions[self._positions[path]]) for path in unread],
             "contents": self._contents,
+            "cut_texts": cut,
             "sources": self._data.sources,
         }
         write_scores(self._folder, table, about)

@@ -1,11 +1,12 @@
 """Images with a caption each, named by a file of JSON lines."""
 
-import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
 
+from datamodules.reading import parse_json, read_bytes, reading
 from datamodules.references import Entry, ImageFile, ReferenceSet
 
 REQUIRED = ("image", "prompt")
@@ -69,7 +70,9 @@ def read_captions(file: Path) -> list[Caption]:
     captions: dict[str, Caption] = {}
     faults = []
     # As bytes, because `str.splitlines` would also cut at characters that JSON allows within a text.
-    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+    with reading(file, "captions", f"Expected {EXPECTED}."):
+        texts = read_bytes(file).splitlines()
+    for number, line in enumerate(texts, start=1):
         if not line.strip():
             continue
         try:
@@ -85,23 +88,17 @@ def read_captions(file: Path) -> list[Caption]:
 
 def _parsed(folder: Path, line: bytes) -> Caption:
     """Raises ValueError, which says what is wrong with the line."""
-    try:
-        values = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"not JSON ({error})") from None
-    texts = _texts(values)
+    texts = _texts(parse_json(line))
     paths = {name: folder / texts[name] for name in ("image", "content_map") if name in texts}
-    missing = [str(path) for path in paths.values() if not path.is_file()]
+    missing = [str(path) for path in paths.values() if not os.path.isfile(path)]  # also where it can be no path
     if missing:
         raise ValueError(f"there is no file {' and no file '.join(missing)}")
     key = Path(texts["image"]).with_suffix("").as_posix()
     return Caption(key, texts["prompt"], paths["image"], paths.get("content_map"))
 
 
-def _texts(values: Any) -> dict[str, str]:
+def _texts(values: dict[str, Any]) -> dict[str, str]:
     """The texts of a line; null is the same as a name left out."""
-    if not isinstance(values, dict):
-        raise ValueError("not an object")
     unknown = [name for name in values if name not in NAMES]
     if unknown:
         raise ValueError(f"unknown {_quoted(unknown)}")

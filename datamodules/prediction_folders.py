@@ -10,11 +10,13 @@ from typing import Any
 from datamodules.batches import Prediction, Reference, digest_of
 from datamodules.image_files import images_in
 from datamodules.prediction_batches import Found
+from datamodules.reading import inside, parse_json, read_bytes, reading
 from datamodules.references import SHARD_INDEX, ImageFile, ImageSource, open_references
 
 LINES = "generations-*.jsonl"
 CONTENT_KEY = "content:"
 """Begins the keys of content images."""
+_LARGEST = 2**63 - 1  # what the tables of scores hold
 
 
 class ReferenceLookup:
@@ -65,12 +67,12 @@ class ReferenceLookup:
     def _named(self, key: str) -> list[ImageSource]:
         name = key.removeprefix(CONTENT_KEY)
         folders = self.roots if name == key else [*self.roots, *(f"{root}/content" for root in self.roots)]
-        places = [Path(folder, name) for folder in folders]
+        places = [inside(Path(folder), name) for folder in folders]
         return [ImageFile(path) for place in places for path in self._listing(place.parent) if path.stem == place.name]
 
     def _listing(self, folder: Path) -> list[Path]:
         if folder not in self._listed:
-            self._listed[folder] = images_in(folder) if folder.is_dir() else []
+            self._listed[folder] = images_in(folder) if os.path.isdir(folder) else []
         return self._listed[folder]
 
     def _digest(self, source: ImageSource) -> str:
@@ -100,6 +102,11 @@ def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
     for folder in map(Path, folders):
         lines = _lines(folder)
         for path, line in lines:
+            try:
+                inside(folder, line["file"])
+            except ValueError as fault:
+                found.failures[str(path)] = str(fault)
+                continue
             _check_new(path, line, seen)
             try:
                 prediction, source = _of_line(path, line, lookup)
@@ -117,7 +124,7 @@ def _lines(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"`folders`: there is no folder `{folder}`. Give folders that `maskst predict` wrote.")
     # As bytes, because `str.splitlines` would also cut at characters that JSON allows within a text.
-    texts = [text for file in sorted(folder.glob(LINES)) for text in file.read_bytes().splitlines()]
+    texts = [text for file in sorted(folder.glob(LINES)) for text in _texts(file)]
     lines = [(folder / line["file"], line) for text in texts if (line := _parsed(text))]
     if not lines:
         deeper = sorted({file.parent.name for file in folder.glob(f"*/{LINES}")})
@@ -129,12 +136,17 @@ def _lines(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     return lines
 
 
+def _texts(file: Path) -> list[bytes]:
+    with reading(file, "folders", "Give the folders as `maskst predict` wrote them."):
+        return read_bytes(file).splitlines()
+
+
 def _parsed(text: bytes) -> dict[str, Any] | None:
     try:
-        line = json.loads(text)
+        line = parse_json(text)
     except ValueError:
         return None
-    return line if isinstance(line, dict) and isinstance(line.get("file"), str) else None
+    return line if isinstance(line.get("file"), str) else None
 
 
 def _unnamed(folder: Path, named: set[Path]) -> dict[str, str]:
@@ -164,8 +176,8 @@ def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple
         method, prompt, sample, seed = (line[name] for name in ("method", "prompt", "sample", "seed"))
         share_masked, settings = line.get("share_masked"), line.get("settings", {})
         _check_types(*reference[1:], method, prompt, expected=str)
-        _check_types(sample, seed, expected=int)
-        _check_types(*([] if share_masked is None else [share_masked]), expected=(int, float))
+        _check_numbers(sample, seed, least=0, most=_LARGEST)
+        _check_numbers(*([] if share_masked is None else [share_masked]), least=0.0, most=1.0)
         _check_types(settings, expected=dict)
     except (KeyError, TypeError) as error:
         raise ValueError(f"its line is not as `maskst predict` writes it: {error}") from None
@@ -192,6 +204,14 @@ def _check_types(*values: object, expected: type | tuple[type, ...]) -> None:
     for value in values:
         if not isinstance(value, expected):
             raise TypeError(f"{value!r} stands where another type is expected")
+
+
+def _check_numbers(*values: object, least: float, most: float) -> None:
+    """Whole ones where `least` is; `bool` is no number here, and NaN lies nowhere."""
+    for value in values:
+        is_number = isinstance(value, (int, type(least))) and not isinstance(value, bool)
+        if not is_number or not least <= value <= most:  # type: ignore[operator]
+            raise TypeError(f"{value!r} stands where a number from {least} to {most} is expected")
 
 
 def _place(content_image: Reference | None, lookup: ReferenceLookup) -> str | None:

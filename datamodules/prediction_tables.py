@@ -11,6 +11,7 @@ from typing import Any
 
 from datamodules.batches import Prediction
 from datamodules.prediction_batches import Found, listed
+from datamodules.reading import read_bytes, reading
 from datamodules.references import ImageFile
 
 COLUMNS = ("image", "reference", "prompt", "content")
@@ -21,6 +22,7 @@ EXPECTED = (
     "the table"
 )
 
+_TOO_LARGE = 2**63
 Row = dict[str, Any]
 
 
@@ -62,12 +64,13 @@ def _rows(file: Path) -> dict[int, Row]:
     readers = {".csv": _csv_rows, ".jsonl": _json_rows}
     if file.suffix.lower() not in readers:
         raise ValueError(f"`table` was `{file}`, with the suffix {file.suffix!r}. Expected {EXPECTED}.")
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"`table`: `{file}` is not UTF-8 ({error}). Save it as UTF-8.") from None
-    rows = readers[file.suffix.lower()](file, text)
-    return {number: {name: value for name, value in row.items() if value not in (None, "")} for number, row in rows}
+    with reading(file, "table", f"Expected {EXPECTED}.", passing=ValueError):
+        try:
+            text = read_bytes(file).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"`table`: `{file}` is not UTF-8 ({error}). Save it as UTF-8.") from None
+        rows = readers[file.suffix.lower()](file, text)
+        return {number: {name: value for name, value in row.items() if value not in (None, "")} for number, row in rows}
 
 
 def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, Row]]:
@@ -88,7 +91,7 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[int, Row]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"`table`: line {number} of `{file}` is no JSON ({error}). Expected {EXPECTED}.") from None
         if not isinstance(row, dict):
             raise ValueError(f"`table`: line {number} of `{file}` is no JSON object. Expected {EXPECTED}.")
@@ -112,7 +115,7 @@ def _prediction(file: Path, row: Row, samples: Counter[tuple[str | None, ...]]) 
     _, reference, prompt, content = (_text(row, name) for name in COLUMNS)
     content_image = _text(row, "content_image") if "content_image" in row else None
     paths = {name: file.parent / row[name] for name in ("image", "reference", "content_image") if name in row}
-    missing = [str(path) for path in paths.values() if not path.is_file()]
+    missing = [str(path) for path in paths.values() if not os.path.isfile(path)]  # also where it can be no path
     if missing:
         raise ValueError(f"there is no file {' and no file '.join(missing)}")
     method = _text(row, "method") if "method" in row else file.stem
@@ -148,6 +151,9 @@ def _text(row: Row, name: str) -> str:
 
 def _whole(row: Row, name: str) -> int:
     try:
-        return int(str(row[name]))
+        value = int(str(row[name]))
     except ValueError:
         raise ValueError(f"`{name}` is {row[name]!r} and no whole number") from None
+    if abs(value) >= _TOO_LARGE:
+        raise ValueError(f"`{name}` is {value}, which no table of scores can hold")
+    return value

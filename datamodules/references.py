@@ -12,6 +12,7 @@ from PIL import Image
 
 from datamodules.batches import Reference, digest_of
 from datamodules.images import SUFFIXES, damage, read_image
+from datamodules.reading import read_bytes
 from datamodules.vocabulary import CONTENTS, MISSPELT, contents_of, parse_reference_name
 
 SHARD_INDEX = "shards.json"
@@ -117,7 +118,7 @@ class ImageFile(NamedTuple):
 
     def read(self) -> bytes:
         """The encoded image, untouched."""
-        return self.path.read_bytes()
+        return read_bytes(self.path)
 
 
 class ReferenceFolder(ReferenceSet):

@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from datamodules.images import SUFFIXES
+from datamodules.reading import inside, read_json, reading
 from datamodules.references import SHARD_INDEX, Entry, ReferenceSet
 
 FORMAT = "style-reference-shards-1"
 PATTERN = "shard-%06d.tar"
+_ARGUMENT = "train` or `test"
+_AGAIN = "Pack the references again with `python -m scripts.pack_shards SOURCE TARGET`."
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
@@ -48,14 +52,19 @@ class ReferenceShards(ReferenceSet):
         root: Folder with the shards and their index.
 
     Raises:
-        ValueError: If the index is of another format, or a shard is missing or not complete.
+        ValueError: If the index is damaged, of another format or speaks of other files than its shards, or a shard is
+            missing or not complete.
     """
 
     def __init__(self, root: str | Path) -> None:
         root = Path(root)
-        index = json.loads((root / SHARD_INDEX).read_text(encoding="utf-8"))
-        _check_index(root, index)
-        super().__init__(root, [_entry(root, member) for member in index["members"]])
+        index = read_json(root / SHARD_INDEX, _ARGUMENT, _AGAIN)
+        _check_format(root, index)
+        with reading(root / SHARD_INDEX, _ARGUMENT, _AGAIN):
+            sizes = {inside(root, name): size for name, size in index["shards"].items()}
+            entries = [_entry(root, member, sizes) for member in index["members"]]
+        _check_sizes(sizes)
+        super().__init__(root, entries)
 
 
 def write_shards(
@@ -89,20 +98,30 @@ def write_shards(
     return sorted(target.glob("*.tar"))
 
 
-def _entry(root: Path, member: dict[str, Any]) -> Entry:
-    place = ShardMember(root / member["shard"], *(member[field] for field in ("key", "suffix", "offset", "size")))
-    return Entry(member["key"], member["content"], member["style"], place)
+def _entry(root: Path, member: dict[str, Any], sizes: dict[Path, int]) -> Entry:
+    """Raises ValueError where a member lies outside of the shards that the index names."""
+    key, content, style, suffix = (member[name] for name in ("key", "content", "style", "suffix"))
+    place = ShardMember(inside(root, member["shard"]), key, suffix, member["offset"], member["size"])
+    inside(root, key)
+    if not 0 <= place.offset <= place.offset + place.size <= sizes[place.shard]:
+        raise ValueError(f"{key!r} lies outside of its shard")
+    is_typed = isinstance(content, str) and isinstance(style, str) and isinstance(place.offset + place.size, int)
+    if not is_typed or suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{key!r} is no image with a content and a style")
+    return Entry(key, content, style, place)
 
 
-def _check_index(root: Path, index: dict[str, Any]) -> None:
-    again = "Pack the references again with `python -m scripts.pack_shards SOURCE TARGET`."
-    if index.get("format") != FORMAT:
-        found = index.get("format")
-        raise ValueError(f"`{root / SHARD_INDEX}` is of the format {found!r}, not {FORMAT!r}. {again}")
-    for name, size in index["shards"].items():
-        n_bytes = (root / name).stat().st_size if (root / name).is_file() else 0
+def _check_format(root: Path, index: dict[str, Any]) -> None:
+    found = index.get("format")
+    if found != FORMAT:
+        raise ValueError(f"`{root / SHARD_INDEX}` is of the format {found!r}, not {FORMAT!r}. {_AGAIN}")
+
+
+def _check_sizes(sizes: dict[Path, int]) -> None:
+    for shard, size in sizes.items():
+        n_bytes = shard.stat().st_size if shard.is_file() else 0
         if n_bytes != size:
-            raise ValueError(f"The shard `{root / name}` should have {size} bytes and has {n_bytes}. {again}")
+            raise ValueError(f"The shard `{shard}` should have {size} bytes and has {n_bytes}. {_AGAIN}")
 
 
 def _check_target(target: Path, overwrite: bool) -> None:

@@ -9,13 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 # Imported for what it registers: checkpoints hold its settings, which are read as tensors and plain values alone.
 import lightning_modules.adapter_reconstruction  # noqa: F401
 from callbacks.files import write_atomically
-from lightning_modules.conditions.trained import adapter_bytes, read_adapter
+from datamodules.reading import reading
+from lightning_modules.conditions.trained import EXPECTED, adapter_bytes, read_adapter
+from lightning_modules.tensor_files import read_tensors
 from scripts.export_styleshot import backbone_arguments, export_styleshot, read_styleshot
 
 _FROM_HYPER_PARAMETERS = ("strength", "rescale", "backbone")
@@ -51,13 +52,9 @@ def export(checkpoint: str, out: str, overwrite: bool = False) -> Path:
 
 def provenance(checkpoint: Path) -> dict[str, str]:
     """What a file says of its adapter's training, as JSON by name: of a Lightning checkpoint the step and settings."""
-    if checkpoint.suffix == ".safetensors":
-        from safetensors import safe_open
-
-        with safe_open(checkpoint, framework="pt") as file:
-            return dict(file.metadata() or {})
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    return settings_of(content) if "state_dict" in content else {}
+    read = read_tensors(checkpoint, "checkpoint", EXPECTED)
+    with reading(checkpoint, "checkpoint", EXPECTED):
+        return settings_of(read.content) if "state_dict" in read.content else read.metadata
 
 
 def settings_of(content: Mapping[str, Any]) -> dict[str, str]:
@@ -97,9 +94,10 @@ def main(args: Sequence[str] | None = None) -> None:
         written = export(arguments.checkpoint, arguments.out, arguments.overwrite)
         said = f"Wrote {written}; used by --model.condition.checkpoint {written}"
     else:
-        told = {**settings_of(styleshot), "maskst_version": project_version()}
-        files = export_styleshot(styleshot, Path(arguments.out), told, arguments.overwrite, arguments.half)
-        used = [f"--model.backbone.{name} {value}" for name, value in backbone_arguments(styleshot, files).items()]
+        with reading(Path(arguments.checkpoint), "checkpoint", EXPECTED, passing=(ValueError, OSError)):
+            told = {**settings_of(styleshot), "maskst_version": project_version()}
+            files = export_styleshot(styleshot, Path(arguments.out), told, arguments.overwrite, arguments.half)
+            used = [f"--model.backbone.{name} {value}" for name, value in backbone_arguments(styleshot, files).items()]
         said = f"Wrote {' and '.join(map(str, files))}; used by {' '.join(used)}"
     Console().print(said, soft_wrap=True, markup=False, highlight=False)
 

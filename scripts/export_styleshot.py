@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, get_args
 
 import torch
@@ -14,20 +13,25 @@ from callbacks.files import write_atomically
 from lightning_modules.diffusion.config import ContentLines
 from lightning_modules.styleshot.weights import encoder_tensors, ip_tensors
 from lightning_modules.styleshot_reconstruction import CHECKPOINT_RECORD
+from lightning_modules.tensor_files import check_tensors, read_tensors
 
 ENCODER, IP = "style_aware_encoder.safetensors", "ip.safetensors"
+_EXPECTED = "Expected a checkpoint of a training that did not diverge."
 _ARGUMENT_OF_FILE = {ENCODER: "style_encoder", IP: "ip_adapter"}
 
 
 def read_styleshot(checkpoint: Path) -> dict[str, Any] | None:
-    """The content of a checkpoint that trained a StyleShot; None of any other file."""
+    """The content of a checkpoint that trained a StyleShot, refused if it diverged; None of any other file."""
     if checkpoint.suffix != ".ckpt" or not checkpoint.is_file():
         return None
     try:
-        content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except (UnpicklingError, RuntimeError, EOFError):
+        content = read_tensors(checkpoint, "checkpoint", _EXPECTED, mapped=True).content
+    except ValueError:
         return None  # whoever takes it for an adapter says what is wrong with it
-    return content if CHECKPOINT_RECORD in content else None
+    if CHECKPOINT_RECORD not in content:
+        return None
+    check_tensors(content, checkpoint, "checkpoint", _EXPECTED)
+    return content
 
 
 def export_styleshot(

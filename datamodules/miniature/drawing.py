@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from datamodules.reading import read_json
+
 RECIPE = "recipe.json"
 
 
@@ -24,7 +26,7 @@ def drawn_once(root: str | Path, recipe: dict[str, int], draw: Callable[[Path], 
     if not root.exists():
         _draw(root.resolve(), recipe, draw)
     recipe_file = root / RECIPE
-    drawn = json.loads(recipe_file.read_text(encoding="utf-8")) if recipe_file.is_file() else None
+    drawn = read_json(recipe_file, "root", "Remove that folder.") if recipe_file.is_file() else None
     if drawn != recipe:
         raise ValueError(
             f"`{root}` was drawn with {drawn}, but {recipe} is asked for. "

@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
+from datamodules.reading import reading
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter, load_adapter_weights
 from lightning_modules.conditions.adapted import Adapted
+from lightning_modules.tensor_files import TensorFile, read_tensors
 
 CHECKPOINT_PREFIX = "condition.adapter."
 """Prefix of the adapter's keys in a Lightning checkpoint."""
 CHECKPOINT_RECORD = "adapter"
 """Key of a Lightning checkpoint under which `{"kind": class name, ...}` is kept."""
 _PROJ_WEIGHT = "proj.weight"
+EXPECTED = (
+    "Expected a checkpoint of AdapterReconstruction (`.ckpt`), `.safetensors`, or a dictionary of tensors written by "
+    "`torch.save`, without other Python objects."
+)
 
 
 class TrainedAdapter(Adapted):
@@ -55,9 +59,12 @@ def read_adapter(path: str | Path) -> Adapter:
             f"`checkpoint` names no file: {str(path)!r}. Expected a checkpoint that `fit` of AdapterReconstruction "
             "wrote (`.ckpt`), or the tensors of an adapter (`.safetensors`, `.bin`)."
         )
-    weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    adapter = _build(weights, path)
-    load_adapter_weights(adapter, weights.state, weights.kind)
+    read = read_tensors(path, "checkpoint", EXPECTED)
+    with reading(path, "checkpoint", EXPECTED, passing=ValueError):
+        weights = _weights(read)
+        adapter = _build(weights, path)
+    with reading(path, "checkpoint", EXPECTED):
+        load_adapter_weights(adapter, weights.state, weights.kind)
     return adapter
 
 
@@ -85,26 +92,10 @@ def checkpoint_weights(checkpoint: Mapping[str, Any]) -> AdapterWeights:
     return AdapterWeights(state, checkpoint.get(CHECKPOINT_RECORD, {}).get("kind"))
 
 
-def _read_safetensors(path: Path) -> AdapterWeights:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            state = {name: file.get_tensor(name) for name in names}
-            return AdapterWeights(_without_prefix(state), (file.metadata() or {}).get("kind"))
-    except SafetensorError as error:
-        raise _unreadable(path) from error
-
-
-def _read_torch(path: Path) -> AdapterWeights:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise _unreadable(path) from error
-    if not isinstance(content, dict):
-        raise _unreadable(path)
-    return checkpoint_weights(content) if "state_dict" in content else AdapterWeights(_without_prefix(content), None)
+def _weights(read: TensorFile) -> AdapterWeights:
+    if "state_dict" in read.content:
+        return checkpoint_weights(read.content)
+    return AdapterWeights(_without_prefix(read.content), read.metadata.get("kind"))
 
 
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -127,11 +118,3 @@ def _build(weights: AdapterWeights, path: Path) -> Adapter:
     dim, in_dim = weight.shape
     is_image = weights.kind == "ImageAdapter" if weights.kind else dim == in_dim
     return ImageAdapter(dim) if is_image else TextAdapter(dim, in_dim)
-
-
-def _unreadable(path: Path) -> ValueError:
-    return ValueError(
-        f"`checkpoint` cannot be read as tensors alone: {str(path)!r} is damaged, or holds other Python objects. "
-        "Expected a checkpoint of AdapterReconstruction (`.ckpt`), `.safetensors`, or a dictionary of tensors "
-        "written by `torch.save`."
-    )

@@ -124,7 +124,7 @@ def explained(error: Exception, argument: str, repository: str, revision: str | 
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RevisionNotFoundError
 
     at = f"`{argument}`: {repository!r}"
-    local = f"give a local folder or file in its place by `{_option(argument)} PATH`"
+    local = f"give a local folder or file in its place by `{option(argument)} PATH`"
     if isinstance(error, RevisionNotFoundError):
         return FileNotFoundError(
             f"{at} has no revision {revision!r} on the hub. Give a commit, tag or branch that it has, as "
@@ -154,7 +154,8 @@ def explained(error: Exception, argument: str, repository: str, revision: str | 
     )
 
 
-def _option(argument: str) -> str:
+def option(argument: str) -> str:
+    """An argument of `Backbone`, or any other, as the command line takes it."""
     return f"--{argument}" if "." in argument else f"--model.backbone.{argument}"
 
 

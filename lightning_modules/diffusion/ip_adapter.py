@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from lightning_modules.tensor_files import read_tensors
+
 _PROJECTION_KEYS = ("proj.weight", "proj.bias", "norm.weight", "norm.bias")
+_EXPECTED = "Expected a plain IP-Adapter (`.bin` or `.safetensors`) made for the base in `model`: copy it again."
 
 
 class IPAdapterWeights(NamedTuple):
@@ -57,14 +59,10 @@ def read_ip_adapter(path: Path) -> IPAdapterWeights:
     """Reads an IP-Adapter, nested (`.bin`, a pickled dictionary) or flat (`.safetensors`).
 
     Raises:
-        ValueError: the file holds other parts than `image_proj` and `ip_adapter`, or is a "plus" adapter.
+        ValueError: the file is damaged, holds other parts than `image_proj` and `ip_adapter`, or is a "plus" adapter.
     """
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        parts = _nested(load_file(path))
-    else:
-        parts = torch.load(path, map_location="cpu", weights_only=True)
+    content = read_tensors(path, "--model.backbone.ip_adapter", _EXPECTED).content
+    parts = _nested(content) if path.suffix == ".safetensors" else content
     if set(parts) != {"image_proj", "ip_adapter"}:
         raise ValueError(
             f"`ip_adapter` must be a file with the parts image_proj and ip_adapter; {path} has {_listed(parts)}."
@@ -98,7 +96,7 @@ def build_projection(image_proj: Mapping[str, Tensor], token_dim: int) -> ImageP
     Raises:
         ValueError: the tokens do not fit a UNet with cross-attention size `token_dim`.
     """
-    size, dim = image_proj["proj.weight"].shape
+    size, dim = image_proj["proj.weight"].shape[:2]
     own_dim = image_proj["norm.weight"].shape[0]
     if own_dim != token_dim or size % own_dim:
         raise ValueError(

@@ -1,8 +1,9 @@
 """Loads the parts of a backbone and checks that they fit together."""
 
-import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -11,8 +12,10 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from datamodules.reading import read_json, reading
 from lightning_modules.diffusion.config import Backbone, DType, Runtime
 from lightning_modules.diffusion.encoders import ContentEncoder, DualPromptEncoder, ImageEncoder, PromptEncoder
+from lightning_modules.diffusion.hub import option
 from lightning_modules.diffusion.ip_adapter import (
     build_projection,
     cross_attention_layers,
@@ -20,10 +23,18 @@ from lightning_modules.diffusion.ip_adapter import (
     read_ip_adapter,
 )
 from lightning_modules.diffusion.schedulers import held_config
-from lightning_modules.diffusion.sources import Source, fetch_file, find_source, load_pretrained
+from lightning_modules.diffusion.sources import (
+    UNDAMAGED,
+    Source,
+    fetch_file,
+    fetch_folder,
+    find_source,
+    load_pretrained,
+)
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.diffusion.stable_diffusion_xl import StableDiffusionXL
 from lightning_modules.diffusion.understood import check_added_width, check_pipeline, check_unet, check_vae
+from lightning_modules.pretrained import check_processor, check_tokenizer
 
 # Bytes of the byte-level alphabet: fewer entries mean that transformers made up an empty vocabulary.
 _SMALLEST_VOCABULARY = 256
@@ -38,9 +49,9 @@ def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
     """
     model = find_source(backbone.model, "model", backbone.revision)
     # Small, and therefore first: a wrong `model` is found out before anything large is loaded.
-    pipeline_config = json.loads(fetch_file(model.within("model_index.json"), "model").read_text(encoding="utf-8"))
+    pipeline_config = read_json(fetch_file(model.within("model_index.json"), "model"), option("model"), UNDAMAGED)
     family = _family(pipeline_config, model)
-    scheduler_config = load_pretrained(DDPMScheduler.load_config, model.within("scheduler"), "model")
+    scheduler_config = _load_scheduler_config(model.within("scheduler"))
     _check_configs(pipeline_config, model, backbone, family)
     prompt_encoder = family.load_prompt_encoder(model, backbone)
     content_encoder = _load_content_encoder(model, prompt_encoder, backbone)
@@ -60,6 +71,12 @@ def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
         pipeline_config=pipeline_config,
         runtime=runtime,
     )
+
+
+def _opened(path: Path, argument: str) -> AbstractContextManager[None]:
+    """In which whatever a file of weights causes is told with its name and argument."""
+    expected = "Copy it again from where it is whole, or name another file made for the base in `model`."
+    return reading(path, option(argument), expected, passing=(ValueError, OSError))
 
 
 class Family(NamedTuple):
@@ -98,7 +115,7 @@ FAMILIES = {
 
 
 def _family(pipeline_config: Mapping[str, Any], model: Source) -> Family:
-    name = pipeline_config.get("_class_name")
+    name = str(pipeline_config.get("_class_name"))
     if name not in FAMILIES:
         raise ValueError(
             f"`model`: the pipeline in {model.repository!r} is a {name}; expected one of {', '.join(FAMILIES)}. "
@@ -117,6 +134,15 @@ def _check_configs(pipeline_config: Mapping[str, Any], model: Source, backbone: 
     check_unet(unet_config, vae_config.get("latent_channels", 4), family.added_embedding)
 
 
+def _load_scheduler_config(source: Source) -> Any:
+    config = load_pretrained(DDPMScheduler.load_config, source, "model")
+    with reading(Path(source.place), option("model"), UNDAMAGED):
+        kept = DDPMScheduler.from_config(config).alphas_cumprod
+        if not ((kept >= 0) & (kept <= 1)).all():
+            raise ValueError("the scheduler's betas keep shares of the signal that are not within 0 .. 1")
+    return config
+
+
 def _part(model: Source, name: str | None, argument: str, default: str = "") -> Source:
     return find_source(name, argument) if name is not None else model.within(default or argument)
 
@@ -125,9 +151,11 @@ def _load_ip_adapter(model: Source, unet: Any, backbone: Backbone) -> tuple[Any,
     """The image encoder and P of an IP-Adapter, whose attention the UNet is given."""
     image_encoder = _load_image_encoder(_part(model, backbone.image_encoder, "image_encoder"), backbone)
     file = _part(model, backbone.ip_adapter, "ip_adapter", "ip_adapter.safetensors")
-    weights = read_ip_adapter(fetch_file(file, "ip_adapter"))
-    projection = build_projection(weights.image_proj, unet.config.cross_attention_dim)
-    install_attention(unet, weights.ip_adapter, projection.num_tokens)
+    path = fetch_file(file, "ip_adapter")
+    with _opened(path, "ip_adapter"):
+        weights = read_ip_adapter(path)
+        projection = build_projection(weights.image_proj, unet.config.cross_attention_dim)
+        install_attention(unet, weights.ip_adapter, projection.num_tokens)
     return image_encoder, projection.to(backbone.torch_dtype), None
 
 
@@ -137,23 +165,25 @@ def _load_styleshot(model: Source, unet: Any, backbone: Backbone) -> tuple[Any, 
     from lightning_modules.styleshot.weights import build_style_projection, load_style_encoder, read_styleshot
 
     file = fetch_file(find_source(str(backbone.style_encoder), "style_encoder"), "style_encoder")
-    encoder = load_style_encoder(file, backbone.style_heads, backbone.style_permutations).to(backbone.torch_dtype)
+    with _opened(file, "style_encoder"):
+        encoder = load_style_encoder(file, backbone.style_heads, backbone.style_permutations).to(backbone.torch_dtype)
     file = fetch_file(_part(model, backbone.ip_adapter, "ip_adapter", "ip.bin"), "ip_adapter")
-    weights = read_styleshot(file, cross_attention_layers(unet))
-    projection = build_style_projection(weights.heads, encoder.dim, unet.config.cross_attention_dim)
-    install_attention(unet, weights.attention, projection.num_tokens)
     controlnet = None
-    if backbone.content_fusion:
-        # diffusers' own `to` warns of layers that are to stay in float32, of which this network has none.
-        controlnet = nn.Module.to(build_controlnet(unet, weights.controlnet), backbone.torch_dtype)
+    with _opened(file, "ip_adapter"):
+        weights = read_styleshot(file, cross_attention_layers(unet))
+        projection = build_style_projection(weights.heads, encoder.dim, unet.config.cross_attention_dim)
+        install_attention(unet, weights.attention, projection.num_tokens)
+        if backbone.content_fusion:
+            # diffusers' own `to` warns of layers that are to stay in float32, of which this network has none.
+            controlnet = nn.Module.to(build_controlnet(unet, weights.controlnet), backbone.torch_dtype)
     return encoder, projection.to(backbone.torch_dtype), controlnet
 
 
 def _text_encoder(network: Any, model: Source, backbone: Backbone, suffix: str = "") -> tuple[nn.Module, Any]:
     """A text encoder of `model` and its tokenizer."""
     folder = model.within(f"text_encoder{suffix}")
-    tokenizer = _load_tokenizer(model.within(f"tokenizer{suffix}"), "model")
-    return _load_network(network, folder, "model", backbone, backbone.variant), tokenizer
+    loaded = _load_network(network, folder, "model", backbone, backbone.variant)
+    return loaded, _load_tokenizer(model.within(f"tokenizer{suffix}"), "model", loaded)
 
 
 def _load_content_encoder(model: Source, prompt_encoder: nn.Module, backbone: Backbone) -> ContentEncoder:
@@ -162,7 +192,7 @@ def _load_content_encoder(model: Source, prompt_encoder: nn.Module, backbone: Ba
         return prompt_encoder.second
     source = _part(model, backbone.text_tower, "text_tower")
     network = _load_network(CLIPTextModelWithProjection, source, "text_tower", backbone)
-    return ContentEncoder(network, _load_tokenizer(source, "text_tower"))
+    return ContentEncoder(network, _load_tokenizer(source, "text_tower", network))
 
 
 def _load_vae(model: Source, backbone: Backbone) -> Any:
@@ -183,9 +213,11 @@ def _vae_source(model: Source, backbone: Backbone) -> tuple[Source, str]:
 
 def _load_image_encoder(source: Source, backbone: Backbone) -> ImageEncoder:
     network = _load_network(CLIPVisionModelWithProjection, source, "image_encoder", backbone)
-    try:
+    folder = fetch_folder(source, "image_encoder")
+    if (folder / "preprocessor_config.json").exists():
         processor = load_pretrained(CLIPImageProcessorPil.from_pretrained, source, "image_encoder")
-    except FileNotFoundError:
+        check_processor(processor, network, folder, option("image_encoder"), UNDAMAGED)
+    else:
         # The published IP-Adapter encoders come without one: they use CLIP's own preprocessing.
         size = network.config.image_size
         processor = CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
@@ -206,13 +238,14 @@ def _load_network(network: Any, source: Source, argument: str, backbone: Backbon
     return loaded.to(torch.device("cpu"))
 
 
-def _load_tokenizer(source: Source, argument: str) -> Any:
+def _load_tokenizer(source: Source, argument: str, network: Any) -> Any:
     tokenizer = load_pretrained(CLIPTokenizer.from_pretrained, source, argument)
     if len(tokenizer) < _SMALLEST_VOCABULARY:
         raise FileNotFoundError(
             f"`{argument}`: no vocabulary in {source.repository!r}. A CLIP tokenizer needs tokenizer.json, "
             "or vocab.json and merges.txt."
         )
+    check_tokenizer(tokenizer, network, fetch_folder(source, argument), option(argument), UNDAMAGED)
     return tokenizer
 
 

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from lightning_modules.diffusion import hub
 from lightning_modules.diffusion.config import MINIATURE
+from lightning_modules.pretrained import pretrained
 
 _HUB_NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<inside>.+))?")
+UNDAMAGED = "Copy it again from where it is whole, or name another folder in the formats of diffusers and transformers."
 
 
 class Source(NamedTuple):
@@ -70,10 +72,11 @@ def load_pretrained(load: Callable[..., Any], source: Source, argument: str, **o
         FileNotFoundError: the folder or the hub repository does not hold what was asked for.
         ConnectionError: it is not in the cache, and the hub cannot be reached.
         PermissionError: the hub repository is gated.
+        ValueError: a file is damaged.
     """
     folder = fetch_folder(source, argument, "variant" in options, options.get("variant"))
     try:
-        return load(str(folder), local_files_only=True, **options)
+        return pretrained(load, folder, hub.option(argument), UNDAMAGED, **options)
     except OSError as error:
         raise _not_found(source, argument, error) from error
 

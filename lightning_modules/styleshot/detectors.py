@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from datamodules.reading import reading
 from lightning_modules.diffusion.sources import fetch_file, find_source
 from lightning_modules.finite import check_numbers
 from lightning_modules.styleshot.detector_edges import (
@@ -22,6 +23,7 @@ from lightning_modules.styleshot.detector_edges import (
     thin_ridges,
 )
 from lightning_modules.styleshot.detector_networks import HED, LineartGenerator, contour_map
+from lightning_modules.tensor_files import read_tensors
 
 ANNOTATORS = "lllyasviel/Annotators@982e7edaec38759d914a963c48c4726685de7d96"
 """The public repository of both networks' weights."""
@@ -145,16 +147,14 @@ class _NetworkDetector(Detector, Generic[Network]):
         """The network in float32 (the public HED is stored in float16), ready to use.
 
         Raises:
-            ValueError: the file holds other tensors.
+            ValueError: the file is damaged, or holds other tensors.
         """
         network = self.network_class()
-        try:
-            network.load_state_dict(torch.load(self.path, map_location="cpu", weights_only=True))
-        except (RuntimeError, TypeError) as error:  # keys or shapes; no dictionary
-            raise ValueError(
-                f"`weights` of {type(self).__name__} must be the public file {self.file} of "
-                f"https://huggingface.co/lllyasviel/Annotators; {self.path} holds something else: {error}"
-            ) from error
+        argument = f"weights` of `{type(self).__name__}"
+        expected = f"It must be the public file {self.file} of https://huggingface.co/lllyasviel/Annotators."
+        tensors = read_tensors(self.path, argument, expected).content
+        with reading(self.path, argument, expected):
+            network.load_state_dict(tensors)
         return network.float().requires_grad_(False).eval().to(self.device)
 
     def lines(self, pixels: Bytes) -> Bytes:

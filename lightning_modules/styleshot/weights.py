@@ -4,19 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isqrt
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import is_zipfile
 
-import torch
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 
 from lightning_modules.styleshot.encoder import LEVELS, StyleEncoder, StyleEncoderConfig, StyleProjection
+from lightning_modules.tensor_files import check_tensors, read_tensors
 
 _VISION = "image_encoder.vision_model"
 _HEADS, _LAYERS, _CONTROLNET = "style_image_proj_modules.", "adapter_modules.", "controlnet."
 # The UNet that the weights were trained in; its own tensors are not StyleShot's.
 _UNET = "unet."
+_EXPECTED = "Expected StyleShot's own file, `.bin` or the same tensors as `.safetensors`: copy it again."
 
 
 class StyleShotWeights(NamedTuple):
@@ -43,7 +43,8 @@ def load_style_encoder(path: Path, heads: int = 16, permutations: int = 0, seed:
         ValueError: keys are missing or unknown, or the tensors' sizes do not fit each other.
     """
     # Transformers before 4.31 saved this buffer too.
-    tensors = {key: tensor for key, tensor in _read(path).items() if key.rpartition(".")[2] != "position_ids"}
+    read = read_tensors(path, "--model.backbone.style_encoder", _EXPECTED).content
+    tensors = {key: tensor for key, tensor in read.items() if key.rpartition(".")[2] != "position_ids"}
     try:
         config = _sizes(tensors, heads)
     except KeyError:
@@ -64,7 +65,8 @@ def read_styleshot(path: Path, layers: Sequence[str]) -> StyleShotWeights:
     Raises:
         ValueError: keys are missing or unknown.
     """
-    tensors = _read(path)
+    # Mapped, since `ip.bin` holds a whole UNet besides.
+    tensors = read_tensors(path, "--model.backbone.ip_adapter", _EXPECTED, mapped=True).content
     with init_empty_weights():
         heads = [f"{_HEADS}{key.removeprefix('heads.')}" for key in StyleProjection(1, 1).state_dict()]
     names = {
@@ -76,7 +78,10 @@ def read_styleshot(path: Path, layers: Sequence[str]) -> StyleShotWeights:
     own = {key: tensor for key, tensor in tensors.items() if not key.startswith((_UNET, _CONTROLNET))}
     own |= {key: tensors[alias] for key, alias in names.items() if key not in own and alias in tensors}
     _check_keys(own, [*heads, *names], "ip_adapter", path)
-    return StyleShotWeights(_part(own, _HEADS), _part(own, _LAYERS), _part(tensors, _CONTROLNET))
+    controlnet = _part(tensors, _CONTROLNET)
+    used = {key: tensor for key, tensor in tensors.items() if key.startswith(_CONTROLNET)}
+    check_tensors(own | used, path, "--model.backbone.ip_adapter", _EXPECTED)
+    return StyleShotWeights(_part(own, _HEADS), _part(own, _LAYERS), controlnet)
 
 
 def build_style_projection(heads: Mapping[str, Tensor], dim: int, token_dim: int) -> StyleProjection:
@@ -129,18 +134,6 @@ def ip_tensors(state: Mapping[str, Tensor], prefix: str, layers: Sequence[str]) 
     }
     parts = {_HEADS: heads, _LAYERS: attention, _CONTROLNET: _part(own, _CONTROLNET)}
     return {f"{name}{key}": tensor for name, part in parts.items() for key, tensor in part.items()}
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    # Mapped, since `ip.bin` holds a whole UNet besides.
-    tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
-    if not isinstance(tensors, dict):
-        raise ValueError(f"{path} must hold a dictionary of tensors; it holds a {type(tensors).__name__}.")
-    return tensors
 
 
 def _sizes(tensors: Mapping[str, Tensor], heads: int) -> StyleEncoderConfig:

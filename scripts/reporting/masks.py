@@ -13,6 +13,7 @@ from PIL import Image
 
 from callbacks.files import write_text
 from datamodules.batches import Reference
+from datamodules.reading import read_bytes, reading
 from datamodules.style_references import StyleReferences
 from lightning_modules.conditions.masking import feature_products
 from lightning_modules.conditions.two_means import two_means_threshold
@@ -79,12 +80,8 @@ def read_profiles(folder: Path) -> list[MaskProfile]:
     path = folder / FILE
     if not path.is_file():
         return []
-    try:
-        return [MaskProfile(**profile) for profile in json.loads(path.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"`folder`: `{path}` cannot be read as mask profiles ({error}). Delete it, or write it again."
-        ) from error
+    with reading(path, "folder", "Delete it, or write it again."):
+        return [MaskProfile(**profile) for profile in json.loads(read_bytes(path))]
 
 
 def in_words(profile: MaskProfile) -> str:

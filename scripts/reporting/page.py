@@ -94,7 +94,7 @@ def introduction(scored: Scored) -> Markup:
         "expected to exclude 0. Where no picture at all leaks, the interval has no width: it cannot tell what further "
         f"references would show (up to {min(1.0, 3 / references):.0%} of them, by the rule of three).",
     )
-    return Markup(f'<dl class="facts">{facts}</dl>{reading}{_failures(scored)}')
+    return Markup(f'<dl class="facts">{facts}</dl>{reading}{_failures(scored)}{_cut_texts(scored)}')
 
 
 def _failures(scored: Scored) -> Markup:
@@ -105,6 +105,18 @@ def _failures(scored: Scored) -> Markup:
     more = [f"and {rest} more, which are listed in scores.json"] if rest else []
     title = f"{_counted(len(scored.failures), 'picture')} left out: what could not be scored"
     return Markup(f'<div class="notice">{details(title, bullets([*listed, *more]))}</div>')
+
+
+def _cut_texts(scored: Scored) -> Markup:
+    told = [
+        f"{judge}: {text!r} ({tokens} tokens)"
+        for judge, texts in scored.about.get("cut_texts", {}).items()
+        for text, tokens in texts.items()
+    ]
+    if not told:
+        return Markup("")
+    title = f"{_counted(len(told), 'text')} longer than a judge reads: pictures are compared with the beginning alone"
+    return Markup(f'<div class="notice">{details(title, bullets(told[:_MOST_LISTED]))}</div>')
 
 
 def _tradeoffs(scored: Scored) -> list[Section]:

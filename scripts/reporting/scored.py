@@ -1,6 +1,5 @@
 """The scores folder of one run of scoring, read back: estimates of each group of pictures, and paired differences."""
 
-import json
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from callbacks import intervals
 from callbacks.intervals import Cell, Difference
 from callbacks.metrics import Estimate, MeanOverReferences
+from datamodules.reading import read_json, reading
 from scripts.reporting.titles import title_of
 
 KEYS = (
@@ -75,8 +75,10 @@ class Scored:
             if not path.is_file():
                 raise FileNotFoundError(f"`folder`: `{folder}` holds no `{path.name}`. {_WAY_OUT}")
         table, about = _read_table(folder / "scores.parquet"), _read_about(folder / "scores.json")
-        _check(folder, table, about)
-        return cls(table, about, folder)
+        with reading(folder, "folder", _WAY_OUT, passing=ValueError):
+            _check(folder, table, about)
+        with reading(folder, "folder", _WAY_OUT):
+            return cls(table, about, folder)
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -179,21 +181,16 @@ def _rows_by(*columns: NDArray[np.object_]) -> dict[tuple[str, ...], NDArray[np.
 
 
 def _read_table(path: Path) -> pa.Table:
-    try:
+    with reading(path, "folder", _WAY_OUT):
         return pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"`folder`: `{path}` cannot be read as Parquet ({error}). {_WAY_OUT}") from error
 
 
 def _read_about(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"`folder`: `{path}` cannot be read as JSON ({error}). {_WAY_OUT}") from error
+    about = read_json(path, "folder", _WAY_OUT)
     missing = [name for name in ("judges", "groups", "failures") if name not in about]
     if missing:
         raise ValueError(f"`folder`: `{path}` lacks {missing}, so scoring did not write it. {_WAY_OUT}")
-    return dict(about)
+    return about
 
 
 def _check(folder: Path, table: pa.Table, about: dict[str, Any]) -> None:

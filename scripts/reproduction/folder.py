@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from datamodules.reading import read_json
+
 _WAIT_SECONDS = 60.0
 
 
@@ -48,8 +50,7 @@ class OutputFolder:
     def mark(self, stage: str) -> dict[str, Any] | None:
         """What `finish` noted about a finished stage; None for one that is not finished."""
         path = self._mark(stage)
-        mark: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
-        return mark
+        return read_json(path, "--output", "Remove it, to do its stage again.") if path.is_file() else None
 
     def finish(self, stage: str, **notes: Any) -> None:
         """Remember that a stage is finished."""
@@ -69,7 +70,7 @@ class OutputFolder:
                     "Choose another `--output`."
                 )
             return None
-        known: dict[str, Any] = json.loads(path.read_text())
+        known = read_json(path, "--output", "Choose another folder, or remove this one.")
         if known != self.settings:
             raise ValueError(_difference(self.path, known, self.settings))
         return known

@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
 MODEL_LIBRARIES = ("diffusers", "transformers")
 HEAVY = (*MODEL_LIBRARIES, "sklearn", "matplotlib", "tensorboard")
+# The doors for files that others wrote.
+READING = ("datamodules.reading", "lightning_modules.tensor_files", "lightning_modules.pretrained")
 # Which files may import what of ours, first match first; whatever is outside of the rooms is a library.
 OURS = {
     "datamodules/": ("datamodules",),
@@ -19,17 +21,19 @@ OURS = {
         "lightning_modules.conditions",
         "lightning_modules.adapters",
         "lightning_modules.finite",
+        *READING,
     ),
     "lightning_modules/adapters.py": ("lightning_modules.adapters",),
-    "lightning_modules/diffusion/loading.py": ("lightning_modules.diffusion", "lightning_modules.styleshot"),
-    "lightning_modules/diffusion/": ("lightning_modules.diffusion", "lightning_modules.finite"),
+    "lightning_modules/diffusion/loading.py": ("lightning_modules.diffusion", "lightning_modules.styleshot", *READING),
+    "lightning_modules/diffusion/": ("lightning_modules.diffusion", "lightning_modules.finite", *READING),
     "lightning_modules/styleshot/": (
         "lightning_modules.styleshot",
         "lightning_modules.diffusion",
         "lightning_modules.finite",
+        *READING,
     ),
-    "lightning_modules/": ("lightning_modules", "datamodules.batches"),
-    "callbacks/": ("callbacks", "lightning_modules.outputs"),
+    "lightning_modules/": ("lightning_modules", "datamodules.batches", "datamodules.reading"),
+    "callbacks/": ("callbacks", "lightning_modules.outputs", *READING),
     "scripts/": ROOMS,
 }
 # Which files alone may import a library.

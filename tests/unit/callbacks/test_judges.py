@@ -197,3 +197,41 @@ def test_a_style_judge_without_projection(style_folder: Path) -> None:
         ValueError, match=r"visual_projection.weight. Give a complete CLIP vision tower with projection"
     ):
         StyleJudge(str(style_folder)).image_features(pictures())
+
+
+def test_texts_that_are_cut_are_counted(judge: ClipJudge, tiny_judge: Path, tmp_path: Path) -> None:
+    long, short = "dog " * 200, "A dog"
+    judge.text_features([short, long, long])
+    assert judge.cut_texts == {long: 202}
+    for _ in range(2):  # also where its features are kept
+        kept = ClipJudge(str(tiny_judge), cache=str(tmp_path))
+        kept.text_features([short, long])
+        assert kept.cut_texts == {long: 202}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "not JSON"),
+        ("[]", "not an object"),
+        ("{}", "it lacks image_mean, image_std, size"),
+        ('{"image_mean": "x", "image_std": [1, 1, 1], "size": 16, "crop_size": 16}', ""),
+        ('{"image_mean": [0, 0, 0], "image_std": [0, 1, 1], "size": 16, "crop_size": 16}', "are no numbers"),
+        ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "size": 16, "crop_size": 8}', "expected 16 x 16"),
+        ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "size": 1000000, "crop_size": 16}', "do not fit"),
+    ],
+)
+def test_a_damaged_image_processor_does_not_become_another(
+    tiny_judge: Path, tmp_path: Path, content: str, told: str
+) -> None:
+    folder = copy_of(tiny_judge, tmp_path / "judge")
+    (folder / "preprocessor_config.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"`model` of the judge .*preprocessor_config.json' is damaged.*{told}"):
+        ClipJudge(str(folder)).image_features(pictures())
+
+
+def test_gaps_in_a_vocabulary(tiny_judge: Path, tmp_path: Path) -> None:
+    folder = copy_of(tiny_judge, tmp_path / "judge")
+    (folder / "merges.txt").write_text("\n".join((folder / "merges.txt").read_text().splitlines()[:20]))
+    with pytest.raises(ValueError, match=r"`model` of the judge .* merges are: 19"):
+        ClipJudge(str(folder)).text_features(["A dog"])

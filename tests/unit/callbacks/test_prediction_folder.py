@@ -163,3 +163,20 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("a file")
     with pytest.raises(OSError, match=r"cannot write `.*outputs/predict/settings.json`.*choose a folder"):
         PredictionFolder(tmp_path / "outputs" / "predict").open({})
+
+
+def test_a_line_of_a_picture_outside_of_the_folder_is_none_of_its_own(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "outside.png")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    names = ["../outside.png", str(tmp_path / "outside.png"), ["a"], None, "x" * 5000, "\ud800"]
+    (folder / "generations-0.jsonl").write_text("".join(json.dumps({"file": name}) + "\n" for name in names) + "[1]\n3")
+    assert PredictionFolder(folder).open({}) == set()
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", "version https://git-lfs.github.com/spec/v1"])
+def test_damaged_settings_are_named(tmp_path: Path, content: str) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    (tmp_path / "settings.json").write_text(content)
+    with pytest.raises(ValueError, match=r"`folder` cannot be read: '.*settings.json' is damaged.* another folder"):
+        PredictionFolder(tmp_path).open({})

@@ -127,6 +127,7 @@ def test_keys_groups_and_both_tables(make_trainer: Make, tmp_path: Path, data: P
         "failures": {},
         "unread": [],
         "contents": sorted({each.content_prompt for each in data.predictions}),
+        "cut_texts": {},
         "sources": [str(tmp_path / "0"), str(tmp_path / "1")],
     }
     settings = [data.predictions[0].settings, prediction.settings]

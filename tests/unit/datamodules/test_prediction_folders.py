@@ -186,3 +186,22 @@ def test_the_same_job_with_other_settings_is_another_picture(tmp_path: Path, roo
         change_line(copy, number, settings={"name": "masking", "scale": 0.7})
     found = read_folders([str(folder), str(copy)], ReferenceLookup([root]))
     assert [p.settings["scale"] for p in found.predictions] == [0.5] * 4 + [0.7] * 4
+
+
+@pytest.mark.parametrize("outside", ["../secret.png", "{root}/secret.png", "/dev/zero", "a\0b"])
+def test_lines_and_keys_that_lead_out_are_counted_failures(tmp_path: Path, root: str, outside: str) -> None:
+    folder = write_predictions(tmp_path / "out", jobs_of(ReferenceFolder(root).references))
+    write_image(tmp_path / "secret.png")
+    name = outside.replace("{root}", str(tmp_path))
+    change_line(folder, 0, file=name)
+    key = name.removesuffix(".png")
+    change_line(folder, 1, reference={"key": key, "content": "cat", "style": "", "digest": "0"})
+    found = read_folders([str(folder)], ReferenceLookup([root]))
+    told = [reason for reason in found.failures.values() if "names nothing below" in reason]
+    assert len(told) == 2 and len(found.predictions) == 2
+
+
+@pytest.mark.parametrize("change", [{"seed": True}, {"sample": 2**63}, {"seed": -1}, {"share_masked": float("nan")}])
+def test_numbers_that_no_run_writes_are_counted_failures(root: str, folder: Path, change: dict[str, object]) -> None:
+    change_line(folder, 0, **change)
+    assert len(read_folders([str(folder)], ReferenceLookup([root])).failures) == 1

@@ -149,3 +149,31 @@ def test_an_index_of_another_format_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "shards.json").write_text(json.dumps({"format": "style-reference-shards-9"}))
     with pytest.raises(ValueError, match="format 'style-reference-shards-9', not 'style-reference-shards-1'. Pack"):
         open_references(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("members", 0, "shard"), "../folder/cat.tar"),
+        (("members", 0, "shard"), "/dev/zero"),
+        (("members", 0, "key"), "../../etc/passwd"),
+        (("members", 0, "offset"), -1),
+        (("members", 0, "size"), 10**9),
+        (("members", 0, "size"), 1.5),
+        (("members", 0, "suffix"), ".exe"),
+        (("members", 0, "style"), None),
+        (("members",), 3),
+        (("shards",), {"../outside.tar": 3}),
+    ],
+)
+def test_an_index_that_speaks_of_other_files_is_refused(
+    folder: ReferenceFolder, tmp_path: Path, place: tuple[str | int, ...], value: object
+) -> None:
+    write_shards(folder, tmp_path / "shards")
+    index = holder = json.loads((tmp_path / "shards" / "shards.json").read_text())
+    for step in place[:-1]:
+        holder = holder[step]
+    holder[place[-1]] = value
+    (tmp_path / "shards" / "shards.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"`train` or `test` cannot be read: '.*shards.json' is damaged.* Pack the"):
+        open_references(tmp_path / "shards")

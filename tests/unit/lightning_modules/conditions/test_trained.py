@@ -97,13 +97,13 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["bad.ckpt", "bad.safetensors"])
 def test_damaged_file(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"no tensors here")
-    with pytest.raises(ValueError, match=rf"`checkpoint` cannot be read .*{name}' is damaged.* `torch.save`"):
+    with pytest.raises(ValueError, match=rf"`checkpoint` cannot be read: .*{name}' is damaged.* `torch.save`"):
         read_adapter(tmp_path / name)
 
 
 def test_python_objects_are_not_unpickled(tmp_path: Path) -> None:
     torch.save({"proj.weight": Path("x")}, tmp_path / "a.bin")
-    with pytest.raises(ValueError, match="holds other Python objects"):
+    with pytest.raises(ValueError, match="without other Python objects"):
         read_adapter(tmp_path / "a.bin")
 
 

@@ -205,3 +205,43 @@ def test_another_vae(tiny_sdxl: Backbone, xl_copy: Path, sdxl: StableDiffusion) 
     torch.testing.assert_close(other.vae.decoder.conv_in.weight, 2 * sdxl.vae.decoder.conv_in.weight)
     with pytest.raises(FileNotFoundError, match="`vae`"):
         StableDiffusion.load(dataclasses.replace(tiny_sdxl, vae=str(xl_copy / "unet" / "none")))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("file", "argument"),
+    [
+        ("ip_adapter.safetensors", "ip_adapter"),
+        ("unet/diffusion_pytorch_model.safetensors", "model"),
+        ("image_encoder/model.safetensors", "image_encoder"),
+    ],
+)
+def test_weights_that_are_not_finite_are_named(copy: Path, file: str, argument: str, value: float) -> None:
+    weights = load_file(copy / file)
+    name = sorted(weights)[-1]
+    weights[name].view(-1)[-1] = value
+    save_file(weights, copy / file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=rf"`--model.backbone.{argument}` cannot be read: the tensor {name} in "):
+        StableDiffusion.load(Backbone(str(copy)))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "version https://git-lfs.github.com/spec/v1"])
+def test_a_damaged_processor_does_not_become_clips_own(copy: Path, content: str) -> None:
+    (copy / "image_encoder" / "preprocessor_config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"`--model.backbone.image_encoder` .*preprocessor_config.json' is damaged"):
+        StableDiffusion.load(Backbone(str(copy)))
+
+
+def test_a_list_of_shards_stays_in_its_folder(copy: Path) -> None:
+    (copy / "unet" / "diffusion_pytorch_model.safetensors").rename(copy / "stolen.safetensors")
+    index = {"metadata": {}, "weight_map": {"conv_in.weight": "../stolen.safetensors"}}
+    (copy / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"index.json' is damaged.*'../stolen.safetensors' names nothing below"):
+        StableDiffusion.load(Backbone(str(copy)))
+
+
+def test_betas_that_are_none(copy: Path) -> None:
+    file = copy / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "beta_end": float("nan")}))
+    with pytest.raises(ValueError, match=r"`--model.backbone.model` cannot be read: '.*scheduler' is damaged"):
+        StableDiffusion.load(Backbone(str(copy)))

@@ -88,7 +88,5 @@ def test_the_figure_shows_the_sorted_products_and_the_elements_in_their_own_orde
 def test_a_folder_without_profiles_has_none_and_a_damaged_file_is_named(tmp_path: Path) -> None:
     assert read_profiles(tmp_path) == []
     (tmp_path / masks.FILE).write_text(json.dumps([{"reference": "a"}]))
-    with pytest.raises(
-        ValueError, match=r"masks.json` cannot be read as mask profiles .* Delete it, or write it again"
-    ):
+    with pytest.raises(ValueError, match=r"masks.json' is damaged, .* Delete it, or write it again"):
         read_profiles(tmp_path)

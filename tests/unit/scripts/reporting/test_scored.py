@@ -183,8 +183,8 @@ def test_an_empty_folder_is_refused(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("scores.parquet", "no parquet", "scores.parquet` cannot be read as Parquet"),
-        ("scores.json", "{", "scores.json` cannot be read as JSON"),
+        ("scores.parquet", "no parquet", "scores.parquet' is damaged"),
+        ("scores.json", "{", "scores.json' is damaged, .*not JSON"),
         ("scores.json", "{}", r"scores.json` lacks \['judges', 'groups', 'failures'\], so scoring did not write it"),
         ("scores.json", '{"judges": [], "groups": [], "failures": {}}', "tell of other groups or judges"),
     ],

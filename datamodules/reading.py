@@ -1,0 +1,122 @@
+"""The door for files that others wrote: bounded, within their folder, and each fault told with the file's name."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from textwrap import shorten
+from typing import Any
+
+MOST_BYTES = 1 << 30
+"""Of a file that is read into memory as it is: 1 GiB."""
+_LONGEST_REASON = 200
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@contextmanager
+def reading(
+    path: Path, argument: str, expected: str, passing: type[Exception] | tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Turns whatever a library raises over a file, or over what it holds, into an error that names the file.
+
+    Args:
+        path: the file, or a folder whose files are read.
+        argument: that named it.
+        expected: sentences that say what should be there, and the way out.
+        passing: errors that already say all this.
+
+    Raises:
+        OSError: the operating system does not give the file.
+        ValueError: it is damaged, or something else than was expected.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except BaseException as error:
+        # A panic of a library in Rust is no `Exception`.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = _reason(error, path)
+        if isinstance(error, OSError) and error.errno:
+            raise OSError(error.errno, f"`{argument}` cannot be read: '{path}' ({reason}). {expected}") from error
+        raise ValueError(
+            f"`{argument}` cannot be read: '{path}' is damaged, or something else ({reason}). {expected}"
+        ) from error
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a file that is neither a device nor a pipe, of at most `most` bytes.
+
+    Raises:
+        OSError: it is larger, no file, or not given by the operating system.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(f"{path} is no regular file")
+    with open(path, "rb") as file:
+        content = file.read(most + 1)  # whatever its size is said to be
+    if len(content) > most:
+        raise OSError(f"{path} has more than {most} bytes")
+    return content
+
+
+def read_json(path: Path, argument: str, expected: str) -> dict[str, Any]:
+    """The JSON object in a file; errors are those of `reading`."""
+    with reading(path, argument, expected):
+        return parse_json(read_bytes(path))
+
+
+def parse_json(text: bytes) -> dict[str, Any]:
+    """The JSON object in a text.
+
+    Raises:
+        ValueError: it is no JSON, nested too deeply, or something else than an object.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise ValueError("not an object")
+    return content
+
+
+def inside(folder: Path, name: object) -> Path:
+    """The path of what a file of others calls `name`, below the folder that it may speak of.
+
+    Raises:
+        ValueError: it would lead out of the folder, or can be no file's name.
+    """
+    parts = PurePath(name).parts if isinstance(name, str) else ()
+    if not parts or PurePath(*parts).is_absolute() or ".." in parts or "\0" in str(name):
+        raise ValueError(f"{name!r} names nothing below `{folder}`")
+    os.fsencode(str(name))  # a lone surrogate is in no name
+    return folder / PurePath(*parts)
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    """What happened, in one line."""
+    if pointers := [file.name for file in _files(path) if _is_pointer(file)]:
+        return f"{pointers[0]} is a Git LFS pointer in place of the file: run `git lfs pull`"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return shorten(str(error), _LONGEST_REASON) or type(error).__name__
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        return [file for file in (path.iterdir() if path.is_dir() else [path]) if file.is_file()]
+    except OSError:
+        return []
+
+
+def _is_pointer(file: Path) -> bool:
+    try:
+        with open(file, "rb") as opened:
+            return opened.read(len(_LFS_POINTER)) == _LFS_POINTER
+    except OSError:
+        return False
