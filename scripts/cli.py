@@ -53,6 +53,8 @@ Examples:
   tensorboard --logdir outputs
   maskst fit --help; maskst fit --model.help AdapterReconstruction; maskst predict --config FILE --print_config
       All options of a subcommand, those of a class, and what a stack of configs comes to.
+  maskst fit --config configs/fit/image_adapter.yaml --trainer.callbacks Timer --trainer.callbacks.duration 00:12:00:00
+      A callback beside the project's own, each of which has a key: `--image_grid.references 3`, `--throughput null`.
 
 MASKST_TRACEBACK=1 shows where an error comes from. A config that is not found from here is looked for in
 {root}:
