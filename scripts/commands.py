@@ -96,6 +96,8 @@ class Commands(Command):
         """Protect a run that is there already; evaluate step 0 of a new one."""
         resumed, folder = self._get(self.config_init, "ckpt_path"), Path(self.trainer.default_root_dir)
         last = folder / "checkpoints" / "last.ckpt"
+        if any(folder.glob("hpc_ckpt_*.ckpt")):  # which Lightning wrote for SLURM's requeue, and goes on from
+            return
         if resumed is None and last.exists():
             raise ValueError(
                 f"`trainer.default_root_dir`: `{folder}` holds the checkpoints of a fit. Give `--ckpt_path last` to go "
@@ -109,6 +111,12 @@ class Commands(Command):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, PredictionWriter):
                 refuse(self.trainer, callback.failures)
+
+    def after_fit(self) -> None:
+        """Make the evaluation of the last step again, in which a signal ended the fit: Lightning has no step left."""
+        progress = self.trainer.fit_loop.epoch_loop.val_loop.batch_progress.total
+        if progress.ready > progress.completed:
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
 
 
 def _parser_kwargs(command: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from callbacks.image_grid import ImageGrid
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.throughput import Throughput
+from scripts.stop_callback import StopOnSignal
 
 OWN: dict[str, type[Callback]] = {
     "image_grid": ImageGrid,
@@ -56,7 +57,7 @@ def join_own(config: Namespace, given: Namespace) -> None:
 
 
 def callbacks_of(config: Namespace) -> list[Callback]:
-    """The project's own callbacks, those of `trainer.callbacks`, and a progress bar for a log where there is none."""
+    """What heeds signals, the project's own callbacks, those of `trainer.callbacks`, and a progress bar for a log."""
     trainer, listed = config.trainer, as_list(config.trainer.callbacks)
     own = [config[key] for key in OWN if config.get(key) is not None]
     # A class derived from one of them takes its place.
@@ -66,7 +67,7 @@ def callbacks_of(config: Namespace) -> list[Callback]:
         *([LearningRateMonitor] if trainer.logger is False else []),
     ]
     own = [each for each in own if not isinstance(each, tuple(switched_off))]
-    return with_progress_bar([*own, *listed], trainer.enable_progress_bar)
+    return with_progress_bar([StopOnSignal(), *own, *listed], trainer.enable_progress_bar)
 
 
 def with_progress_bar(configured: Sequence[Callback], enabled: bool | None = None) -> list[Callback]:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from datamodules.references import open_references
 from datamodules.shards import write_shards
+from scripts.stopping import stoppable
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -49,4 +50,5 @@ def _bar(indices: Iterable[int]) -> Iterable[int]:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

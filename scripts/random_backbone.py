@@ -22,6 +22,7 @@ from tqdm import tqdm
 from lightning_modules.diffusion.ip_adapter import ImageProjection, cross_attention_layers
 from scripts.architectures import ARCHITECTURES, Architecture
 from scripts.miniature.tokenizer import make_tokenizer
+from scripts.stopping import stoppable
 
 DTYPES = ("float32", "float16", "bfloat16")
 _SHARD = "5GB"  # a shard is held a second time while it is written
@@ -153,4 +154,5 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

@@ -129,11 +129,7 @@ class Sweep(Command):
             rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
             begun = time.monotonic()
             self._use(variant)
-            try:
-                self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
-            except (KeyboardInterrupt, SystemExit):
-                rank_zero_info("Stopped. The same command goes on from here; finished pictures are kept.")
-                raise
+            self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
             self.failures |= {f"{variant.name}/{name}": why for name, why in self.writer.failures.items()}
             if self.writer.written:
                 drawn, seconds = drawn + 1, seconds + time.monotonic() - begun

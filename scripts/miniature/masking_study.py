@@ -20,6 +20,7 @@ from lightning_modules.conditions import Condition, InstantStyle, IPAdapter, Mas
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from scripts.miniature.images import FRESH_SEED
+from scripts.stopping import stoppable
 
 _log = logging.getLogger("study")
 _ROTATIONS = 5
@@ -149,4 +150,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main()
+    with stoppable():
+        main()

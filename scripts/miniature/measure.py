@@ -23,6 +23,7 @@ from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, FRESH_SEED
 from scripts.miniature.training import WEIGHTS
+from scripts.stopping import stoppable
 
 _log = logging.getLogger("measure")
 PROMPTS = [content_prompt(content) for content in PROMPT_CONTENTS]
@@ -215,4 +216,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main()
+    with stoppable():
+        main()

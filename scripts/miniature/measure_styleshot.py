@@ -19,6 +19,7 @@ from lightning_modules.styleshot.detectors import EdgeDetector
 from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, FRESH_SEED
 from scripts.miniature.measure import PROMPTS, Judges, Row, at_least, fresh, share, table
 from scripts.miniature.training import WEIGHTS
+from scripts.stopping import stoppable
 
 _log = logging.getLogger("measure_styleshot")
 PROMPTS_EACH = 2  # of the five, in turn
@@ -143,4 +144,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main()
+    with stoppable():
+        main()

@@ -13,12 +13,14 @@ from callbacks.image_grid import ImageGrid
 from callbacks.prediction_writer import PredictionWriter
 from scripts.cli import ROOT
 from scripts.commands import Commands
+from scripts.stop_callback import StopOnSignal
 from scripts.sweep import Sweep
 
 FIT = {"ImageGrid", "ModelCheckpoint", "LearningRateMonitor", "Throughput", "TQDMProgressBar", "AlignmentScores"}
 PREDICT = {"PredictionWriter", "TQDMProgressBar", "AlignmentScores"}
 QUIET = ["--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 CHECKPOINT = {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 10}}
+NOT_ASKED = SaveConfigCallback, StopOnSignal
 TIMER = "lightning.pytorch.callbacks.Timer"
 
 
@@ -39,7 +41,7 @@ def parsed(command: str, *arguments: str) -> Parsed:
 
 
 def by_name(made: Any) -> dict[str, Callback]:
-    found = [callback for callback in vars(made.trainer)["callbacks"] if not isinstance(callback, SaveConfigCallback)]
+    found = [callback for callback in vars(made.trainer)["callbacks"] if not isinstance(callback, NOT_ASKED)]
     assert len({type(callback) for callback in found}) == len(found)
     return {type(callback).__name__: callback for callback in found}
 
