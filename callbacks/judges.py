@@ -74,13 +74,12 @@ class ClipJudge(Judge):
 
     def reference_features(self, images: Sequence[Image.Image]) -> Tensor:
         """As `image_features`, but a picture seen before is not encoded again (it is known by its pixels)."""
-        if self.cache is not None:
-            return self.image_features(images)
-        return self._remembered(list(map(image_key, images)), images, self.image_features)
+        encode = self.image_features if self.cache is None else self._encode_images
+        return self._remembered(list(map(image_key, images)), images, encode, batch_size=1)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Unit features (batch, dim) of `texts`; a text seen before is not encoded again."""
-        return self._remembered(list(map(text_key, texts)), texts, self._encode_texts)
+        return self._remembered(list(map(text_key, texts)), texts, self._encode_texts, batch_size=1)
 
     def unit_features(
         self,
@@ -115,11 +114,14 @@ class ClipJudge(Judge):
     def find(self) -> None:
         self._folder()
 
-    def _remembered(self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor]) -> Tensor:
+    def _remembered(
+        self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor], batch_size: int = 64
+    ) -> Tensor:
+        # References and texts alone: which ones a process has seen before must not change the last bits of others.
         if self._store is None:
             name = self.name if self.cache is None else self._identity()
             self._store = FeatureStore(self.cache, name, self._size())
-        return self._store(keys, items, encode).to(self.device)
+        return self._store(keys, items, encode, batch_size).to(self.device)
 
     def _identity(self) -> str:
         """What tells the features of these weights from others; a pinned judge need not be here for it."""

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
@@ -20,6 +21,8 @@ EXPECTED = (
     f"{', '.join(COLUMNS)}, and where known {', '.join(FURTHER)}; paths are absolute, or relative to the folder of "
     "the table"
 )
+_MARKED = re.compile(r"^'(?='*[=+\-@\t\r\n＝＋－＠])")
+"""With this a CSV marks a text that a spreadsheet would take for a formula; `scores.csv` does."""
 
 Row = dict[str, Any]
 
@@ -78,7 +81,8 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, Row]]:
                 f"`table`: line {reader.line_num} of `{file}` has more values than columns. "
                 'Put a value that contains commas between double quotes: "a cat, sitting".'
             )
-        yield reader.line_num, {name.strip(): value.strip() if value else None for name, value in row.items()}
+        values = {name: _MARKED.sub("", value.strip()) if value else None for name, value in row.items()}
+        yield reader.line_num, {name.strip(): value for name, value in values.items()}
 
 
 def _json_rows(file: Path, text: str) -> Iterator[tuple[int, Row]]:

@@ -22,9 +22,12 @@ class Command(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse `args`, and let callbacks that are named twice be one."""
         # Not by Lightning, which warns that a program has a command line as well.
-        self.config: Any = parser.parse_args(args)  # type: ignore[arg-type]  # always a list here
-        given: Any = parser.parse_args(args, defaults=False, _skip_validation=True)  # type: ignore[arg-type]
+        assert isinstance(args, list)
+        self.config: Any = parser.parse_args(args)
         command = self.config.get("subcommand")
+        layers = [f"--config={file}" for file in self._parser(command).default_config_files or ()]
+        named = args.index(command) + 1 if command else 0
+        given: Any = parser.parse_args([*args[:named], *layers, *args[named:]], defaults=False, _skip_validation=True)
         join_own(*(each[command] if command else each for each in (self.config, given)))
 
     def _parse_ckpt_path(self) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from pathlib import Path
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIGINT, SIGTERM
 from typing import Any
 
 import pytest
@@ -46,7 +46,7 @@ class Told(LightningModule):
 class Signal(Callback):
     """Sends this process a signal at a hook, when so many steps are done."""
 
-    def __init__(self, number: Signals, hook: str, step: int) -> None:
+    def __init__(self, number: int, hook: str, step: int = 0) -> None:
         self.sent = False
 
         def send(trainer: Trainer, *_: Any) -> None:
