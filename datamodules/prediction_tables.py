@@ -115,7 +115,11 @@ def _prediction(file: Path, row: Row, samples: Counter[tuple[str | None, ...]]) 
     """Raises ValueError, which says what is wrong with the row; `samples` counts the pictures of the same job."""
     _, reference, prompt, content = (_text(row, name) for name in COLUMNS)
     content_image = _text(row, "content_image") if "content_image" in row else None
-    paths = {name: file.parent / row[name] for name in ("image", "reference", "content_image") if name in row}
+    paths = {
+        name: file.parent / Path(row[name]).expanduser()
+        for name in ("image", "reference", "content_image")
+        if name in row
+    }
     missing = [str(path) for path in paths.values() if not path.is_file()]
     if missing:
         raise ValueError(f"there is no file {' and no file '.join(missing)}")

@@ -5,6 +5,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from scripts.paths import with_home
 from scripts.stopping import stoppable
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +77,7 @@ def main(args: list[str] | None = None) -> None:
 
     Errors that this project raises reach a caller who gives `args`; a program ends with one line and code 2.
     """
-    arguments = shipped_configs(sys.argv[1:] if args is None else args)
+    arguments = shipped_configs(with_home(sys.argv[1:] if args is None else list(args)))
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(help_text())
         return

@@ -8,12 +8,12 @@ form: point `train` or `test` of the datamodule to the new folder.
 
 import argparse
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from tqdm import tqdm
 
 from datamodules.references import open_references
 from datamodules.shards import write_shards
+from scripts.paths import to_path
 from scripts.stopping import stoppable
 
 
@@ -24,8 +24,8 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="folder with <class>/<class>/<image>")
-    parser.add_argument("target", metavar="TARGET", type=Path, help="folder to write; complete or not there at all")
+    parser.add_argument("source", metavar="SOURCE", type=to_path, help="folder with <class>/<class>/<image>")
+    parser.add_argument("target", metavar="TARGET", type=to_path, help="folder to write; complete or not there at all")
     parser.add_argument("--shard-size", metavar="N", type=int, default=1000, help="images in a shard (default: 1000)")
     parser.add_argument("--overwrite", action="store_true", help="replace shards that TARGET holds already")
     return parser
