@@ -74,8 +74,9 @@ class ClipJudge(Judge):
 
     def reference_features(self, images: Sequence[Image.Image]) -> Tensor:
         """As `image_features`, but a picture seen before is not encoded again (it is known by its pixels)."""
-        encode = self.image_features if self.cache is None else self._encode_images
-        return self._remembered(list(map(image_key, images)), images, encode, batch_size=1)
+        if self.cache is not None:
+            return torch.cat([self.image_features([image]) for image in images])
+        return self._remembered(list(map(image_key, images)), images, self.image_features, batch_size=1)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Unit features (batch, dim) of `texts`; a text seen before is not encoded again."""
