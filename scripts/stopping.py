@@ -44,7 +44,9 @@ class Stop:
             raise SystemExit(self.code)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self.number or os.getpid() != self.process:  # or a process of a data loader, which its parent ends
+        if os.getpid() != self.process and number == signal.SIGTERM:  # of a process that was forked
+            os._exit(128 + number)
+        if os.getpid() != self.process or self.number:  # or Ctrl-C in a data loader's, which its parent ends
             return
         self.number = number
         for child in self.children:
