@@ -195,4 +195,4 @@ def test_help_starts_without_torch_and_lightning() -> None:
         for name, at_import in imports_of(source)
         if at_import
     }
-    assert libraries <= sys.stdlib_module_names
+    assert libraries <= {"scripts", *sys.stdlib_module_names}
