@@ -85,8 +85,8 @@ class ClipJudge(Judge):
     def reference_features(self, images: Sequence[Image.Image]) -> Tensor:
         """As `image_features`, but a picture seen before is not encoded again (it is known by its pixels)."""
         if self.cache is not None:
-            return self.image_features(images)
-        return self._remembered(list(map(image_key, images)), images, self.image_features)
+            return torch.cat([self.image_features([image]) for image in images])
+        return self._remembered(list(map(image_key, images)), images, self.image_features, batch_size=1)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Unit features (batch, dim) of `texts`; a text seen before is not encoded again.
@@ -94,7 +94,7 @@ class ClipJudge(Judge):
         Of a text that is longer than the judge reads, its beginning is encoded: see `cut_texts`.
         """
         self._measure(texts)
-        return self._remembered(list(map(text_key, texts)), texts, self._encode_texts)
+        return self._remembered(list(map(text_key, texts)), texts, self._encode_texts, batch_size=1)
 
     def unit_features(
         self,
@@ -129,11 +129,14 @@ class ClipJudge(Judge):
     def find(self) -> None:
         self._folder()
 
-    def _remembered(self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor]) -> Tensor:
+    def _remembered(
+        self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor], batch_size: int = 64
+    ) -> Tensor:
+        # References and texts alone: which ones a process has seen before must not change the last bits of others.
         if self._store is None:
             name = self.name if self.cache is None else self._identity()
             self._store = FeatureStore(self.cache, name, self._size())
-        return self._store(keys, items, encode).to(self.device)
+        return self._store(keys, items, encode, batch_size).to(self.device)
 
     def _measure(self, texts: Sequence[str]) -> None:
         """Remembers which texts are cut; only where one may be, the judge has to be here for it."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ABOUT = "scores.json"
+_FORMULA = r"=+\-@\t\r\n＝＋－＠"
+"""What a text begins with that a spreadsheet takes for a formula."""
 
 
 def check_sources(folder: Path, sources: Sequence[str]) -> None:
@@ -83,9 +85,21 @@ def write_scores(folder: Path, table: pa.Table, about: dict[str, Any]) -> None:
         (folder / ABOUT).unlink(missing_ok=True)  # which must not tell of another table than that beside it
     except OSError as error:
         raise cannot_write(folder / ABOUT, error) from error
-    write_atomically(folder / "scores.csv", lambda file: write_csv(table, file))
+    write_atomically(folder / "scores.csv", lambda file: write_csv(without_formulas(table), file))
     write_atomically(folder / "scores.parquet", lambda file: write_table(table, file))
     write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
+
+
+def without_formulas(table: pa.Table) -> pa.Table:
+    """The same for a spreadsheet: a text that it would run has one more `'` at its beginning."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            text = pc.replace_substring_regex(table[field.name], f"^('*[{_FORMULA}])", r"'\1")
+            table = table.set_column(place, field, text)
+    return table
 
 
 def _sources(file: Path) -> list[str] | None:

@@ -89,7 +89,7 @@ class ReferenceLookup:
 
 
 def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
-    """The pictures of folders that `maskst predict` wrote, folder by folder, in the order of their lines.
+    """The pictures of folders that `maskst predict` wrote, folder by folder, by name: whoever wrote them, and when.
 
     A picture whose line is faulty or was cut off, or whose reference cannot be found, is among the failures.
 
@@ -125,7 +125,8 @@ def _lines(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
         raise FileNotFoundError(f"`folders`: there is no folder `{folder}`. Give folders that `maskst predict` wrote.")
     # As bytes, because `str.splitlines` would also cut at characters that JSON allows within a text.
     texts = [text for file in sorted(folder.glob(LINES)) for text in _texts(file)]
-    lines = [(folder / line["file"], line) for text in texts if (line := _parsed(text))]
+    found = [(folder / line["file"], line) for text in texts if (line := _parsed(text))]
+    lines = sorted(found, key=lambda each: each[0])
     if not lines:
         deeper = sorted({file.parent.name for file in folder.glob(f"*/{LINES}")})
         names = f" Its folders {', '.join(f'`{name}`' for name in deeper)} do: give these." if deeper else ""

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
@@ -21,6 +22,8 @@ EXPECTED = (
     f"{', '.join(COLUMNS)}, and where known {', '.join(FURTHER)}; paths are absolute, or relative to the folder of "
     "the table"
 )
+_MARKED = re.compile(r"^'(?='*[=+\-@\t\r\n＝＋－＠])")
+"""With this a CSV marks a text that a spreadsheet would take for a formula; `scores.csv` does."""
 
 _TOO_LARGE = 2**63
 Row = dict[str, Any]
@@ -81,7 +84,8 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, Row]]:
                 f"`table`: line {reader.line_num} of `{file}` has more values than columns. "
                 'Put a value that contains commas between double quotes: "a cat, sitting".'
             )
-        yield reader.line_num, {name.strip(): value.strip() if value else None for name, value in row.items()}
+        values = {name: _MARKED.sub("", value.strip()) if value else None for name, value in row.items()}
+        yield reader.line_num, {name.strip(): value for name, value in values.items()}
 
 
 def _json_rows(file: Path, text: str) -> Iterator[tuple[int, Row]]:
@@ -114,7 +118,11 @@ def _prediction(file: Path, row: Row, samples: Counter[tuple[str | None, ...]]) 
     """Raises ValueError, which says what is wrong with the row; `samples` counts the pictures of the same job."""
     _, reference, prompt, content = (_text(row, name) for name in COLUMNS)
     content_image = _text(row, "content_image") if "content_image" in row else None
-    paths = {name: file.parent / row[name] for name in ("image", "reference", "content_image") if name in row}
+    paths = {
+        name: file.parent / Path(row[name]).expanduser()
+        for name in ("image", "reference", "content_image")
+        if name in row
+    }
     missing = [str(path) for path in paths.values() if not os.path.isfile(path)]  # also where it can be no path
     if missing:
         raise ValueError(f"there is no file {' and no file '.join(missing)}")

@@ -113,12 +113,13 @@ class Predictions(LightningDataModule):
         _ = self.found
 
     def test_dataloader(self) -> BatchLoader[PredictionBatch]:
-        """This rank's share of the pictures, in order."""
+        """This rank's share of the batches, in order."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        share = share_of_rank(len(self.predictions), rank, world_size)
+        # Whole batches, the same for any number of processes: features depend on their batch in the last bits.
+        batches = batches_of(range(len(self.predictions)), self.batch_size)
         # A process without pictures gets an empty batch: without any it would leave the others waiting for it.
-        batches = batches_of(share, self.batch_size) or [[]]
-        return BatchLoader(PredictionBatches(self.found), batches, self.num_workers)
+        share = [batches[place] for place in share_of_rank(len(batches), rank, world_size)] or [[]]
+        return BatchLoader(PredictionBatches(self.found), share, self.num_workers)
 
 
 class PredictionBatches(Dataset[PredictionBatch]):

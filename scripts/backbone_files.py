@@ -5,12 +5,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from lightning_modules.diffusion import hub
 from lightning_modules.diffusion.config import MINIATURE, Backbone
 from lightning_modules.diffusion.sources import Source, files_below, find_source
 from lightning_modules.styleshot.detectors import ANNOTATORS, DETECTORS
+from scripts.yaml_files import read_yaml
 
 _CONFIGS = Path(__file__).parents[1] / "configs" / "backbone"
 _XL = "text_encoder_2/config.json"
@@ -71,7 +70,7 @@ def read_backbone(name: str) -> tuple[Backbone, dict[str, Any]]:
     if not config.is_file():
         shipped = ", ".join(shipped_backbones())
         raise FileNotFoundError(f"`backbone`: there is no {str(config)!r}. Give a YAML file, or one of {shipped}.")
-    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    content = read_yaml(config)
     settings = _at(content, "model", "init_args", "backbone")
     unknown = set(settings) - {field.name for field in fields(Backbone)}
     if not settings or unknown:

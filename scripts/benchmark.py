@@ -36,6 +36,7 @@ from scripts.benchmarks.own_cost import measure_fit, measure_predict, measure_tw
 from scripts.benchmarks.processes import measure_processes
 from scripts.benchmarks.runtime import Row, as_json, measure_runtime, runtime_table
 from scripts.benchmarks.small_sdxl import write_small_sdxl
+from scripts.stopping import stoppable
 
 Part = Literal["fit", "predict", "two_means", "grid", "sdxl", "processes", "runtime"]
 _FASTER, _NEVER_SLOWER = 1.3, 1.0
@@ -129,4 +130,5 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

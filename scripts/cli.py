@@ -5,8 +5,17 @@ import sys
 import traceback
 from pathlib import Path
 
+from scripts.paths import with_home
+from scripts.stopping import stoppable
+
 ROOT = Path(__file__).parents[1]
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
+_WAY_ON = {
+    "fit": ["`--ckpt_path last` with the same arguments goes on from the last checkpoint, if there is one."],
+    "predict": ["Finished pictures are kept: the same command goes on from here."],
+    "sweep": ["Finished pictures are kept: the same command goes on from here."],
+    "weights": ["What was fetched is kept: the same command goes on from here."],
+}
 _HELP = """\
 usage: maskst {fit,validate,predict,sweep} --config FILE [--config FILE ...] [--KEY VALUE ...]
        maskst test --data.folders FOLDERS --data.references FOLDERS [--KEY VALUE ...]
@@ -53,9 +62,12 @@ Examples:
   tensorboard --logdir outputs
   maskst fit --help; maskst fit --model.help AdapterReconstruction; maskst predict --config FILE --print_config
       All options of a subcommand, those of a class, and what a stack of configs comes to.
+  maskst fit --config configs/fit/image_adapter.yaml --trainer.callbacks Timer --trainer.callbacks.duration 00:12:00:00
+      A callback beside the project's own, each of which has a key: `--image_grid.references 3`, `--throughput null`.
 
-MASKST_TRACEBACK=1 shows where an error comes from. A config that is not found from here is looked for in
-{root}:
+Stopped by Ctrl-C or SIGTERM, a command saves what is in hand, says how to go on, and ends with 130 or 143 (`fit` with
+`last.ckpt` of its present step); a second signal ends it at once. MASKST_TRACEBACK=1 shows where an error comes from.
+A config that is not found from here is looked for in {root}:
   {configs}
 """
 
@@ -65,7 +77,7 @@ def main(args: list[str] | None = None) -> None:
 
     Errors that this project raises reach a caller who gives `args`; a program ends with one line and code 2.
     """
-    arguments = shipped_configs(sys.argv[1:] if args is None else args)
+    arguments = shipped_configs(with_home(sys.argv[1:] if args is None else list(args)))
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(help_text())
         return
@@ -75,7 +87,7 @@ def main(args: list[str] | None = None) -> None:
     from scripts.ranks import beside_rank_0, lost_rank
 
     try:
-        with beside_rank_0():
+        with stoppable(*_WAY_ON.get(arguments[0], ())), beside_rank_0():
             _run(arguments)
     except (ValueError, OSError, RuntimeError) as error:
         ours = raised_here(error) or lost_rank(error)

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
-import callbacks.image_grid
-import callbacks.throughput  # noqa: F401
 import datamodules.miniature_captioned_images
 import datamodules.miniature_references
 import datamodules.miniature_style_bench  # noqa: F401
@@ -22,13 +21,14 @@ from callbacks.failures import refuse
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleTransfer
-from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
+from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
+from scripts.own_callbacks import OWN, add_own, callbacks_of
 
 _DEFAULTS = {"fit": "fit", "validate": "evaluate", "predict": "predict"}
 _METHOD, _COMMAND = "{method}", "{command}"
 
 
-class Commands(LightningCLI):
+class Commands(Command):
     """Runs a subcommand with what the configs and the command line `args` say.
 
     The first two layers of configs are always `configs/defaults/<subcommand>.yaml` and the miniature's backbone.
@@ -57,15 +57,9 @@ class Commands(LightningCLI):
         return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in _DEFAULTS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Scores have a place of their own, so that a backbone's config can name its judge."""
+        """Own callbacks have places of their own, so that a backbone's config can name the judge of the scores."""
         parser.add_lightning_class_args(AlignmentScores, "scores")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse `args` without Lightning's warning that a program has a command line as well."""
-        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # always a list here
-
-    def _parse_ckpt_path(self) -> None:
-        """Let the command line win: by default a checkpoint's hyper-parameters would replace what was asked for."""
+        add_own(parser, *OWN)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, whose one folder holds all that a run of a method writes."""
@@ -73,7 +67,12 @@ class Commands(LightningCLI):
         folder = (config.default_root_dir or "outputs").replace(_METHOD, self.model.name)
         folder = folder.replace(_COMMAND, _DEFAULTS[str(self.subcommand)])
         kwargs["default_root_dir"] = folder
-        kwargs["callbacks"] = _complete(config.callbacks or [], folder)
+        kwargs["callbacks"] = callbacks_of(self.config_init[self.subcommand])
+        for writer in kwargs["callbacks"]:
+            if isinstance(writer, PredictionWriter):
+                writer.folder = writer.folder or folder
+        if not any(isinstance(callback, Checkpoint) for callback in kwargs["callbacks"]):
+            kwargs["enable_checkpointing"] = False  # else Lightning would add one of its own
         if self.subcommand == "fit":
             kwargs |= self._fit_options(config)
         if config.logger in (None, True):
@@ -97,6 +96,8 @@ class Commands(LightningCLI):
         """Protect a run that is there already; evaluate step 0 of a new one."""
         resumed, folder = self._get(self.config_init, "ckpt_path"), Path(self.trainer.default_root_dir)
         last = folder / "checkpoints" / "last.ckpt"
+        if any(folder.glob("hpc_ckpt_*.ckpt")):  # which Lightning wrote for SLURM's requeue, and goes on from
+            return
         if resumed is None and last.exists():
             raise ValueError(
                 f"`trainer.default_root_dir`: `{folder}` holds the checkpoints of a fit. Give `--ckpt_path last` to go "
@@ -111,6 +112,12 @@ class Commands(LightningCLI):
             if isinstance(callback, PredictionWriter):
                 refuse(self.trainer, callback.failures)
 
+    def after_fit(self) -> None:
+        """Make the evaluation of the last step again, in which a signal ended the fit: Lightning has no step left."""
+        progress = self.trainer.fit_loop.epoch_loop.val_loop.batch_progress.total
+        if progress.ready > progress.completed:
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+
 
 def _parser_kwargs(command: str) -> dict[str, Any]:
     layers = CONFIGS / "defaults" / f"{_DEFAULTS[command]}.yaml", CONFIGS / "backbone" / "miniature.yaml"
@@ -119,11 +126,3 @@ def _parser_kwargs(command: str) -> dict[str, Any]:
         # In place of a list of all options, which would hide the message of an error behind a page.
         "usage": f"maskst {command} --config FILE [--config FILE ...] [--KEY VALUE ...]",
     }
-
-
-def _complete(configured: list[Callback], folder: str) -> list[Callback]:
-    """The configured callbacks, with the run's folder and a progress bar."""
-    for callback in configured:
-        if isinstance(callback, PredictionWriter) and callback.folder is None:
-            callback.folder = folder
-    return with_progress_bar(configured)

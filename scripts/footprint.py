@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scripts.architectures import ARCHITECTURES, Architecture, parameter_count
 from scripts.random_backbone import random_ip_adapter
+from scripts.stopping import stoppable
 from scripts.unet_work import Work, measure
 
 GIB = 2**30
@@ -156,4 +157,5 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

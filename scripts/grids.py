@@ -1,6 +1,7 @@
 """The settings of a sweep: lists of values become one variant for each combination."""
 
 import inspect
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
@@ -17,6 +18,8 @@ from lightning_modules.diffusion.config import SamplingSettings
 from lightning_modules.frozen_state import fingerprint
 
 T = TypeVar("T")
+_LONGEST = 80
+_PLAIN = re.compile(r"[a-z0-9]+([._][a-z0-9]+)*")
 _EXAMPLE = "{condition: InstantStyle, arguments: {strength: [1.0, 0.5]}, sampling: {scale: [1.0, 0.5]}}"
 
 
@@ -59,6 +62,12 @@ def variants(grids: Sequence[Grid], sampling: SamplingSettings) -> list[Variant]
         other = seen.setdefault(repr((*edits, each.sampling)), each.name)
         if other is not each.name:
             raise ValueError(f"`sweep` lists a setting twice, as {other} and {each.name}: leave it out of one grid.")
+    names = [each.name for each in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(
+            f"`sweep` has two settings whose folder would be `{twice.pop()}`: expected names that differ. Give their "
+            "conditions different names, or draw them in two sweeps."
+        )
     return found
 
 
@@ -71,8 +80,8 @@ def _expanded(grid: Grid, sampling: SamplingSettings) -> Iterator[Variant]:
         for chosen in _combinations(grid.sampling):
             sampled = _built(grid, SamplingSettings, asdict(sampling) | chosen)
             values = arguments | {key: getattr(sampled, key) for key in chosen}
-            words = [edited.name, *(f"{key}-{_words(value)}" for key, value in values.items())]
-            yield Variant("__".join(map(_file_name, words)), edited, sampled)
+            words = [_file_name(edited.name), *(_word(key, value) for key, value in values.items())]
+            yield Variant(_short("__".join(words)), edited, sampled)
 
 
 def _built(grid: Grid, kind: type[T], arguments: dict[str, Any]) -> T:
@@ -124,12 +133,21 @@ def _check_names(part: str, grid: Grid, known: Sequence[str]) -> None:
         raise ValueError(f"`sweep`: {grid.condition} has no value for {', '.join(empty)}: list one or more.")
 
 
-def _words(value: object) -> str:
-    """A value for a file name; of a path the last parts, and a fingerprint of all of it."""
-    words = str(value)
-    return f"{'-'.join(Path(words).parts[-2:])}-{digest(words.encode(), size=3)}" if "/" in words else words
+def _word(key: str, value: object) -> str:
+    """A value with its key for a file name, in which other values are other ones: where letters, a sign or more are
+    lost, with a fingerprint of the whole; of a path the last parts.
+    """
+    exact = str(value)
+    word = f"{key}-{'-'.join(Path(exact).parts[-2:]) if '/' in exact else exact}"
+    if len(word) <= _LONGEST and (_PLAIN.fullmatch(exact) or value in (True, False, None)):
+        return _file_name(word)
+    return f"{_file_name(word)}-{digest(exact.encode(errors='surrogatepass'), size=3)}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 2 * _LONGEST else f"{name[: 2 * _LONGEST]}-{digest(name.encode(), size=3)}"
 
 
 def _file_name(words: str) -> str:
     """As `slug`, but decimal points stay."""
-    return ".".join(slug(part, longest=80) for part in words.split("."))
+    return ".".join(slug(part, longest=_LONGEST) for part in words.split("."))

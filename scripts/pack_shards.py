@@ -8,12 +8,13 @@ form: point `train` or `test` of the datamodule to the new folder.
 
 import argparse
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from tqdm import tqdm
 
 from datamodules.references import open_references
 from datamodules.shards import write_shards
+from scripts.paths import to_path
+from scripts.stopping import stoppable
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -23,8 +24,8 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="folder with <class>/<class>/<image>")
-    parser.add_argument("target", metavar="TARGET", type=Path, help="folder to write; complete or not there at all")
+    parser.add_argument("source", metavar="SOURCE", type=to_path, help="folder with <class>/<class>/<image>")
+    parser.add_argument("target", metavar="TARGET", type=to_path, help="folder to write; complete or not there at all")
     parser.add_argument("--shard-size", metavar="N", type=int, default=1000, help="images in a shard (default: 1000)")
     parser.add_argument("--overwrite", action="store_true", help="replace shards that TARGET holds already")
     return parser
@@ -49,4 +50,5 @@ def _bar(indices: Iterable[int]) -> Iterable[int]:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

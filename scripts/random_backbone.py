@@ -22,6 +22,8 @@ from tqdm import tqdm
 from lightning_modules.diffusion.ip_adapter import ImageProjection, cross_attention_layers
 from scripts.architectures import ARCHITECTURES, Architecture
 from scripts.miniature.tokenizer import make_tokenizer
+from scripts.paths import to_path
+from scripts.stopping import stoppable
 
 DTYPES = ("float32", "float16", "bfloat16")
 _SHARD = "5GB"  # a shard is held a second time while it is written
@@ -144,7 +146,7 @@ def main(args: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--family", choices=list(ARCHITECTURES), required=True, help="which networks to write")
-    parser.add_argument("--folder", type=Path, required=True, help="where to write (float32: sd15 9 GB, sdxl 23 GB)")
+    parser.add_argument("--folder", type=to_path, required=True, help="where to write (float32: sd15 9 GB, sdxl 23 GB)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the weights (default: 0)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="precision (default: float32)")
     options = parser.parse_args(args)
@@ -153,4 +155,5 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
@@ -15,13 +15,14 @@ from callbacks.prediction_scores import PredictionScores
 from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
 from lightning_modules.scoring import Scoring
-from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
+from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
+from scripts.own_callbacks import callbacks_of
 from scripts.reporting.page import write
 from scripts.reporting.scored import Scored
 from scripts.reporting.terminal import show
 
 
-class Test(LightningCLI):
+class Test(Command):
     """Scores what the configs and the command line `args` name: `data.folders` or `data.table`.
 
     Raises:
@@ -54,19 +55,12 @@ class Test(LightningCLI):
         """What scores the pictures."""
         parser.add_lightning_class_args(PredictionScores, "scoring")
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse `args` without Lightning's warning that a program has a command line as well."""
-        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # always a list here
-
-    def _parse_ckpt_path(self) -> None:
-        """There is none here."""
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer; without a folder of their own the scores lie beside the pictures."""
         scores: PredictionScores = self.config_init.scoring
         if scores.folder is None:
             scores.folder = str(beside(self.datamodule.folders))
-        kwargs["callbacks"] = with_progress_bar(self.config_init.trainer.callbacks or [])
+        kwargs["callbacks"] = callbacks_of(self.config_init)
         return super().instantiate_trainer(**kwargs)
 
 

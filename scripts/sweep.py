@@ -2,11 +2,12 @@
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
@@ -21,8 +22,9 @@ from callbacks.scores_folder import check_sources
 from datamodules.jobs import spread
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleTransfer
-from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
+from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
 from scripts.grids import Grid, Variant, variants
+from scripts.own_callbacks import add_own, callbacks_of
 from scripts.reporting.masks import write_profiles
 from scripts.scoring import report, score
 from scripts.times import clock
@@ -36,7 +38,7 @@ _HELP = (
 _DESCRIPTION = "Draws many settings by one process that goes on where it was stopped, then scores them in a report."
 
 
-class Sweep(LightningCLI):
+class Sweep(Command):
     """Draws all settings that the configs and the command line `args` ask for, and scores them.
 
     Each setting has a folder of pictures below `trainer.default_root_dir`, as `maskst predict` writes it, and only
@@ -51,7 +53,6 @@ class Sweep(LightningCLI):
 
     def __init__(self, args: list[str]) -> None:
         layers = CONFIGS / "defaults" / "sweep.yaml", CONFIGS / "backbone" / "miniature.yaml"
-        self.writer = PredictionWriter()
         super().__init__(
             StyleTransfer,
             StyleReferences,
@@ -83,13 +84,7 @@ class Sweep(LightningCLI):
         parser.add_lightning_class_args(PredictionScores, "scoring")
         # A backbone's config names its judge here, which is asked where `scoring.judges` says nothing.
         parser.add_class_arguments(AlignmentScores, "scores")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse `args` without Lightning's warning that a program has a command line as well."""
-        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # always a list here
-
-    def _parse_ckpt_path(self) -> None:
-        """There is none here."""
+        add_own(parser, "writer")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, which draws and scores; the settings and the folder of the scores are checked before."""
@@ -99,9 +94,16 @@ class Sweep(LightningCLI):
         self.folder = Path(root.replace("{command}", "sweep"))
         self.scores = self._scores()
         kwargs["default_root_dir"] = str(self.folder)
-        kwargs["callbacks"] = [self.writer, *with_progress_bar(config.callbacks or [])]
+        kwargs["callbacks"] = callbacks_of(self.config_init)
+        self.writer = self._writer(kwargs["callbacks"])
         kwargs["logger"] = False
         return super().instantiate_trainer(**kwargs)
+
+    def _writer(self, callbacks: Sequence[Callback]) -> PredictionWriter:
+        writers = [callback for callback in callbacks if isinstance(callback, PredictionWriter)]
+        if len(writers) != 1:
+            raise ValueError(f"`writer`: a sweep scores what one PredictionWriter writes, got {len(writers)} of them.")
+        return writers[0]
 
     def _scores(self) -> PredictionScores:
         """What scores, with the folder, contents and judge of this sweep where nothing else was asked for."""
@@ -127,11 +129,7 @@ class Sweep(LightningCLI):
             rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
             begun = time.monotonic()
             self._use(variant)
-            try:
-                self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
-            except (KeyboardInterrupt, SystemExit):
-                rank_zero_info("Stopped. The same command goes on from here; finished pictures are kept.")
-                raise
+            self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
             self.failures |= {f"{variant.name}/{name}": why for name, why in self.writer.failures.items()}
             if self.writer.written:
                 drawn, seconds = drawn + 1, seconds + time.monotonic() - begun

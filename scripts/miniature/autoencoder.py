@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from scripts.miniature.images import TRAINING_SEED, Drawn, drawn_images, to_unit_range
 from scripts.miniature.training import Stage, fingerprint, options, train
+from scripts.stopping import stoppable
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -108,4 +109,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

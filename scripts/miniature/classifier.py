@@ -20,6 +20,7 @@ from scripts.miniature.images import (
     to_unit_range,
 )
 from scripts.miniature.training import Stage, options, train
+from scripts.stopping import stoppable
 
 
 class ClassifierStage(Stage):
@@ -65,4 +66,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main()
+    with stoppable():
+        main()

@@ -30,6 +30,7 @@ from scripts.miniature.images import (
 )
 from scripts.miniature.tokenizer import MAX_TOKENS, make_tokenizer
 from scripts.miniature.training import Stage, options, train
+from scripts.stopping import stoppable
 
 EASY_STYLES = ["line art", "realism", "snowy day", "statue"]
 SHAPES = {
@@ -166,4 +167,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main()
+    with stoppable():
+        main()

@@ -25,6 +25,7 @@ from scripts.miniature.images import (
 from scripts.miniature.text_to_image import describe, new_scheduler, noise_loss
 from scripts.miniature.tokenizer import make_tokenizer
 from scripts.miniature.training import Stage, fingerprint, options, train
+from scripts.stopping import stoppable
 
 TOKENS = 4
 
@@ -133,4 +134,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

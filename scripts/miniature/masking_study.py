@@ -20,6 +20,8 @@ from lightning_modules.conditions import Condition, InstantStyle, IPAdapter, Mas
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from scripts.miniature.images import FRESH_SEED
+from scripts.paths import to_path
+from scripts.stopping import stoppable
 
 _log = logging.getLogger("study")
 _ROTATIONS = 5
@@ -132,7 +134,7 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--each", type=int, default=5, help="drawings of each content in each style")
-    parser.add_argument("--output", type=Path, default=Path("outputs/miniature/masking_study.json"))
+    parser.add_argument("--output", type=to_path, default=Path("outputs/miniature/masking_study.json"))
     found = parser.parse_args(arguments)
     model, judge = StableDiffusion.load(Backbone()), ClipJudge()
     words: dict[str, tuple[Callable[[list[Image.Image]], Tensor], Tensor]] = {
@@ -149,4 +151,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main()
+    with stoppable():
+        main()

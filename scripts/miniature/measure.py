@@ -23,6 +23,8 @@ from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, FRESH_SEED
 from scripts.miniature.training import WEIGHTS
+from scripts.paths import to_path
+from scripts.stopping import stoppable
 
 _log = logging.getLogger("measure")
 PROMPTS = [content_prompt(content) for content in PROMPT_CONTENTS]
@@ -198,7 +200,7 @@ def main() -> None:
     parser.add_argument("--guidance-scale", type=float, default=4.0, help="classifier-free guidance")
     parser.add_argument("--batch-size", type=int, default=50, help="pictures at a time")
     parser.add_argument("--each", type=int, default=1, help="references of each content and style in the leak test")
-    parser.add_argument("--output", type=Path, default=Path("outputs/miniature/bars.json"), help="all shares, as JSON")
+    parser.add_argument("--output", type=to_path, default=Path("outputs/miniature/bars.json"), help="all shares: JSON")
     arguments = parser.parse_args()
     settings = SamplingSettings(steps=arguments.steps, guidance_scale=arguments.guidance_scale)
     measurement = Measurement(settings, arguments.batch_size, arguments.each)
@@ -215,4 +217,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main()
+    with stoppable():
+        main()

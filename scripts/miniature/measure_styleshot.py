@@ -19,6 +19,8 @@ from lightning_modules.styleshot.detectors import EdgeDetector
 from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, FRESH_SEED
 from scripts.miniature.measure import PROMPTS, Judges, Row, at_least, fresh, share, table
 from scripts.miniature.training import WEIGHTS
+from scripts.paths import to_path
+from scripts.stopping import stoppable
 
 _log = logging.getLogger("measure_styleshot")
 PROMPTS_EACH = 2  # of the five, in turn
@@ -124,7 +126,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="denoising steps")
     parser.add_argument("--guidance-scale", type=float, default=4.0, help="classifier-free guidance")
     parser.add_argument("--batch-size", type=int, default=50, help="pictures at a time")
-    parser.add_argument("--output", type=Path, default=Path("outputs/miniature/styleshot.json"), help="all shares")
+    parser.add_argument("--output", type=to_path, default=Path("outputs/miniature/styleshot.json"), help="all shares")
     arguments = parser.parse_args()
     settings = SamplingSettings(steps=arguments.steps, guidance_scale=arguments.guidance_scale)
     drawn, styleshot = Drawn(settings, arguments.batch_size), StableDiffusion.load(STYLESHOT)
@@ -143,4 +145,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main()
+    with stoppable():
+        main()

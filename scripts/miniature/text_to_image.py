@@ -17,6 +17,7 @@ from scripts.miniature.autoencoder import latents_of
 from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, TRAINING_SEED, Drawn, drawn_images
 from scripts.miniature.tokenizer import QUALITY, make_tokenizer
 from scripts.miniature.training import Stage, options, train
+from scripts.stopping import stoppable
 
 TEXT_WIDTH = 128  # of the conditioning CLIP's text tower
 
@@ -156,4 +157,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with stoppable():
+        main()

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQD
 from torch.utils.data import DataLoader
 
 from scripts.miniature.images import Batches
+from scripts.paths import to_path
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "miniature"
 
@@ -24,8 +25,8 @@ def options(description: str, steps: int, batch_size: int, lr: float) -> argpars
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and noise")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
     parser.add_argument("--per-pair", type=int, default=200, help="drawn images for each content and style")
-    parser.add_argument("--work", type=Path, default=Path("outputs/miniature"), help="checkpoints and drawn images")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the finished weights are written")
+    parser.add_argument("--work", type=to_path, default=Path("outputs/miniature"), help="checkpoints and drawn images")
+    parser.add_argument("--weights", type=to_path, default=WEIGHTS, help="where the finished weights are written")
     return parser
 
 

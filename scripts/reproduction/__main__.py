@@ -2,6 +2,9 @@
 
 import sys
 
-from scripts.reproduction.run import main
+from scripts.reproduction.run import WAY_ON, main
+from scripts.stopping import stoppable
 
-sys.exit(main())
+with stoppable(WAY_ON):
+    code = main()
+sys.exit(code)

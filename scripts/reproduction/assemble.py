@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from PIL import Image
 
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
@@ -25,6 +24,7 @@ from scripts.reproduction.report import TITLE, Facts, closing, opening
 from scripts.reproduction.results import ADAPTERS, LEAKED, TUNING_FREE, Results, read_results
 from scripts.reproduction.stages import MASKST, counts_file, plan, run_folder
 from scripts.reproduction.summary import summary
+from scripts.yaml_files import read_yaml
 
 _PACKAGES = ("torch", "lightning", "diffusers", "transformers", "torchmetrics", "scikit-learn", "numpy")
 
@@ -39,7 +39,7 @@ def assemble(options: Options, folder: OutputFolder, report: Report) -> None:
     report(0.1, "comparing")
     runs = {method: run_folder(options, method) for method in (*TUNING_FREE, *ADAPTERS)}
     results = read_results(runs)
-    config = yaml.safe_load((runs[ADAPTERS[0]] / "config.yaml").read_text())
+    config = read_yaml(runs[ADAPTERS[0]] / "config.yaml")
     index, choice = choose_reference(results, runs, _first_prompt(config))
     findings = find(results)
     report(0.4, "drawing")

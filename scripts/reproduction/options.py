@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.batches import check_seed
+from scripts.paths import to_path
 from scripts.reproduction.process import ROOT
 
 _DESCRIPTION = """\
@@ -75,12 +76,12 @@ def parse(args: Sequence[str] | None) -> Options:
         "--quick", action="store_true", help="about 3 minutes: fewer training steps, references and sampling steps"
     )
     parser.add_argument(
-        "--output", metavar="FOLDER", type=Path, default=Options.output, help="default: outputs/reproduce"
+        "--output", metavar="FOLDER", type=to_path, default=Options.output, help="default: outputs/reproduce"
     )
     parser.add_argument(
         "--data-root",
         metavar="FOLDER",
-        type=Path,
+        type=to_path,
         help="a set of your own in place of the drawn one: FOLDER/object holds the train references and "
         "FOLDER/object_test the test references, each as <class>/<class>/<article>-<class>-in-<style>_<i>.jpg",
     )
@@ -88,7 +89,7 @@ def parse(args: Sequence[str] | None) -> Options:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        type=Path,
+        type=to_path,
         action="append",
         default=[],
         help="YAML for every stage, such as another backbone; can be repeated",
@@ -96,7 +97,7 @@ def parse(args: Sequence[str] | None) -> Options:
     parser.add_argument(
         "--fit-config",
         metavar="FILE",
-        type=Path,
+        type=to_path,
         action="append",
         default=[],
         help="YAML for both fits, such as configs/fit/published_objective.yaml; can be repeated",

@@ -8,6 +8,7 @@ from typing import Any
 from datamodules.miniature_references import MiniatureReferences
 from datamodules.style_references import StyleReferences
 from scripts.reproduction.folder import write_json
+from scripts.stopping import stoppable
 
 
 def prepare(datamodule: StyleReferences) -> dict[str, Any]:
@@ -25,4 +26,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with stoppable():
+        main(sys.argv[1:])

@@ -1,12 +1,10 @@
 """Runs the stages that are not finished yet, one after the other."""
 
 import resource
-import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from scripts.reproduction.display import Display
 from scripts.reproduction.folder import OutputFolder
@@ -15,19 +13,20 @@ from scripts.reproduction.process import Report, StageFailedError, progress_argu
 from scripts.reproduction.stages import CONFIGS, MASKST, SWEEP, Stage, plan, run_folder
 from scripts.times import clock
 
+WAY_ON = "The same command continues from here; finished stages are kept."
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Start or continue a reproduction; the exit code of the program."""
     options = parse(args)
     folder = OutputFolder(options.output, options.settings([*CONFIGS.values(), SWEEP]))
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         folder.check()
         if folder.mark("report") is None:
             folder.open()
             run(options, folder)
     except KeyboardInterrupt:
-        return _say("Stopped. The same command continues from here; finished stages are kept.", 130)
+        return _say(f"Stopped. {WAY_ON}", 130)
     except StageFailedError as error:
         return _say(f"{error}\nFinished stages are kept: the same command repeats this one.", 1)
     except (ValueError, OSError) as error:
@@ -77,11 +76,6 @@ def _peak_memory() -> float:
     unit = 1 if sys.platform == "darwin" else 1024
     peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(peaks) * unit / 2**30
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """A polite kill is treated as Ctrl-C."""
-    raise KeyboardInterrupt
 
 
 def _say(message: str, code: int) -> int:

@@ -6,12 +6,11 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from scripts.reporting.titles import TITLES
 from scripts.reproduction.options import Options
 from scripts.reproduction.process import ROOT
 from scripts.reproduction.results import ADAPTERS, TUNING_FREE
+from scripts.yaml_files import read_yaml
 
 CONFIGS = {
     **{method: f"configs/predict/{method}.yaml" for method in TUNING_FREE},
@@ -104,7 +103,7 @@ def counts_file(options: Options) -> Path:
 
 def _settings() -> int:
     """How many settings the sweep draws."""
-    grids = yaml.safe_load((ROOT / SWEEP).read_text())["sweep"]
+    grids = read_yaml(ROOT / SWEEP)["sweep"]
     lists = [{**grid.get("arguments", {}), **grid.get("sampling", {})}.values() for grid in grids]
     return sum(prod(len(value) if isinstance(value, list) else 1 for value in each) for each in lists) + len(ADAPTERS)
 

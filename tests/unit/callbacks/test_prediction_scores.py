@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from lightning import Trainer
@@ -17,7 +18,10 @@ from callbacks.classifier_judge import ClassifierJudge, load_classifier
 from callbacks.judges import ClipJudge
 from callbacks.judging import COLUMNS
 from callbacks.prediction_scores import PredictionScores
+from callbacks.scores_folder import score_table, write_scores
+from datamodules.prediction_tables import _csv_rows
 from datamodules.predictions import Predictions
+from lightning_modules.outputs import Prediction
 from tests.unit.callbacks.colours import ColourJudge
 from tests.unit.callbacks.scoring import (
     CLASSES,
@@ -184,3 +188,44 @@ def test_a_judges_own_cache_stays(make_trainer: Make, tmp_path: Path, data: Pred
     judges = [ColourJudge("a", cache="own"), ColourJudge("b")]
     score(make_trainer, PredictionScores(list(judges), str(tmp_path / "scores")), data)
     assert [judge.cache for judge in judges] == ["own", "data/features"]
+
+
+def test_the_order_and_the_files_in_which_pictures_were_written_change_no_byte(
+    make_trainer: Make, tmp_path: Path, data: Predictions, tiny_judge: Path
+) -> None:
+    written = []
+    for name in ("before", "after"):
+        data = Predictions(data.folders, data.references, batch_size=3)
+        folder = score(make_trainer, scores_into(tmp_path / name, ClipJudge(str(tiny_judge))), data)
+        written.append([(folder / file).read_bytes() for file in ("scores.csv", "scores.parquet", "scores.json")])
+        for each in map(Path, data.folders):
+            *lines, last = (each / "generations-0.jsonl").read_text().splitlines(keepends=True)
+            (each / "generations-0.jsonl").write_text(last)
+            (each / "generations-1.jsonl").write_text("".join(reversed(lines)))
+    assert written[0] == written[1]
+
+
+def test_what_a_judge_says_of_a_picture_does_not_depend_on_what_it_saw_before(tiny_judge: Path) -> None:
+    texts = ["A dog", "A cat that sits on a bench", "A rocket"]
+    images = [Image.new("RGB", (16, 16), colour) for colour in ("red", "green", "blue")]
+    together, alone = ClipJudge(str(tiny_judge)), ClipJudge(str(tiny_judge))
+    assert torch.equal(together.text_features(texts), torch.cat([alone.text_features([text]) for text in texts]))
+    each = torch.cat([alone.reference_features([image]) for image in images])
+    assert torch.equal(together.reference_features(images), each)
+
+
+TEXTS = ["=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "'=1", "''-1", "'quoted'", "A dog = a cat", "＝1", "", "a\nb"]
+
+
+def test_a_spreadsheet_runs_nothing_of_scores_csv_which_reads_back_as_it_was(tmp_path: Path) -> None:
+    prediction = Prediction("a.png", "m", "k", "r.png", "dog", "ink", "", 0, 0, None, {}, None, None)
+    predictions = [prediction._replace(prompt=text, style=text) for text in TEXTS]
+    table = score_table(predictions, TEXTS, {"=judge": np.zeros((len(TEXTS), len(COLUMNS)))})
+    write_scores(tmp_path, table, {"sources": []})
+    with open(tmp_path / "scores.csv", newline="", encoding="utf-8") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "＝"))]
+    rows = [row for _, row in _csv_rows(tmp_path / "scores.csv", (tmp_path / "scores.csv").read_bytes().decode())]
+    assert [row["prompt"] or "" for row in rows] == [row["setting"] or "" for row in rows] == TEXTS
+    assert {row["judge"] for row in rows} == {"=judge"}
+    assert pq.read_table(tmp_path / "scores.parquet")["prompt"].to_pylist() == TEXTS

@@ -95,3 +95,38 @@ def test_the_published_sweep_has_its_49_settings() -> None:
 def test_faults_are_named(grids: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         variants(grids, SAMPLING)
+
+
+LOST = [
+    "a b",
+    "a-b",
+    "a, b",
+    "a_b",
+    "水彩",
+    "油画",
+    "",
+    "!",
+    "x" * 90 + "1",
+    "x" * 90 + "2",
+    "Ink",
+    "ink",
+    "-1",
+    "1",
+    "a/b",
+    "b/",
+]
+
+
+def test_settings_that_differ_have_folders_that_differ_whatever_else_is_swept() -> None:
+    grids = [Grid("IPAdapter", {}, {"negative_prompt": LOST}), Grid("IPAdapter", {}, {"scale": [-0.5, 0.5, 1e-5, 1e5]})]
+    names = [each.name for each in variants(grids, SamplingSettings())]
+    assert len({name.casefold() for name in names}) == len(names) == len(LOST) + 4
+    assert max(map(len, names)) < 200
+    alone = [variants([Grid("IPAdapter", {}, {"negative_prompt": text})], SamplingSettings())[0].name for text in LOST]
+    assert alone == names[: len(LOST)]
+
+
+def test_two_settings_in_one_folder_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.grids._word", lambda *_: "same")
+    with pytest.raises(ValueError, match="two settings whose folder would be `ip-adapter__same`"):
+        variants([Grid("IPAdapter", {}, {"scale": [0.5, 1.0]})], SamplingSettings())
