@@ -44,9 +44,12 @@ class PredictionFolder:
         if known.exists() and any(self.path.glob("*.png")):  # a run that failed before its first picture binds nobody
             self._check(json.loads(known.read_text()), json.loads(json.dumps(settings)))
         write_text(known, json.dumps(settings, indent=2) + "\n")
-        for unfinished in self.path.glob(".*.tmp"):
+        for unfinished in self.path.glob(".*.tmp"):  # of earlier versions
             unfinished.unlink()
-        return {line["file"] for file in sorted(self.path.glob("generations-*.jsonl")) for line in self._clean(file)}
+        finished: set[str] = set()
+        for file in sorted(self.path.glob("generations-*.jsonl")):
+            self._clean(file, finished)
+        return finished
 
     def write(self, picture: Picture, rank: int) -> None:
         """Write a picture and then its line; safe to call from several threads."""
@@ -72,13 +75,17 @@ class PredictionFolder:
                 "(`--trainer.default_root_dir`, or `folder` of the prediction writer), or remove this one."
             )
 
-    def _clean(self, file: Path) -> list[dict[str, Any]]:
-        """The lines of finished pictures; the others (cut off, or their picture removed) leave the file."""
+    def _clean(self, file: Path, finished: set[str]) -> None:
+        """Add the finished pictures of a file; other lines (cut off, picture removed, named before) leave it."""
         texts = file.read_text(encoding="utf-8", errors="replace").splitlines()
-        lines = [line for text in texts if (line := _parsed(text)) and self._holds(line["file"])]
+        lines = []
+        for text in texts:
+            line = _parsed(text)
+            if line and line["file"] not in finished and self._holds(line["file"]):
+                finished.add(line["file"])
+                lines.append(line)
         if len(lines) < len(texts):
             write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
-        return lines
 
     def _holds(self, name: str) -> bool:
         picture = self.path / name

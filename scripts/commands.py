@@ -1,11 +1,13 @@
 """`fit`, `validate` and `predict` as LightningCLI: models, data and callbacks meet by their YAML names."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
 import callbacks.image_grid
@@ -18,14 +20,26 @@ import lightning_modules.conditions.trained
 import lightning_modules.content_fusion_reconstruction
 import lightning_modules.style_encoder_reconstruction  # noqa: F401
 from callbacks.alignment import AlignmentScores
+from callbacks.checkpoints import WholeCheckpoints, newest_readable
 from callbacks.failures import refuse
+from callbacks.own_folder import OwnFolder
 from callbacks.prediction_writer import PredictionWriter
+from datamodules.files import write_text
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleTransfer
 from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, with_progress_bar
 
 _DEFAULTS = {"fit": "fit", "validate": "evaluate", "predict": "predict"}
 _METHOD, _COMMAND = "{method}", "{command}"
+
+
+class WholeConfig(SaveConfigCallback):
+    """Writes `config.yaml`, whole or not at all, in place of an earlier one."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the run's config into its folder; called on rank 0 alone."""
+        text = self.parser.dump(self.config, skip_none=False)
+        write_text(Path(trainer.default_root_dir) / self.config_filename, text)
 
 
 class Commands(LightningCLI):
@@ -41,7 +55,8 @@ class Commands(LightningCLI):
         super().__init__(
             StyleTransfer,
             StyleReferences,
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=WholeConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=42,
             parser_kwargs={"prog": "maskst", **{command: _parser_kwargs(command) for command in _DEFAULTS}},
@@ -74,6 +89,7 @@ class Commands(LightningCLI):
         folder = folder.replace(_COMMAND, _DEFAULTS[str(self.subcommand)])
         kwargs["default_root_dir"] = folder
         kwargs["callbacks"] = _complete(config.callbacks or [], folder)
+        self._own = OwnFolder(folder, "trainer.default_root_dir", self._check_new)
         if self.subcommand == "fit":
             kwargs |= self._fit_options(config)
         if config.logger in (None, True):
@@ -81,6 +97,9 @@ class Commands(LightningCLI):
         if self.subcommand == "predict":
             # Every picture's settings are written with it; the config of a run that is refused must not be.
             self.save_config_callback = None
+        else:  # the writer takes care of its folder
+            kwargs["callbacks"] = [self._own, *kwargs["callbacks"]]
+            kwargs["plugins"] = _with_checkpoints(config.plugins)
         return super().instantiate_trainer(**kwargs)
 
     def _fit_options(self, config: Any) -> dict[str, Any]:
@@ -94,16 +113,39 @@ class Commands(LightningCLI):
         return options
 
     def before_fit(self) -> None:
-        """Protect a run that is there already; evaluate step 0 of a new one."""
-        resumed, folder = self._get(self.config_init, "ckpt_path"), Path(self.trainer.default_root_dir)
-        last = folder / "checkpoints" / "last.ckpt"
-        if resumed is None and last.exists():
+        """Evaluate step 0 of a new run."""
+        if self._resumed is None:
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+
+    def _check_new(self) -> None:
+        """Protect a run that is there already."""
+        folder = Path(self.trainer.default_root_dir)
+        if self.subcommand == "fit" and self._resumed is None and any(folder.glob("checkpoints/*.ckpt")):
             raise ValueError(
                 f"`trainer.default_root_dir`: `{folder}` holds the checkpoints of a fit. Give `--ckpt_path last` to go "
                 "on with it (nothing is repeated), another folder for another run, or remove this one."
             )
-        if resumed is None or (resumed == "last" and not last.exists()):
-            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+
+    @cached_property
+    def _resumed(self) -> str | None:
+        """The checkpoint that was asked for; `last` is the newest that can be read."""
+        asked: str | None = self._get(self.config_init, "ckpt_path")
+        if asked != "last":
+            return asked
+        newest = newest_readable(Path(self.trainer.default_root_dir) / "checkpoints")
+        return None if newest is None else str(newest)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if kwargs.get("ckpt_path") == "last":
+            kwargs["ckpt_path"] = self._resumed or "last"  # of which Lightning says that there is none
+        return kwargs
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        finally:
+            self._own.release()
 
     def after_predict(self) -> None:
         """Fail where pictures are missing."""
@@ -119,6 +161,13 @@ def _parser_kwargs(command: str) -> dict[str, Any]:
         # In place of a list of all options, which would hide the message of an error behind a page.
         "usage": f"maskst {command} --config FILE [--config FILE ...] [--KEY VALUE ...]",
     }
+
+
+def _with_checkpoints(configured: Any) -> list[Any]:
+    """The configured plugins, with whole checkpoints unless something else writes them."""
+    plugins = configured if isinstance(configured, list) else [configured] if configured else []
+    own = [] if any(isinstance(plugin, CheckpointIO) for plugin in plugins) else [WholeCheckpoints()]
+    return [*plugins, *own]
 
 
 def _complete(configured: list[Callback], folder: str) -> list[Callback]:

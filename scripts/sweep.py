@@ -14,6 +14,7 @@ import datamodules.miniature_references
 import datamodules.miniature_style_bench  # noqa: F401
 from callbacks.alignment import AlignmentScores
 from callbacks.failures import refuse
+from callbacks.own_folder import OwnFolder
 from callbacks.prediction_folder import picture_name
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
@@ -73,9 +74,13 @@ class Sweep(LightningCLI):
 
     def run(self) -> None:
         """Draws, and then scores; fails at last where pictures are missing."""
-        self.draw()
-        self.score()
-        refuse(self.trainer, self.failures)
+        try:
+            self.draw()
+            self.score()
+            refuse(self.trainer, self.failures)
+        finally:
+            for own in self._own:
+                own.release()
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The settings, and what scores them."""
@@ -99,7 +104,9 @@ class Sweep(LightningCLI):
         self.folder = Path(root.replace("{command}", "sweep"))
         self.scores = self._scores()
         kwargs["default_root_dir"] = str(self.folder)
-        kwargs["callbacks"] = [self.writer, *with_progress_bar(config.callbacks or [])]
+        folders = {"trainer.default_root_dir": self.folder, "scoring.folder": self.scores.folder}
+        self._own = [OwnFolder(folder, argument) for argument, folder in folders.items() if folder is not None]
+        kwargs["callbacks"] = [*self._own, self.writer, *with_progress_bar(config.callbacks or [])]
         kwargs["logger"] = False
         return super().instantiate_trainer(**kwargs)
 

@@ -27,9 +27,10 @@ OURS = {
         "lightning_modules.styleshot",
         "lightning_modules.diffusion",
         "lightning_modules.finite",
+        "datamodules.files",
     ),
     "lightning_modules/": ("lightning_modules", "datamodules.batches"),
-    "callbacks/": ("callbacks", "lightning_modules.outputs"),
+    "callbacks/": ("callbacks", "lightning_modules.outputs", "datamodules.files", "datamodules.folders"),
     "scripts/": ROOMS,
 }
 # Which files alone may import a library.
