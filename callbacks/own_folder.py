@@ -23,6 +23,12 @@ class OwnFolder(Callback):
         super().__init__()
         self._lock, self._check = FolderLock(Path(folder), argument), check
 
+    def take_before(self, trainer: Trainer) -> None:
+        """Take the folder before anything is read or written, where this process starts those of the other ranks."""
+        environment = getattr(trainer.strategy, "cluster_environment", None)
+        if trainer.is_global_zero and not (environment and environment.creates_processes_externally):
+            self._take()
+
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the folder; of another run in it every rank hears at once."""

@@ -12,11 +12,13 @@ from PIL import Image
 
 _SUFFIX = ".maskst-tmp"
 _tidied: set[Path] = set()
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
 
 
 class WriteError(OSError):
     """A file cannot be written; the text names it and the way out."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 def cannot_write(path: Path, error: OSError) -> WriteError:

@@ -97,7 +97,10 @@ class Commands(LightningCLI):
         if self.subcommand == "predict":
             # Every picture's settings are written with it; the config of a run that is refused must not be.
             self.save_config_callback = None
-        else:  # the writer takes care of its folder
+            for writer in kwargs["callbacks"]:
+                if isinstance(writer, PredictionWriter):
+                    self._own = writer.own = OwnFolder(writer.folder or folder, "folder")
+        else:
             kwargs["callbacks"] = [self._own, *kwargs["callbacks"]]
             kwargs["plugins"] = _with_checkpoints(config.plugins)
         return super().instantiate_trainer(**kwargs)
@@ -143,6 +146,7 @@ class Commands(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
+            self._own.take_before(self.trainer)
             super()._run_subcommand(subcommand)
         finally:
             self._own.release()

@@ -49,6 +49,7 @@ class Test(LightningCLI):
             args=args,
         )
         try:
+            self._own.take_before(self.trainer)
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
             report(self.trainer, self.config_init.scoring.folder)
         finally:

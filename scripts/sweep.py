@@ -75,6 +75,8 @@ class Sweep(LightningCLI):
     def run(self) -> None:
         """Draws, and then scores; fails at last where pictures are missing."""
         try:
+            for own in self._own:
+                own.take_before(self.trainer)
             self.draw()
             self.score()
             refuse(self.trainer, self.failures)

@@ -18,9 +18,7 @@ class OutputFolder:
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path, self.settings = path, settings
-        self.lock = FolderLock(
-            path, "--output"
-        )  # stages inherit it, so that it outlives a killed parent until they end
+        self.lock = FolderLock(path, "--output")  # stages inherit it: it outlives a killed parent until they end
 
     def open(self) -> None:
         """Take the folder for this process, and check or write its settings.
