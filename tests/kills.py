@@ -27,16 +27,10 @@ import scripts.commands
 import scripts.sweep  # noqa: F401
 from scripts import cli, pack_shards
 
-_TINY = ["--data.train_per_style=1", "--data.test_per_style=1", "--trainer.accelerator=cpu"]
-_DRAWN = ["--data.prompts=[A rocket, A flower]", "--data.predict_references=6", "--model.sampling.steps=2"]
-_FITTED = [
-    "--data.prompts=[A rocket]",
-    "--data.evaluation_references=2",
-    "--model.sampling.steps=1",
-    "--trainer.max_steps=6",
-    "--trainer.val_check_interval=2",
-    "--trainer.log_every_n_steps=1",
-]
+_DATA = ["--data.train_per_style=1", "--data.test_per_style=1", "--data.batch_size=2", "--data.prompts=[A rocket]"]
+_TINY = [*_DATA, "--model.sampling.steps=1", "--trainer.accelerator=cpu"]
+_DRAWN = ["--data.predict_references=4"]
+_FITTED = ["--data.evaluation_references=1", "--trainer.max_steps=3", "--trainer.val_check_interval=1"]
 _SWEEP = '--sweep=[{"condition": "IPAdapter", "sampling": {"scale": [1.0, 0.5]}}, {"condition": "Masking"}]'
 _MASKING = "--config=configs/predict/masking.yaml"
 _FIT = "--config=configs/fit/image_adapter.yaml"
@@ -147,6 +141,7 @@ def main() -> None:
         os.kill(child, signal.SIGKILL)
         hit = os.WIFSIGNALED(os.waitpid(child, 0)[1])
         killed[name] += hit
+        sys.stderr.write(f"{killed.total()}: {name} {'killed' if hit else 'had ended'}; {len(faults)} faults\n")
         whole -= {name}
         if not hit or chance.random() < 0.5:
             finish(runs[name], log)
