@@ -67,7 +67,7 @@ class FolderLock:
     def release(self) -> None:
         """Let others take the folder."""
         if self._file is not None:
-            with suppress(OSError):
+            if not self._file.closed:  # as in a child, whose parent goes on with it
                 self.path.unlink(missing_ok=True)
             with suppress(OSError):  # what a full disk did not take
                 self._file.close()
