@@ -36,10 +36,12 @@ _METHOD, _COMMAND = "{method}", "{command}"
 class WholeConfig(SaveConfigCallback):
     """Writes `config.yaml`, whole or not at all, in place of an earlier one."""
 
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the run's config into its folder; called on rank 0 alone."""
-        text = self.parser.dump(self.config, skip_none=False)
-        write_text(Path(trainer.default_root_dir) / self.config_filename, text)
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the run's config into its folder, once."""
+        folder = trainer.log_dir  # a broadcast: on every rank
+        if trainer.is_global_zero and not self.already_saved and folder is not None:
+            write_text(Path(folder) / self.config_filename, self.parser.dump(self.config, skip_none=False))
+        self.already_saved = True
 
 
 class Commands(LightningCLI):
@@ -56,7 +58,7 @@ class Commands(LightningCLI):
             StyleTransfer,
             StyleReferences,
             save_config_callback=WholeConfig,
-            save_config_kwargs={"save_to_log_dir": False},
+            save_config_kwargs={"overwrite": True},
             trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=42,
             parser_kwargs={"prog": "maskst", **{command: _parser_kwargs(command) for command in _DEFAULTS}},

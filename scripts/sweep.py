@@ -106,8 +106,9 @@ class Sweep(LightningCLI):
         self.folder = Path(root.replace("{command}", "sweep"))
         self.scores = self._scores()
         kwargs["default_root_dir"] = str(self.folder)
-        folders = {"trainer.default_root_dir": self.folder, "scoring.folder": self.scores.folder}
-        self._own = [OwnFolder(folder, argument) for argument, folder in folders.items() if folder is not None]
+        folders = {os.path.realpath(self.scores.folder or ""): "scoring.folder"}
+        folders[os.path.realpath(self.folder)] = "trainer.default_root_dir"
+        self._own = [OwnFolder(folder, argument) for folder, argument in folders.items()]
         kwargs["callbacks"] = [*self._own, self.writer, *with_progress_bar(config.callbacks or [])]
         kwargs["logger"] = False
         return super().instantiate_trainer(**kwargs)
