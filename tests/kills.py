@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # which a fork keeps, and a busy machine shares well
     chance, work = random.Random(options.seed), Path(tempfile.mkdtemp(prefix="kills-"))
     root, expected, log = work / "root", work / "expected", work / "log.txt"
     tempfile.tempdir = os.environ["TMPDIR"] = str(work / "temporary")
