@@ -1,17 +1,17 @@
-"""Writing files so that a reader, or a run after a crash, never meets half of one."""
+"""Pictures and names for files, and how they are written: whole or not at all."""
 
 import hashlib
-import os
 import re
 import unicodedata
-from collections.abc import Callable
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from datamodules.files import cannot_write, replacing, write_atomically, write_png, write_text
+
+__all__ = ["cannot_write", "digest", "replacing", "slug", "to_pil", "write_atomically", "write_png", "write_text"]
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:
@@ -34,41 +34,3 @@ def slug(text: str, longest: int = 40) -> str:
     """`text` in a-z, 0-9 and "-", which every file system takes: "Line art!" becomes "line-art"."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain)[:longest].strip("-") or "x"
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a file beside `path`, then put it in place in one step; makes the folder.
-
-    Raises:
-        OSError: naming `path` and the way out, if the disk is full or the folder cannot be written.
-    """
-    # The process number keeps two ranks apart that write the same file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            write(file)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-        raise cannot_write(path, error) from error
-
-
-def cannot_write(path: Path, error: OSError) -> OSError:
-    """The same error with a text that names `path` and the way out."""
-    reason = error.strerror or str(error)
-    return OSError(
-        error.errno,
-        f"cannot write `{path}`: {reason}. Free some space or choose a folder that can be written, and start "
-        "again: what is finished is kept",
-    )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace the file `path` by `text` in one step."""
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def write_png(path: Path, image: Image.Image) -> None:
-    """Replace the file `path` by `image` as PNG in one step."""
-    write_atomically(path, lambda file: image.save(file, format="PNG"))

@@ -50,9 +50,12 @@ class PredictionFolder:
         if known.exists() and any(self.path.glob("*.png")):  # a run that failed before its first picture binds nobody
             self._check(read_json(known, "folder", _WAY_OUT), json.loads(json.dumps(settings)))
         write_text(known, json.dumps(settings, indent=2) + "\n")
-        for unfinished in self.path.glob(".*.tmp"):
+        for unfinished in self.path.glob(".*.tmp"):  # of earlier versions
             unfinished.unlink()
-        return {line["file"] for file in sorted(self.path.glob("generations-*.jsonl")) for line in self._clean(file)}
+        finished: set[str] = set()
+        for file in sorted(self.path.glob("generations-*.jsonl")):
+            self._clean(file, finished)
+        return finished
 
     def write(self, picture: Picture, rank: int) -> None:
         """Write a picture and then its line; safe to call from several threads."""
@@ -78,14 +81,18 @@ class PredictionFolder:
                 "(`--trainer.default_root_dir`, or `folder` of the prediction writer), or remove this one."
             )
 
-    def _clean(self, file: Path) -> list[dict[str, Any]]:
-        """The lines of finished pictures; the others (cut off, or their picture removed) leave the file."""
+    def _clean(self, file: Path, finished: set[str]) -> None:
+        """Add the finished pictures of a file; other lines (cut off, picture removed, named before) leave it."""
         with reading(file, "folder", _WAY_OUT):
             texts = read_bytes(file).splitlines()
-        lines = [line for text in texts if (line := self._finished(text))]
+        lines = []
+        for text in texts:
+            line = self._finished(text)
+            if line and line["file"] not in finished:
+                finished.add(line["file"])
+                lines.append(line)
         if len(lines) < len(texts):
             write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
-        return lines
 
     def _finished(self, text: bytes) -> dict[str, Any] | None:
         """The line of a picture that lies in this folder."""

@@ -13,6 +13,7 @@ from typing_extensions import override
 from callbacks.failures import listed, of_all_ranks
 from callbacks.files import slug, to_pil
 from callbacks.first_rank import on_first_rank
+from callbacks.own_folder import OwnFolder
 from callbacks.prediction_folder import Picture, PredictionFolder, job_line, picture_name
 from lightning_modules.outputs import GenerationModule, Generations, Job
 
@@ -34,6 +35,7 @@ class PredictionWriter(Callback):
         self._pool: ThreadPoolExecutor | None = None
         self._pending: list[Future[None]] = []
         self._skipped: set[str] = set()
+        self.own: OwnFolder | None = None
         self.written = 0
         self.failures: dict[str, str] = {}
 
@@ -50,6 +52,8 @@ class PredictionWriter(Callback):
         self._finished, self._pending, self._skipped, self.written = None, [], set(), 0
         self.failures = {}
         self._folder = PredictionFolder(self.folder or Path("outputs", "predict", slug(self._module.name)))
+        self.own = self.own or OwnFolder(self._folder.path, "folder")
+        self.own.setup(trainer, pl_module, stage)
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         if hasattr(datamodule, "keep_jobs"):
             datamodule.keep_jobs(lambda job: not self._is_finished(trainer, job))
@@ -86,6 +90,7 @@ class PredictionWriter(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Finish what is being written; the next run goes on from there."""
         self._stop()
+        self._release()
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -93,6 +98,7 @@ class PredictionWriter(Callback):
         if stage == "predict":
             own = torch.tensor(self.written, device=trainer.strategy.root_device)
             written = int(trainer.strategy.reduce(own, reduce_op="sum"))
+            self._release()
             path, skipped = self._folder.path, len(self._skipped)
             others = len(self._finished or ()) - skipped
             beside = f" {others} of other references, prompts or seeds lie beside them." if others else ""
@@ -137,6 +143,11 @@ class PredictionWriter(Callback):
             future.result()
         self.written += len(self._pending)
         self._pending = []
+
+    def _release(self) -> None:
+        if self.own is not None:
+            self.own.release()
+            self.own = None
 
     def _stop(self) -> None:
         if self._pool is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from callbacks.files import cannot_write, write_atomically, write_text
+from callbacks.files import replacing
 from callbacks.judging import COLUMNS
 from lightning_modules.outputs import Prediction
 
@@ -81,13 +81,19 @@ def write_scores(folder: Path, table: pa.Table, about: dict[str, Any]) -> None:
     from pyarrow.csv import write_csv
     from pyarrow.parquet import write_table
 
-    try:
-        (folder / ABOUT).unlink(missing_ok=True)  # which must not tell of another table than that beside it
-    except OSError as error:
-        raise cannot_write(folder / ABOUT, error) from error
-    write_atomically(folder / "scores.csv", lambda file: write_csv(without_formulas(table), file))
-    write_atomically(folder / "scores.parquet", lambda file: write_table(table, file))
-    write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
+    # All three are written before one is replaced, the last to be opened first: `scores.json` at the end, and the old
+    # one, which must not tell of another table than that beside it, is gone by then.
+    with (
+        replacing(folder / ABOUT) as told,
+        replacing(folder / "scores.parquet") as parquet,
+        replacing(folder / "scores.csv") as csv,
+    ):
+        told.write(f"{json.dumps(about, indent=1)}\n".encode())
+        write_table(table, parquet)
+        write_csv(without_formulas(table), csv)
+        for file in (told, parquet, csv):
+            file.flush()
+        (folder / ABOUT).unlink(missing_ok=True)
 
 
 def without_formulas(table: pa.Table) -> pa.Table:

@@ -125,7 +125,8 @@ def _lines(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
         raise FileNotFoundError(f"`folders`: there is no folder `{folder}`. Give folders that `maskst predict` wrote.")
     # As bytes, because `str.splitlines` would also cut at characters that JSON allows within a text.
     texts = [text for file in sorted(folder.glob(LINES)) for text in _texts(file)]
-    found = [(folder / line["file"], line) for text in texts if (line := _parsed(text))]
+    # Two runs at once write a line twice.
+    found = [(folder / line["file"], line) for text in dict.fromkeys(texts) if (line := _parsed(text))]
     lines = sorted(found, key=lambda each: each[0])
     if not lines:
         deeper = sorted({file.parent.name for file in folder.glob(f"*/{LINES}")})

@@ -5,13 +5,12 @@ each image begins, so that shards are read in any order, like a folder: nothing 
 """
 
 import json
-import os
-import shutil
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from datamodules.folders import replacing_folder
 from datamodules.images import SUFFIXES
 from datamodules.reading import inside, read_json, reading
 from datamodules.references import SHARD_INDEX, Entry, ReferenceSet
@@ -76,25 +75,22 @@ def write_shards(
 ) -> list[Path]:
     """Packs the encoded files of a set into shards of `shard_size` images and returns their paths.
 
-    Everything is written beside the target and moved there when it is complete.
+    Everything is written beside the target and takes its place, in one step, when it is complete.
 
     Raises:
         ValueError: If `shard_size` is not positive.
+        FolderInUseError: If another process packs into the target.
+        WriteError: If the disk is full or the target cannot be written.
         FileExistsError: If the target is there and is not to be overwritten, or is not a folder of shards.
     """
     if shard_size < 1:
         raise ValueError(f"`shard_size` is a number of images from 1 up and was {shard_size}.")
     target = Path(target).resolve()
-    _check_target(target, overwrite)
-    staging = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    staging.mkdir(parents=True)
-    try:
+    with replacing_folder(target, "target") as staging:
+        _check_target(target, overwrite)
+        staging.mkdir()
         _write_tars(references, staging, shard_size, progress)
         _write_index(references, staging)
-        _move(staging, target)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
     return sorted(target.glob("*.tar"))
 
 
@@ -169,11 +165,3 @@ def _write_index(references: ReferenceSet, folder: Path) -> None:
 def _members_of(shard: Path) -> list[tarfile.TarInfo]:
     with tarfile.open(shard) as tar:
         return tar.getmembers()
-
-
-def _move(staging: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
-    if target.exists():
-        target.rename(old)
-    staging.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

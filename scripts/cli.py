@@ -1,5 +1,6 @@
 """The console script `maskst`: help at once, its subcommands, and errors in one line."""
 
+import errno
 import os
 import sys
 import traceback
@@ -9,6 +10,7 @@ from scripts.paths import with_home
 from scripts.stopping import stoppable
 
 ROOT = Path(__file__).parents[1]
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
 _WAY_ON = {
     "fit": ["`--ckpt_path last` with the same arguments goes on from the last checkpoint, if there is one."],
@@ -90,7 +92,7 @@ def main(args: list[str] | None = None) -> None:
         with stoppable(*_WAY_ON.get(arguments[0], ())), beside_rank_0():
             _run(arguments)
     except (ValueError, OSError, RuntimeError) as error:
-        ours = raised_here(error) or lost_rank(error)
+        ours = raised_here(error) or lost_rank(error) or of_the_disk(error)
         if ours is None or os.environ.get("MASKST_TRACEBACK"):
             raise
         sys.stderr.write(f"maskst: error: {ours}\n")
@@ -123,6 +125,17 @@ def raised_here(error: BaseException | None) -> BaseException | None:
             return error
         error = error.__cause__
     return None
+
+
+def of_the_disk(error: BaseException) -> str | None:
+    """What to say of a full or forbidden disk that a library met; None of any other error."""
+    if not isinstance(error, OSError) or error.errno not in _DISK:
+        return None
+    named = f"`{error.filename}`" if error.filename else "a file"
+    return (
+        f"{named} cannot be read or written: {error.strerror}. Free some space, or give a folder that may be used, and "
+        "start again: what is finished is kept"
+    )
 
 
 def _run(arguments: list[str]) -> None:

@@ -1,12 +1,14 @@
 """`fit`, `validate` and `predict` as LightningCLI: models, data and callbacks meet by their YAML names."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
 import datamodules.miniature_captioned_images
@@ -17,8 +19,11 @@ import lightning_modules.conditions.trained
 import lightning_modules.content_fusion_reconstruction
 import lightning_modules.style_encoder_reconstruction  # noqa: F401
 from callbacks.alignment import AlignmentScores
+from callbacks.checkpoints import WholeCheckpoints, newest_readable
 from callbacks.failures import refuse
+from callbacks.own_folder import OwnFolder
 from callbacks.prediction_writer import PredictionWriter
+from datamodules.files import write_text
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleTransfer
 from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
@@ -26,6 +31,17 @@ from scripts.own_callbacks import OWN, add_own, callbacks_of
 
 _DEFAULTS = {"fit": "fit", "validate": "evaluate", "predict": "predict"}
 _METHOD, _COMMAND = "{method}", "{command}"
+
+
+class WholeConfig(SaveConfigCallback):
+    """Writes `config.yaml`, whole or not at all, in place of an earlier one."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the run's config into its folder, once."""
+        folder = trainer.log_dir  # a broadcast: on every rank
+        if trainer.is_global_zero and not self.already_saved and folder is not None:
+            write_text(Path(folder) / self.config_filename, self.parser.dump(self.config, skip_none=False))
+        self.already_saved = True
 
 
 class Commands(Command):
@@ -41,6 +57,7 @@ class Commands(Command):
         super().__init__(
             StyleTransfer,
             StyleReferences,
+            save_config_callback=WholeConfig,
             save_config_kwargs={"overwrite": True},
             trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=42,
@@ -73,6 +90,7 @@ class Commands(Command):
                 writer.folder = writer.folder or folder
         if not any(isinstance(callback, Checkpoint) for callback in kwargs["callbacks"]):
             kwargs["enable_checkpointing"] = False  # else Lightning would add one of its own
+        self._own = OwnFolder(folder, "trainer.default_root_dir", self._check_new)
         if self.subcommand == "fit":
             kwargs |= self._fit_options(config)
         if config.logger in (None, True):
@@ -80,6 +98,12 @@ class Commands(Command):
         if self.subcommand == "predict":
             # Every picture's settings are written with it; the config of a run that is refused must not be.
             self.save_config_callback = None
+            for writer in kwargs["callbacks"]:
+                if isinstance(writer, PredictionWriter):
+                    self._own = writer.own = OwnFolder(writer.folder or folder, "folder")
+        else:
+            kwargs["callbacks"] = [self._own, *kwargs["callbacks"]]
+            kwargs["plugins"] = _with_checkpoints(config.plugins)
         return super().instantiate_trainer(**kwargs)
 
     def _fit_options(self, config: Any) -> dict[str, Any]:
@@ -93,18 +117,46 @@ class Commands(Command):
         return options
 
     def before_fit(self) -> None:
-        """Protect a run that is there already; evaluate step 0 of a new one."""
-        resumed, folder = self._get(self.config_init, "ckpt_path"), Path(self.trainer.default_root_dir)
-        last = folder / "checkpoints" / "last.ckpt"
-        if any(folder.glob("hpc_ckpt_*.ckpt")):  # which Lightning wrote for SLURM's requeue, and goes on from
-            return
-        if resumed is None and last.exists():
+        """Evaluate step 0 of a new run."""
+        if self._resumed is None and not self._requeued:
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+
+    @property
+    def _requeued(self) -> bool:
+        """Whether Lightning goes on from what it wrote for SLURM's requeue."""
+        return any(Path(self.trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))
+
+    def _check_new(self) -> None:
+        """Protect a run that is there already."""
+        folder = Path(self.trainer.default_root_dir)
+        is_new = self.subcommand == "fit" and self._resumed is None and not self._requeued
+        if is_new and any(folder.glob("checkpoints/*.ckpt")):
             raise ValueError(
                 f"`trainer.default_root_dir`: `{folder}` holds the checkpoints of a fit. Give `--ckpt_path last` to go "
                 "on with it (nothing is repeated), another folder for another run, or remove this one."
             )
-        if resumed is None or (resumed == "last" and not last.exists()):
-            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+
+    @cached_property
+    def _resumed(self) -> str | None:
+        """The checkpoint that was asked for; `last` is the newest that can be read."""
+        asked: str | None = self._get(self.config_init, "ckpt_path")
+        if asked != "last":
+            return asked
+        newest = newest_readable(Path(self.trainer.default_root_dir) / "checkpoints")
+        return None if newest is None else str(newest)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if kwargs.get("ckpt_path") == "last":
+            kwargs["ckpt_path"] = self._resumed or "last"  # of which Lightning says that there is none
+        return kwargs
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            self._own.take_before(self.trainer)
+            super()._run_subcommand(subcommand)
+        finally:
+            self._own.release()
 
     def after_predict(self) -> None:
         """Fail where pictures are missing."""
@@ -126,3 +178,10 @@ def _parser_kwargs(command: str) -> dict[str, Any]:
         # In place of a list of all options, which would hide the message of an error behind a page.
         "usage": f"maskst {command} --config FILE [--config FILE ...] [--KEY VALUE ...]",
     }
+
+
+def _with_checkpoints(configured: Any) -> list[Any]:
+    """The configured plugins, with whole checkpoints unless something else writes them."""
+    plugins = configured if isinstance(configured, list) else [configured] if configured else []
+    own = [] if any(isinstance(plugin, CheckpointIO) for plugin in plugins) else [WholeCheckpoints()]
+    return [*plugins, *own]

@@ -46,7 +46,7 @@ def export(checkpoint: str, out: str, overwrite: bool = False) -> Path:
         raise FileExistsError(f"`out`: {out!r} is there already. Give another name, or `--overwrite` to replace it.")
     adapter = read_adapter(checkpoint)
     written = adapter_bytes(adapter, {**provenance(Path(checkpoint)), "maskst_version": project_version()})
-    write_atomically(target, lambda file: file.write(written))
+    write_atomically(target, lambda file: file.write(written), durable=True)
     return target
 
 

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
 
-from callbacks.files import write_atomically
+from callbacks.files import replacing
 from lightning_modules.diffusion.config import ContentLines
 from lightning_modules.styleshot.weights import encoder_tensors, ip_tensors
 from lightning_modules.styleshot_reconstruction import CHECKPOINT_RECORD
@@ -69,8 +69,12 @@ def export_styleshot(
             "replace them."
         )
     told = {**metadata, "style_heads": json.dumps(record["heads"])}
-    for name, tensors in files.items():
-        _write(out / name, tensors, told, torch.float16 if half else torch.float32)
+    dtype = torch.float16 if half else torch.float32
+    with ExitStack() as stack:  # both are written before one is replaced
+        for name, tensors in files.items():
+            file = stack.enter_context(replacing(out / name, durable=True))
+            file.write(save({key: tensor.to(dtype).contiguous() for key, tensor in tensors.items()}, told))
+            file.flush()
     return [out / name for name in files]
 
 
@@ -83,8 +87,3 @@ def backbone_arguments(content: Mapping[str, Any], files: Sequence[Path]) -> dic
         return {**arguments, "content_fusion": "true", **told}
     # Its weights do not tell, and another number that divides the width would load without a word.
     return {**arguments, "style_heads": str(content[CHECKPOINT_RECORD]["heads"])}
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype) -> None:
-    written = save({key: tensor.to(dtype).contiguous() for key, tensor in tensors.items()}, dict(metadata))
-    write_atomically(path, lambda file: file.write(written))

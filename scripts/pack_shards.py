@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from tqdm import tqdm
 
+from datamodules.folders import FolderInUseError, FolderLock
 from datamodules.references import open_references
 from datamodules.shards import write_shards
 from scripts.paths import to_path
@@ -35,10 +36,13 @@ def main(args: Sequence[str] | None = None) -> None:
     """Packs what the command line names, and says what it packed and what it had to skip."""
     parser = make_parser()
     options = parser.parse_args(args)
+    lock = FolderLock(options.target.resolve(), "TARGET", beside=True)
     try:
+        lock.take()  # another run is told before the source is read
+        lock.release()
         references = open_references(options.source)
         shards = write_shards(references, options.target, options.shard_size, options.overwrite, _bar)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, FolderInUseError) as error:
         parser.error(str(error))
     skipped = f", {len(references.skipped)} unreadable ones skipped" if references.skipped else ""
     tqdm.write(f"{len(references)} images in {len(shards)} shards in {options.target}{skipped}")

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 # Imported for the YAMLs, where a class needs no module's name once it is known.
 import callbacks.classifier_judge
 import callbacks.judges  # noqa: F401
+from callbacks.own_folder import OwnFolder
 from callbacks.prediction_scores import PredictionScores
 from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
@@ -48,8 +49,12 @@ class Test(Command):
             run=False,
             args=args,
         )
-        self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
-        report(self.trainer, self.config_init.scoring.folder)
+        try:
+            self._own.take_before(self.trainer)
+            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+            report(self.trainer, self.config_init.scoring.folder)
+        finally:
+            self._own.release()
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What scores the pictures."""
@@ -60,7 +65,8 @@ class Test(Command):
         scores: PredictionScores = self.config_init.scoring
         if scores.folder is None:
             scores.folder = str(beside(self.datamodule.folders))
-        kwargs["callbacks"] = callbacks_of(self.config_init)
+        self._own = OwnFolder(scores.folder, "scoring.folder")
+        kwargs["callbacks"] = [self._own, *callbacks_of(self.config_init)]
         return super().instantiate_trainer(**kwargs)
 
 

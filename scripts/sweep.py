@@ -15,6 +15,7 @@ import datamodules.miniature_references
 import datamodules.miniature_style_bench  # noqa: F401
 from callbacks.alignment import AlignmentScores
 from callbacks.failures import refuse
+from callbacks.own_folder import OwnFolder
 from callbacks.prediction_folder import picture_name
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
@@ -74,9 +75,15 @@ class Sweep(Command):
 
     def run(self) -> None:
         """Draws, and then scores; fails at last where pictures are missing."""
-        self.draw()
-        self.score()
-        refuse(self.trainer, self.failures)
+        try:
+            for own in self._own:
+                own.take_before(self.trainer)
+            self.draw()
+            self.score()
+            refuse(self.trainer, self.failures)
+        finally:
+            for own in self._own:
+                own.release()
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The settings, and what scores them."""
@@ -94,7 +101,10 @@ class Sweep(Command):
         self.folder = Path(root.replace("{command}", "sweep"))
         self.scores = self._scores()
         kwargs["default_root_dir"] = str(self.folder)
-        kwargs["callbacks"] = callbacks_of(self.config_init)
+        folders = {os.path.realpath(self.scores.folder or ""): "scoring.folder"}
+        folders[os.path.realpath(self.folder)] = "trainer.default_root_dir"
+        self._own = [OwnFolder(folder, argument) for folder, argument in folders.items()]
+        kwargs["callbacks"] = [*self._own, *callbacks_of(self.config_init)]
         self.writer = self._writer(kwargs["callbacks"])
         kwargs["logger"] = False
         return super().instantiate_trainer(**kwargs)

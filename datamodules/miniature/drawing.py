@@ -1,11 +1,12 @@
 """Draws a folder once, whole or not at all, and knows it again."""
 
 import json
-import os
-import shutil
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from datamodules.files import WriteError, write_text
+from datamodules.folders import has_left_overs, replacing_folder
 from datamodules.reading import read_json
 
 RECIPE = "recipe.json"
@@ -21,9 +22,10 @@ def drawn_once(root: str | Path, recipe: dict[str, int], draw: Callable[[Path], 
 
     Raises:
         ValueError: If the folder is there and was drawn by another recipe.
+        WriteError: If the disk is full or the folder cannot be written.
     """
     root = Path(root)
-    if not root.exists():
+    if not root.exists() or has_left_overs(root):
         _draw(root.resolve(), recipe, draw)
     recipe_file = root / RECIPE
     drawn = read_json(recipe_file, "root", "Remove that folder.") if recipe_file.is_file() else None
@@ -35,13 +37,8 @@ def drawn_once(root: str | Path, recipe: dict[str, int], draw: Callable[[Path], 
 
 
 def _draw(root: Path, recipe: dict[str, int], draw: Callable[[Path], object]) -> None:
-    staging = root.with_name(f".{root.name}.partial-{os.getpid()}")
-    try:
-        draw(staging)
-        (staging / RECIPE).write_text(json.dumps(recipe) + "\n", encoding="utf-8")
-        staging.rename(root)  # so that an interrupted drawing never looks like a whole one
-    except OSError:
+    is_there = root.exists()
+    with suppress(WriteError) if is_there else nullcontext(), replacing_folder(root, "root", wait=True) as staging:
         if not root.exists():  # else another run has drawn it meanwhile
-            raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            draw(staging)
+            write_text(staging / RECIPE, json.dumps(recipe) + "\n")

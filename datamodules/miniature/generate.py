@@ -8,12 +8,15 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product, repeat
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from datamodules.files import write_png, write_text
 from datamodules.miniature.shapes import shape
 from datamodules.miniature.styles import stylise
 from datamodules.vocabulary import content_prompt, reference_name
@@ -44,7 +47,7 @@ def write_dataset(
     for content, style, index in track(jobs, description=f"drawing into {root}"):
         path = Path(root) / content / content / f"{reference_name(content, style, index)}.png"
         if not path.exists():
-            _save(draw(content, style, [seed, index]), path)
+            write_png(path, draw(content, style, [seed, index]))
         paths.append(path)
     return paths
 
@@ -65,9 +68,9 @@ def write_style_bench(
     for place, style in enumerate(styles):
         for index in range(per_style):
             content = contents[(place + index) % len(contents)]
-            _save(draw(content, style, [seed, index]), Path(root) / "styles" / style / f"{content}_{index}.png")
+            write_png(Path(root) / "styles" / style / f"{content}_{index}.png", draw(content, style, [seed, index]))
     for content in drawn_plainly:
-        _save(draw(content, "plain", seed), Path(root) / "content" / f"{content_prompt(content)}.png")
+        write_png(Path(root) / "content" / f"{content_prompt(content)}.png", draw(content, "plain", seed))
 
 
 def write_captioned(root: str | Path, contents: Sequence[str], styles: Sequence[str], per_pair: int, seed: int) -> None:
@@ -77,11 +80,23 @@ def write_captioned(root: str | Path, contents: Sequence[str], styles: Sequence[
     the style. Raises ValueError when a content or style is unknown.
     """
     pairs = list(product(contents, styles))
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_end_with_parent) as pool:
         drawn = pool.map(_write_pair, pairs, repeat(Path(root)), repeat(per_pair), repeat(seed))
         lines = [line for pair in track(drawn, f"drawing into {root}", total=len(pairs)) for line in pair]
     text = "\n".join(json.dumps(line) for line in lines)
-    (Path(root) / "captions.jsonl").write_text(f"{text}\n", encoding="utf-8")
+    write_text(Path(root) / "captions.jsonl", f"{text}\n")
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent is killed waits for ever otherwise."""
+
+    def watch() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _write_pair(pair: tuple[str, str], root: Path, count: int, seed: int) -> list[dict[str, str]]:
@@ -89,13 +104,5 @@ def _write_pair(pair: tuple[str, str], root: Path, count: int, seed: int) -> lis
     content, style = pair
     images = [f"images/{content}/{reference_name(content, style, index)}.png" for index in range(count)]
     for index, image in enumerate(images):
-        _save(draw(content, style, [seed, index]), root / image)
+        write_png(root / image, draw(content, style, [seed, index]))
     return [{"image": image, "prompt": content_prompt(content)} for image in images]
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    """Writes beside the target and renames, so that no reader sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    image.save(partial, format="PNG")
-    partial.replace(path)

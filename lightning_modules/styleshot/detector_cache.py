@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from functools import cached_property
 from io import BytesIO
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from datamodules.files import write_atomically
 from lightning_modules.styleshot.detectors import Detector
 
 # Part of every key: a change of what detectors draw makes the maps that older versions left unfit.
@@ -34,7 +34,7 @@ class MapCache:
         """The control map, RGB in the size of `image`.
 
         Raises:
-            OSError: the folder cannot be written.
+            WriteError: the folder cannot be written.
         """
         key = self.key(image)
         kept = self._read(key)
@@ -72,17 +72,4 @@ class MapCache:
         if path is None:
             self._kept[key] = encoded
             return
-        # Written beside its place and renamed, so that no other process reads half a file.
-        partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(encoded)
-            partial.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise OSError(
-                error.errno,
-                f"`folder`: cannot write {path} ({error.strerror or error}). Free some space, give a folder that can "
-                "be written, or leave it out to keep the maps in memory",
-            ) from error
+        write_atomically(path, lambda file: file.write(encoded))

@@ -1,23 +1,24 @@
 """The last stage: figure, summary and report of what the runs wrote."""
 
-import io
 import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from datamodules.files import write_atomically, write_text
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from scripts.reporting.page import render
 from scripts.reporting.scored import Scored
 from scripts.reporting.tables import write_tables
 from scripts.reproduction.figure import Strip, draw_figure
 from scripts.reproduction.findings import find, number
-from scripts.reproduction.folder import OutputFolder, write_bytes, write_json, write_text
+from scripts.reproduction.folder import OutputFolder, write_json
 from scripts.reproduction.options import Options
 from scripts.reproduction.process import Report
 from scripts.reproduction.report import TITLE, Facts, closing, opening
@@ -45,9 +46,8 @@ def assemble(options: Options, folder: OutputFolder, report: Report) -> None:
     report(0.4, "drawing")
     figure = draw_figure(results, read_strip(results, runs, index, _first_prompt(config)))
     for kind, resolution in (("svg", 100), ("png", 200)):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, dpi=resolution)
-        write_bytes(folder.path / f"figure.{kind}", buffer.getvalue())
+        path = folder.path / f"figure.{kind}"
+        write_atomically(path, partial(figure.savefig, format=kind, dpi=resolution))
     marks = {stage.title: folder.mark(stage.name) or {} for stage in plan(options)[:-1]}
     facts = Facts(
         results=results,

@@ -1,15 +1,12 @@
 """The output folder: which settings it was made with, which stages are finished, and who is using it."""
 
-import fcntl
 import json
-import os
-import time
 from pathlib import Path
 from typing import Any
 
+from datamodules.files import write_text
+from datamodules.folders import FolderLock
 from datamodules.reading import read_json
-
-_WAIT_SECONDS = 60.0
 
 
 class OutputFolder:
@@ -22,26 +19,23 @@ class OutputFolder:
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path, self.settings = path, settings
-        self.lock = -1  # file descriptor; stages inherit it, so that the lock outlives a killed parent until they end
+        self.lock = FolderLock(path, "--output")  # stages inherit it: it outlives a killed parent until they end
 
-    def open(self, wait_seconds: float = _WAIT_SECONDS) -> None:
+    def open(self) -> None:
         """Take the folder for this process, and check or write its settings.
 
         Raises:
             ValueError: the folder was made with other settings, or holds files of something else.
-            TimeoutError: another run is using it.
+            FolderInUseError: another run is using it.
         """
         known = self._known_settings()
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._take_lock(wait_seconds)
+        self.lock.take()
         if known is None:
             write_json(self.path / "settings.json", self.settings)
 
     def close(self) -> None:
         """Let another run take the folder."""
-        if self.lock >= 0:
-            os.close(self.lock)
-            self.lock = -1
+        self.lock.release()
 
     def check(self) -> None:
         """Raise as `open` does where the folder cannot be continued with these settings; touches nothing."""
@@ -62,7 +56,7 @@ class OutputFolder:
     def _known_settings(self) -> dict[str, Any] | None:
         path = self.path / "settings.json"
         if not path.is_file():
-            strangers = [each.name for each in self.path.glob("*") if each.name != "lock"]
+            strangers = [each.name for each in self.path.glob("*") if each.name not in (".lock", "lock")]
             if strangers:
                 raise ValueError(
                     f"`--output {self.path}` holds {', '.join(sorted(strangers)[:3])} but no `settings.json`, so "
@@ -75,39 +69,10 @@ class OutputFolder:
             raise ValueError(_difference(self.path, known, self.settings))
         return known
 
-    def _take_lock(self, wait_seconds: float) -> None:
-        self.close()
-        self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT)
-        until = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise TimeoutError(
-                        f"`--output {self.path}` is in use by another run of this command: wait until it has ended, "
-                        "or choose another `--output`."
-                    ) from None
-                time.sleep(0.2)
-
 
 def write_json(path: Path, value: Any) -> None:
     """Replace the file `path` by `value` as JSON in one step."""
     write_text(path, json.dumps(value, indent=1) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace the file `path` by `text` in one step."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace the file `path` by `data` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def _difference(path: Path, known: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from datamodules.folders import FolderInUseError
 from scripts.reproduction.display import Display
 from scripts.reproduction.folder import OutputFolder
 from scripts.reproduction.options import Options, parse
@@ -29,7 +30,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _say(f"Stopped. {WAY_ON}", 130)
     except StageFailedError as error:
         return _say(f"{error}\nFinished stages are kept: the same command repeats this one.", 1)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FolderInUseError) as error:
         return _say(f"error: {error}", 2)
     finally:
         folder.close()
@@ -65,7 +66,7 @@ def _run_stage(stage: Stage, options: Options, folder: OutputFolder, report: Rep
     log = folder.path.resolve() / "logs" / f"{stage.name}.log"
     watched = progress_arguments(log, stage.settings) if stage.module == MASKST else []
     try:
-        run_module([stage.module, *stage.arguments, *watched], log, folder.lock, report)
+        run_module([stage.module, *stage.arguments, *watched], log, folder.lock.fileno(), report)
     except StageFailedError as error:
         raise StageFailedError(f"The stage “{stage.title}” failed: {error}") from None
     return {"arguments": stage.arguments, "was_interrupted": was_begun}

@@ -30,10 +30,11 @@ OURS = {
         "lightning_modules.styleshot",
         "lightning_modules.diffusion",
         "lightning_modules.finite",
+        "datamodules.files",
         *READING,
     ),
     "lightning_modules/": ("lightning_modules", "datamodules.batches", "datamodules.reading"),
-    "callbacks/": ("callbacks", "lightning_modules.outputs", *READING),
+    "callbacks/": ("callbacks", "lightning_modules.outputs", "datamodules.files", "datamodules.folders", *READING),
     "scripts/": ROOMS,
 }
 # Which files alone may import a library.

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from datamodules.folders import FolderInUseError, FolderLock
 from lightning_modules.adapter_reconstruction import AdapterReconstruction
 from scripts.cli import ROOT, main, raised_here, shipped_configs
 from tests.integration.conftest import CONFIGS, Run
 from tests.integration.test_configs import SCORES, curves
+from tests.processes import beside
 
 MASKING = str(CONFIGS / "predict" / "masking.yaml")
 STEPS = ("--trainer.val_check_interval", "1", "--trainer.max_steps")
@@ -128,6 +130,49 @@ def test_fit_goes_on_exactly_and_never_writes_over_a_run(run: Run, fits: dict[st
     assert [json.loads(line)["scores"] for line in lines[0]] == [json.loads(line)["scores"] for line in lines[1]]
     states = [torch.load(path / "checkpoints" / "step_000002.ckpt")["state_dict"] for path in (resumed, whole)]
     torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+def test_fit_goes_on_from_the_checkpoint_before_a_damaged_one(run: Run, fits: dict[str, Path], tmp_path: Path) -> None:
+    whole, folder = fits["image_adapter"], tmp_path / "image_adapter"
+    shutil.copytree(whole, folder)
+    for name in ("last", "step_000002"):
+        (folder / "checkpoints" / f"{name}.ckpt").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"last.ckpt.* in `.*` cannot be read: the run goes on from step_000001.ckpt"):
+        run("fit", "fit/image_adapter", folder, *STEPS, "2", "--ckpt_path", "last")
+    paths = [
+        [path.relative_to(root) for path in root.rglob("*") if "events" not in path.name] for root in (folder, whole)
+    ]
+    assert sorted(paths[0]) == sorted(paths[1])  # none is written twice, no lock is left
+    for name in ("last", "step_000002"):
+        states = [torch.load(path / "checkpoints" / f"{name}.ckpt")["state_dict"] for path in (folder, whole)]
+        torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "command, configs", [("fit", "fit/image_adapter"), ("validate", "predict/masking"), ("predict", "predict/masking")]
+)
+def test_a_second_run_in_a_folder_is_refused_before_it_writes(
+    run: Run, tmp_path: Path, command: str, configs: str
+) -> None:
+    def hold(reached: Callable[[], None]) -> None:
+        lock = FolderLock(tmp_path, "folder")
+        lock.take()
+        reached()
+
+    with beside(hold) as other:
+        with pytest.raises(
+            FolderInUseError, match=f"is being written by process {other} on .* Wait until it has ended"
+        ):
+            run(command, configs, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_full_disk_that_a_library_meets_is_one_line(
+    message: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.cli._run", lambda _: Path("/dev/full").write_text("x"))
+    said = "maskst: error: a file cannot be read or written: No space left on device. Free some space, or give a folder"
+    assert message("fit").startswith(said)
 
 
 def test_the_command_line_wins_over_a_checkpoint(run: Run, fits: dict[str, Path], tmp_path: Path) -> None:

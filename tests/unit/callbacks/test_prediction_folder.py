@@ -76,6 +76,16 @@ def test_a_content_image_stands_in_the_line_where_there_is_one() -> None:
     assert set(line) == {"reference", "prompt", "sample", "seed", "content_image"}
 
 
+def test_lines_that_two_runs_wrote_are_repaired(tmp_path: Path) -> None:
+    folder = PredictionFolder(tmp_path)
+    folder.open({})
+    for name, rank in (("a.png", 0), ("a.png", 0), ("b.png", 0), ("b.png", 1), ("c.png", 1)):
+        folder.write(Picture(name, Image.new("RGB", (2, 2)), {"prompt": name}), rank)
+    assert folder.open({}) == {"a.png", "b.png", "c.png"}
+    lines = [file.read_text().splitlines() for file in sorted(tmp_path.glob("*.jsonl"))]
+    assert [[json.loads(line)["file"] for line in part] for part in lines] == [["a.png", "b.png"], ["c.png"]]
+
+
 def test_others_and_negatives_stand_in_the_line_where_there_are_any() -> None:
     assert set(job_line(JOB)) == {"reference", "prompt", "sample", "seed"}
     negative = Reference(-1, "negative:grey.png", "", "negative", "9e")

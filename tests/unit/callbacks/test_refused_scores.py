@@ -1,5 +1,6 @@
 """Scoring with bad input: pictures that cannot be read, other scores in the folder, wrong judges and data."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,23 @@ def test_scores_of_other_sources_stay(make_trainer: Make, tmp_path: Path, data: 
     with pytest.raises(ValueError, match=r"holds scores of something else, and .* Give another `folder`, or rem"):
         score(make_trainer, scores, one)
     (folder / "scores.json").write_text(before)
+
+
+@pytest.mark.parametrize("module, writer", [("pyarrow.csv", "write_csv"), ("pyarrow.parquet", "write_table")])
+def test_a_full_disk_keeps_the_scores_that_lie_there(
+    make_trainer: Make, tmp_path: Path, data: Predictions, monkeypatch: pytest.MonkeyPatch, module: str, writer: str
+) -> None:
+    def full(table: object, file: Any) -> None:
+        file.write(b"the beginning")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    scores = scores_into(tmp_path, ColourJudge("colours"))
+    folder = score(make_trainer, scores, data)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(f"{module}.{writer}", full)
+    with pytest.raises(OSError, match=r"cannot write `.*scores\..*`: No space left on device"):
+        score(make_trainer, scores, data)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_contents_among_which_a_leak_is_sought(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:

@@ -166,6 +166,13 @@ def test_a_folder_without_predictions_is_named_with_the_way_out(tmp_path: Path, 
         read_folders([str(tmp_path)], ReferenceLookup([root]))
 
 
+def test_lines_that_two_runs_wrote_count_once(root: str, folder: Path) -> None:
+    lookup, lines = ReferenceLookup([root]), folder / "generations-0.jsonl"
+    once = read_folders([str(folder)], lookup)
+    (folder / "generations-1.jsonl").write_bytes(lines.read_bytes())
+    assert read_folders([str(folder)], lookup) == once
+
+
 def test_pictures_that_come_twice_are_named(tmp_path: Path, root: str, folder: Path) -> None:
     lookup = ReferenceLookup([root])
     copied = r"`.*bird.*bench.*` and `.*bird.*bench.*` are the same picture, .* Give each folder once"

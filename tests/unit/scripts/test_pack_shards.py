@@ -1,9 +1,12 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from datamodules.folders import replacing_folder
 from datamodules.references import open_references
 from scripts.pack_shards import main
+from tests.processes import beside
 from tests.unit.datamodules.folders import spoil, write_folder
 
 
@@ -35,6 +38,20 @@ def test_a_target_that_is_there_is_replaced_on_request_alone(
     assert "holds shards already" in capsys.readouterr().err
     main([*command, "--overwrite", "--shard-size", "6"])
     assert len(list((tmp_path / "shards").glob("*.tar"))) == 2
+
+
+def test_two_runs_do_not_pack_into_one_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def hold(reached: Callable[[], None]) -> None:
+        with replacing_folder(tmp_path / "shards", "target"):
+            reached()
+
+    command = [str(write_folder(tmp_path / "folder")), str(tmp_path / "shards")]
+    with beside(hold) as other, pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    assert f"`TARGET`: `{tmp_path}/shards` is being written by process {other} on " in capsys.readouterr().err
+    main(command)
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "shards"}
 
 
 @pytest.mark.parametrize(

@@ -66,17 +66,15 @@ def test_a_broken_file_is_drawn_anew(share: float, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        OSError, match=r"`folder`: cannot write .*edges-.*png .* leave it out to keep the maps in memory"
-    ):
+    with pytest.raises(OSError, match=r"cannot write `.*edges-.*png`: File exists. Free some space or choose"):
         MapCache(EdgeDetector(), str(tmp_path / "file"))(picture())
 
 
 def test_no_half_written_file_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, target: Path) -> Path:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr("datamodules.files.os.replace", full)
     with pytest.raises(OSError, match="No space left on device") as error:
         MapCache(EdgeDetector(), str(tmp_path))(picture())
     assert error.value.errno == 28 and list(tmp_path.iterdir()) == []

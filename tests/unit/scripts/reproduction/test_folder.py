@@ -1,11 +1,13 @@
 """A folder is continued with the settings that made it, by one run at a time."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from scripts.reproduction.folder import OutputFolder, write_text
+from datamodules.folders import FolderInUseError
+from scripts.reproduction.folder import OutputFolder
 
 
 def test_finished_stages_are_remembered(tmp_path: Path) -> None:
@@ -39,21 +41,8 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
 def test_two_runs_cannot_use_one_folder(tmp_path: Path) -> None:
     first, second = (OutputFolder(tmp_path / "out", {}) for _ in range(2))
     first.open()
-    with pytest.raises(TimeoutError, match="is in use by another run of this command"):
-        second.open(wait_seconds=0.0)
+    with pytest.raises(FolderInUseError, match=f"`--output`: `.*out` is being written by process {os.getpid()} on "):
+        second.open()
     second.close()
     first.close()
-    second.open(wait_seconds=0.0)
-
-
-def test_a_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "deep" / "summary.json"
-    write_text(path, "old")
-
-    def fail(*_: object) -> None:
-        raise OSError("power cut")
-
-    monkeypatch.setattr("scripts.reproduction.folder.os.replace", fail)
-    with pytest.raises(OSError, match="power cut"):
-        write_text(path, "new")
-    assert path.read_text() == "old"
+    second.open()

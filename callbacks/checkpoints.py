@@ -1,0 +1,83 @@
+"""Checkpoints that are whole under their name, and which of them a run goes on from."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_warn
+from typing_extensions import override
+
+from datamodules.files import write_atomically
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, on the disk, before the one before it goes; tells a damaged one."""
+
+    @override
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Save to a file; elsewhere (`s3://`) as Lightning does.
+
+        Raises:
+            WriteError: naming the file, if the disk is full or the folder cannot be written.
+        """
+        if "://" in str(path) or storage_options is not None:
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        data = io.BytesIO()  # torch says less about a full disk than the file itself
+        torch.save(checkpoint, data)
+        write_atomically(Path(path), lambda file: file.write(data.getbuffer()), durable=True)
+
+    @override
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load from a file.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        if "://" in str(path) or not Path(path).is_file():
+            return super().load_checkpoint(path, *args, **kwargs)
+        try:
+            _check_sums(Path(path))
+            return super().load_checkpoint(path, *args, **kwargs)
+        except Exception as error:  # of a damaged file, whatever torch and pickle meet first
+            reason = f"{error}".partition("\n")[0] or type(error).__name__
+            raise ValueError(
+                f"`ckpt_path`: `{path}` cannot be read as a checkpoint ({reason}). Give another one of its folder, or "
+                "`last` for the newest that can be read."
+            ) from error
+
+
+def newest_readable(folder: Path) -> Path | None:
+    """The checkpoint of a run's folder `checkpoints` to go on from: `last.ckpt`, or if damaged the one before.
+
+    Raises:
+        ValueError: there are checkpoints, and none can be read.
+    """
+    found = sorted(folder.glob("*.ckpt"), key=lambda path: (path.name.startswith("last"), path.stat().st_mtime_ns))
+    damaged: dict[str, ValueError] = {}
+    for path in reversed(found):
+        try:
+            WholeCheckpoints().load_checkpoint(path)
+        except ValueError as error:
+            damaged[path.name] = error
+            continue
+        if damaged:
+            rank_zero_warn(f"{', '.join(damaged)} in `{folder}` cannot be read: the run goes on from {path.name}.")
+        return path
+    if damaged:
+        raise ValueError(
+            f"`ckpt_path`: none of the checkpoints in `{folder}` can be read ({', '.join(damaged)}). Bring one back, "
+            "or remove the folder to begin anew."
+        )
+    return None
+
+
+def _check_sums(path: Path) -> None:
+    """Torch does not look at them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if name := archive.testzip():
+                raise ValueError(f"the checksum of {name} is wrong")
