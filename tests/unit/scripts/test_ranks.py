@@ -1,0 +1,34 @@
+"""A process of several ends, and says so, when rank 0 is gone or a collective breaks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import ranks
+
+_OTHER = "import time; from scripts.ranks import beside_rank_0\nwith beside_rank_0(): print(flush=True); time.sleep(60)"
+_RANK_0 = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', sys.argv[1]]).stdout, flush=True)"
+
+
+def test_a_process_ends_with_rank_0_and_names_it() -> None:
+    environment = os.environ | {"LOCAL_RANK": "1"}
+    begun = subprocess.run(
+        [sys.executable, "-c", f"{_RANK_0}; import time; time.sleep(3)", _OTHER],
+        cwd=Path(__file__).parents[3],
+        env=environment,
+        capture_output=True,  # until the other process has ended too, which holds the pipe
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert "rank 1 stops, because rank 0 (process " in begun.stderr and "the same command goes on" in begun.stderr
+
+
+def test_a_broken_collective_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "_NAMED_SECONDS", 0.0)
+    said = ranks.lost_rank(RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer"))
+    assert said is not None and "another process of this run has ended" in str(said)
+    assert ranks.lost_rank(RuntimeError("another")) is None
