@@ -95,6 +95,7 @@ class StopOnSignal(Callback):
         # The evaluation of the very last step, made again, writes no checkpoint.
         is_last = trainer.validating and trainer.global_step == trainer.max_steps
         named = [keeper.format_checkpoint_name(keeper._monitor_candidates(trainer))] if is_last else []
+        keeper.last_model_path = str(path)  # or the next one would be `last-v1.ckpt`
         content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         for each in (str(path), *named):
             trainer.strategy.save_checkpoint(content, each)

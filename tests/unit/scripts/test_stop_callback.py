@@ -60,7 +60,7 @@ class Signal(Callback):
 def fit(data: Path, folder: Path, *more: Callback, **options: Any) -> list[Any]:
     told: list[Any] = []
     references = StyleReferences(str(data), str(data), batch_size=5, evaluation_references=4, generation_batch_size=2)
-    keeper = ModelCheckpoint(folder, filename="{step}", save_top_k=-1, save_last=True, enable_version_counter=False)
+    keeper = ModelCheckpoint(folder, filename="{step}", save_top_k=-1, save_last=True)
     defaults: dict[str, Any] = {"max_epochs": -1, "max_steps": STEPS, "val_check_interval": 2} | options
     trainer = Trainer(
         **defaults,
