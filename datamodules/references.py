@@ -227,7 +227,8 @@ def _is_image(path: Path, folder: Path) -> bool:
 
 def _parsed(path: Path, classes: list[str]) -> tuple[str, str]:
     try:
-        return parse_reference_name(path.stem, classes)
+        content, style = parse_reference_name(path.stem, classes)
+        return content.replace("_", " "), style
     except ValueError as error:
         raise ValueError(
             f"The file name of `{path}` does not say what the image shows. {error} "
