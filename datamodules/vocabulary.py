@@ -90,6 +90,16 @@ def parse_reference_name(stem: str, contents: Iterable[str] = (*CONTENTS, *PROMP
     )
 
 
+def is_text(name: str) -> bool:
+    """Whether UTF-8 can write a name: not with the lone surrogates by which Python reads names of other encodings."""
+    return shown(name) == name
+
+
+def shown(name: str) -> str:
+    """A name for messages, whatever its encoding."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def contents_of(files: Sequence[str], content_words: str | dict[str, str]) -> list[str]:
     """The content of each image file by words that a user gave.
 
