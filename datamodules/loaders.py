@@ -37,7 +37,7 @@ class ReferenceBatches(Dataset[ReferenceBatch]):
         self.references, self.keys_only, self.left_out = references, keys_only, left_out
 
     def __getitem__(self, indices: list[int]) -> ReferenceBatch:
-        batch: ReferenceBatch = {"references": [], "failures": {}}
+        batch: ReferenceBatch = {"references": []}
         if not self.keys_only:
             batch["images"] = []
             if isinstance(self.references, CaptionedSet):
@@ -65,7 +65,7 @@ class ReferenceBatches(Dataset[ReferenceBatch]):
                 batch["images"].append(image)
             batch["references"].append(reference)
         except ValueError as error:
-            batch["failures"][self.references.source(index).name] = str(error)
+            batch.setdefault("failures", {})[self.references.source(index).name] = str(error)
 
 
 class NegativeReferences:
@@ -173,7 +173,7 @@ class BatchLoader(Iterable[Batch]):
         )
         for batch in loader:
             if isinstance(self.source, ReferenceBatches):
-                self._report(batch["failures"])
+                self._report(batch.get("failures", {}))
             yield batch
 
     def _report(self, failures: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """The datamodule of style references: a train set to learn from and a test set to transfer styles from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -58,6 +58,8 @@ class StyleReferences(LightningDataModule):
 
     keys_only: bool = False
     """Set by a module that has cached what it needs of the images: train batches then come without them."""
+    left_out: Collection[int] = frozenset()
+    """Set by the same module: indices of train references that it found unreadable then."""
 
     def __init__(
         self,
@@ -152,7 +154,7 @@ class StyleReferences(LightningDataModule):
         shuffle = self.shuffle and not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
         sampler = EpochBatchSampler(len(self.train_set), self.batch_size, *self._rank, seed=self.seed, shuffle=shuffle)
         num_workers = 0 if self.keys_only else self.num_workers
-        return ResumableLoader(ReferenceBatches(self.train_set, self.keys_only), sampler, num_workers)
+        return ResumableLoader(ReferenceBatches(self.train_set, self.keys_only, self.left_out), sampler, num_workers)
 
     def encoding_dataloader(self) -> BatchLoader[ReferenceBatch]:
         """Each train reference once with its image, in order, the same on all ranks."""

@@ -161,8 +161,6 @@ class StyleTransfer(LightningModule):
         then on: the pictures are the same.
         """
         jobs, images = batch["jobs"], batch["images"]
-        if not jobs:
-            return Generations.nothing()
         parts: list[Generations] = []
         done = 0
         while done < len(jobs):
@@ -180,7 +178,9 @@ class StyleTransfer(LightningModule):
                 )
             else:
                 done += rows
-        return joined(parts).without_spoilt()
+        drawn = joined(parts).without_spoilt() if parts else Generations.nothing()
+        drawn.failures.update(batch.get("failures", {}))
+        return drawn
 
     def _generate(self, batch: JobBatch) -> Generations:
         from lightning_modules.diffusion.sampling import sample
