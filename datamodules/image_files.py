@@ -35,7 +35,7 @@ def images_below(root: Path, depth: int | None = None) -> list[Path]:
 def _is_new(folder: Path, root: Path, seen: set[str]) -> bool:
     """Whether a folder is met for the first time, and by no link to what is met without it or lies around the root."""
     real, top = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
-    if folder.name.startswith(".") or str(real) in seen or folder.is_symlink() and _is_met_anyway(real, top):
+    if folder.name.startswith(".") or str(real) in seen or (folder.is_symlink() and _is_met_anyway(real, top)):
         return False
     seen.add(str(real))
     return True

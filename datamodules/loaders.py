@@ -49,7 +49,9 @@ class ReferenceBatches(Dataset[ReferenceBatch]):
         while not batch["references"] and (index := next(others, None)) is not None:
             self._add(index, batch)
         if not batch["references"]:
-            raise ValueError(f"None of the {size} images of the training can be read any more. Start again with others.")
+            raise ValueError(
+                f"None of the {size} images of the training can be read any more. Start again with others."
+            )
         return batch
 
     def _add(self, index: int, batch: ReferenceBatch) -> None:

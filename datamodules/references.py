@@ -105,7 +105,10 @@ class ReferenceSet:
 
     def image(self, index: int) -> Image.Image:
         """The image of a reference: RGB, upright, in its own size; ValueError if it can no longer be read."""
-        return open_image(self._sources[index], self.references[index].digest)[0]
+        source = self._sources[index]
+        image, _ = open_image(source, self.references[index].digest)
+        image.info["name"] = source.name  # for messages
+        return image
 
 
 class ImageFile(NamedTuple):
