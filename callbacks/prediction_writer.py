@@ -133,10 +133,10 @@ class PredictionWriter(Callback):
         return Picture(picture_name(job, method), image, line)
 
     def _wait(self) -> None:
-        for future in self._pending:
+        pending, self._pending = self._pending, []
+        self.written += sum(future.exception() is None for future in pending)
+        for future in pending:
             future.result()
-        self.written += len(self._pending)
-        self._pending = []
 
     def _stop(self) -> None:
         if self._pool is not None:

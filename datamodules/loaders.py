@@ -45,13 +45,11 @@ class ReferenceBatches(Dataset[ReferenceBatch]):
         size = len(self.references)
         for index in indices:
             self._add(index, batch)
-        others = (index % size for index in range(indices[0] + 1, indices[0] + size))
-        while not batch["references"] and (index := next(others, None)) is not None:
-            self._add(index, batch)
+        for step in range(1, size):
+            if not batch["references"]:
+                self._add((indices[0] + step) % size, batch)
         if not batch["references"]:
-            raise ValueError(
-                f"None of the {size} images of the training can be read any more. Start again with others."
-            )
+            raise ValueError(f"None of the {size} images of the training can be read any more.")
         return batch
 
     def _add(self, index: int, batch: ReferenceBatch) -> None:
