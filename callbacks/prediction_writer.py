@@ -1,6 +1,7 @@
 """Writes predictions as they come, and lets a second run generate only what is missing."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -84,8 +85,10 @@ class PredictionWriter(Callback):
 
     @override
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Finish what is being written; the next run goes on from there."""
+        """Finish and count what is being written; the next run goes on from there."""
         self._stop()
+        with suppress(Exception):  # the first error is told
+            self._wait()
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
