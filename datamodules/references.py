@@ -105,10 +105,7 @@ class ReferenceSet:
 
     def image(self, index: int) -> Image.Image:
         """The image of a reference: RGB, upright, in its own size; ValueError if it can no longer be read."""
-        source = self._sources[index]
-        image, _ = open_image(source, self.references[index].digest)
-        image.info["name"] = source.name  # for messages
-        return image
+        return open_image(self._sources[index], self.references[index].digest)[0]
 
 
 class ImageFile(NamedTuple):

@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from datamodules.batches import Reference, ReferenceBatch
+from lightning_modules.diffusion.framing import say_what_is_lost
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
@@ -70,6 +71,8 @@ def encode_references(
     encoded = []
     for batch in tqdm(loader, "Encoding references", len(loader.batches), unit="batch", disable=not show_progress):
         references += batch["references"]
+        if model.reference_fit == "crop":
+            say_what_is_lost((reference.key for reference in batch["references"]), batch["images"])
         encoded.append(encode_images(model, batch["images"]).to(torch.device("cpu")))
     return _joined(_gather((references, encoded), world_size), n_references)
 

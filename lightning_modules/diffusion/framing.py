@@ -1,7 +1,7 @@
 """How references that are no squares are brought to the squares that the encoders read."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from PIL import Image, ImageOps
 
@@ -12,7 +12,6 @@ SQUASHED = (512, 512)
 GREY = (122, 116, 104)
 """CLIP's mean colour, which its image encoders read as zeros."""
 _LONGEST_PADDED = 1024
-_NAMED = 10
 
 
 def framed(image: Image.Image, fit: ReferenceFit, around: tuple[int, int, int] = GREY) -> Image.Image:
@@ -31,15 +30,12 @@ def framed(image: Image.Image, fit: ReferenceFit, around: tuple[int, int, int] =
     return image
 
 
-def say_what_is_lost(images: Sequence[Image.Image]) -> None:
-    """Warns of images of which the middle square is less than two thirds; `info["name"]` says which they are."""
-    wide = [image for image in images if 3 * min(image.size) < 2 * max(image.size)]
-    if wide:
-        places = [f"{image.info.get('name', 'one')} ({image.width} x {image.height})" for image in wide]
-        more = [f"and {len(places) - _NAMED} more"] if len(places) > _NAMED else []
-        warnings.warn(
-            "Only the middle square is read of these references, which lose more than a third by that:\n  "
-            + "\n  ".join([*places[:_NAMED], *more])
-            + "\n`--model.backbone.reference_fit pad` or `squash` shows the whole of each.",
-            stacklevel=3,
-        )
+def say_what_is_lost(keys: Iterable[str], images: Iterable[Image.Image]) -> None:
+    """Warns of each image of which the middle square is less than two thirds."""
+    for key, image in zip(keys, images, strict=True):
+        if 3 * min(image.size) < 2 * max(image.size):
+            warnings.warn(
+                f"Of {key!r} ({image.width} x {image.height} pixels) only the middle square is read, by which it loses "
+                "more than a third. `--model.backbone.reference_fit pad` or `squash` shows the whole.",
+                stacklevel=2,
+            )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lightning_modules.diffusion.config import Backbone, ReferenceFit, Runtime, Size
 from lightning_modules.diffusion.encoders import ContentEncoder, ImageEncoder, Text, frozen
-from lightning_modules.diffusion.framing import framed, say_what_is_lost
+from lightning_modules.diffusion.framing import framed
 from lightning_modules.diffusion.latents import LatentMoments, to_pixels, vae_rows
 from lightning_modules.diffusion.scales import Scale, set_scales
 from lightning_modules.diffusion.schedulers import training_scheduler
@@ -172,9 +172,7 @@ class StableDiffusion(nn.Module):
         return features
 
     def framed(self, images: Sequence[Image.Image]) -> list[Image.Image]:
-        """References as `reference_fit` says; warns of those that lose much by it."""
-        if self.reference_fit == "crop":
-            say_what_is_lost(images)
+        """References as `reference_fit` says."""
         return [framed(image, self.reference_fit) for image in images]
 
     def encode_contents(self, contents: Sequence[str]) -> Tensor:
