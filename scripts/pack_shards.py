@@ -53,6 +53,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _content_words(given: str | None) -> str | dict[str, str] | None:
     """A word or phrase, or as JSON words by file name or pattern."""
+    from datamodules.style_references import check_content_words
+
     words = json.loads(given) if given is not None and given.lstrip().startswith("{") else given
     check_content_words(words)
     return words
