@@ -1,6 +1,7 @@
 """Writes predictions as they come, and lets a second run generate only what is missing."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -88,8 +89,10 @@ class PredictionWriter(Callback):
 
     @override
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Finish what is being written; the next run goes on from there."""
+        """Finish and count what is being written; the next run goes on from there."""
         self._stop()
+        with suppress(Exception):  # the first error is told
+            self._wait()
         self._release()
 
     @override
@@ -139,10 +142,10 @@ class PredictionWriter(Callback):
         return Picture(picture_name(job, method), image, line)
 
     def _wait(self) -> None:
-        for future in self._pending:
+        pending, self._pending = self._pending, []
+        self.written += sum(future.exception() is None for future in pending)
+        for future in pending:
             future.result()
-        self.written += len(self._pending)
-        self._pending = []
 
     def _release(self) -> None:
         if self.own is not None:

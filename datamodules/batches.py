@@ -57,6 +57,8 @@ class ReferenceBatch(TypedDict):
     """RGB, each in its own size."""
     content_maps: NotRequired[list[Image.Image | None]]
     """Contours of the images, RGB, each in its own size; beside `images`, and only those of a `CaptionedSet`."""
+    failures: NotRequired[dict[str, str]]
+    """Place of each image that is left out, because it can no longer be read -> why."""
 
 
 class Job(NamedTuple):
@@ -87,6 +89,11 @@ class Job(NamedTuple):
         """The style references: the main one, the others and the negatives."""
         return self.reference, *self.others, *self.negatives
 
+    @property
+    def all_images(self) -> tuple[Reference, ...]:
+        """All references and the content image."""
+        return *self.all_references, *([] if self.content_image is None else [self.content_image])
+
 
 class JobBatch(TypedDict):
     """Pictures to generate, and the images of all their references."""
@@ -94,6 +101,8 @@ class JobBatch(TypedDict):
     jobs: list[Job]
     images: dict[str, Image.Image]
     """`Reference.key` -> its image (RGB, each in its own size), for each reference and content image of each job."""
+    failures: NotRequired[dict[Job, str]]
+    """Each job that is left out, because an image of it can no longer be read -> why."""
 
 
 class Prediction(NamedTuple):

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from datamodules.image_files import check_sizes, images_in
+from datamodules.image_files import images_in
 from datamodules.images import SUFFIXES
-from datamodules.references import Entry, ImageFile, ReferenceSet
+from datamodules.references import Entry, ImageFile, ReferenceSet, check_sizes
 
 EXPECTED = "images named by their prompts, `<prompt>.<suffix>`, such as `A rocket.png` or `A_rocket.jpg`"
 
@@ -13,9 +13,6 @@ class ContentImages(ReferenceSet):
     """The content images `<root>/<prompt>.<suffix>`, in the order of their names.
 
     The key of each is "content:" and its name without suffix, its content is the prompt, its style is "".
-
-    Attributes:
-        sizes: Width and height of each image, upright, in pixels.
 
     Args:
         root: Folder that holds the images themselves.
@@ -30,7 +27,6 @@ class ContentImages(ReferenceSet):
         paths = _paths(root)
         super().__init__(root, [Entry(f"content:{path.stem}", prompt_of(path), "", ImageFile(path)) for path in paths])
         check_sizes(root, self)
-        self.sizes = [self.image(index).size for index in range(len(self))]
 
 
 def prompt_of(path: Path) -> str:

@@ -1,44 +1,51 @@
-"""Which image files lie in a folder, and whether they are large enough to show something."""
+"""Which image files lie in a folder."""
 
-from io import BytesIO
+import os
 from pathlib import Path
+from typing import NoReturn
 
-from PIL import Image
-
-from datamodules.images import SUFFIXES
-from datamodules.references import NAMES_IN_WARNING, ReferenceSet
-
-LEAST_SIDE = 8
-"""Pixels."""
-GREATEST_ASPECT = 20
-"""Longer side / shorter side."""
+from datamodules.images import LOOKED_AT
 
 
 def images_in(folder: Path) -> list[Path]:
     """The image files directly in a folder, by name; hidden ones are left out."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return sorted(path for path in files if path.is_file())
+    return images_below(folder, 1)
 
 
-def check_sizes(root: Path, images: ReferenceSet) -> None:
-    """Raises ValueError, naming them, if images of a set are too small or too long to show a style or a content."""
-    sizes = {images.source(index).name: _size(images.source(index).read()) for index in range(len(images))}
-    unfit = [f"{name} ({width} x {height} pixels)" for name, (width, height) in sizes.items() if _unfit(width, height)]
-    if not unfit:
-        return
-    more = [f"and {len(unfit) - NAMES_IN_WARNING} more"] if len(unfit) > NAMES_IN_WARNING else []
-    names = "\n  ".join([*unfit[:NAMES_IN_WARNING], *more])
-    raise ValueError(
-        f"{len(unfit)} of {len(images)} images of `{root}` are too small or too long to show a style or a content:\n"
-        f"  {names}\nExpected {LEAST_SIDE} pixels a side or more, and a longer side of at most {GREATEST_ASPECT} "
-        "times the shorter. Replace or crop them, or take them out of the folder."
-    )
+def images_below(root: Path, depth: int | None = None) -> list[Path]:
+    """The image files below a folder, by name; hidden ones are left out, and so is what lies in hidden folders.
+
+    Links are followed, but none into a folder that is met anyway, or around the root: no file comes twice by them.
+
+    Args:
+        root: The folder.
+        depth: Parts of their paths below the root, at most; None: any.
+
+    Raises:
+        OSError: A folder cannot be looked into.
+    """
+    seen, found = {os.path.realpath(root)}, list[Path]()
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_refuse):
+        deepest = depth is not None and len(Path(folder).relative_to(root).parts) + 1 >= depth
+        folders[:] = [] if deepest else [name for name in sorted(folders) if _is_new(Path(folder, name), root, seen)]
+        found += [Path(folder, name) for name in names if name.lower().endswith(LOOKED_AT) and name[0] != "."]
+    return sorted(found)
 
 
-def _size(data: bytes) -> tuple[int, int]:
-    with Image.open(BytesIO(data)) as image:  # reads the header alone
-        return image.size
+def _is_new(folder: Path, root: Path, seen: set[str]) -> bool:
+    """Whether a folder is met for the first time, and by no link to what is met without it or lies around the root."""
+    real, top = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
+    if folder.name.startswith(".") or str(real) in seen or (folder.is_symlink() and _is_met_anyway(real, top)):
+        return False
+    seen.add(str(real))
+    return True
 
 
-def _unfit(*sides: int) -> bool:
-    return min(sides) < LEAST_SIDE or max(sides) > GREATEST_ASPECT * min(sides)
+def _is_met_anyway(real: Path, top: Path) -> bool:
+    if not real.is_relative_to(top):
+        return top.is_relative_to(real)
+    return not any(part.startswith(".") for part in real.relative_to(top).parts)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise OSError(error.errno, f"the folder `{error.filename}` cannot be read ({error.strerror})") from error

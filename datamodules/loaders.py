@@ -1,6 +1,7 @@
 """Loaders that Lightning can neither re-shard nor rebuild, and whose place in an epoch a checkpoint keeps."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
@@ -9,28 +10,62 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch, digest_of
+from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
 from datamodules.captioned_set import CaptionedSet
-from datamodules.images import damage, read_image
-from datamodules.references import ReferenceSet
+from datamodules.references import ImageFile, ReferenceSet, open_image
 from datamodules.sampling import EpochBatchSampler
+from datamodules.vocabulary import shown
 
 Batch = TypeVar("Batch")
 
 
 class ReferenceBatches(Dataset[ReferenceBatch]):
-    """Batches of references by their indices in the set, with their images and content maps unless `keys_only`."""
+    """Batches of references by their indices in the set, with their images and content maps unless `keys_only`.
 
-    def __init__(self, references: ReferenceSet, keys_only: bool = False) -> None:
-        self.references, self.keys_only = references, keys_only
+    What can no longer be read is left out and named among the failures of the batch. In place of a batch that would
+    be empty comes the next readable reference of the set, so that each process has as many batches as the others.
+
+    Args:
+        references: The set.
+        keys_only: Whether no image is opened.
+        left_out: Indices of references that were found unreadable before.
+    """
+
+    def __init__(
+        self, references: ReferenceSet, keys_only: bool = False, left_out: Collection[int] = frozenset()
+    ) -> None:
+        self.references, self.keys_only, self.left_out = references, keys_only, left_out
 
     def __getitem__(self, indices: list[int]) -> ReferenceBatch:
-        batch: ReferenceBatch = {"references": [self.references.references[index] for index in indices]}
+        batch: ReferenceBatch = {"references": []}
         if not self.keys_only:
-            batch["images"] = [self.references.image(index) for index in indices]
+            batch["images"] = []
             if isinstance(self.references, CaptionedSet):
-                batch["content_maps"] = [self.references.content_map(index) for index in indices]
+                batch["content_maps"] = []
+        size = len(self.references)
+        for index in indices:
+            self._add(index, batch)
+        for step in range(1, size):
+            if not batch["references"]:
+                self._add((indices[0] + step) % size, batch)
+        if not batch["references"]:
+            raise ValueError(f"None of the {size} images of the training can be read any more.")
         return batch
+
+    def _add(self, index: int, batch: ReferenceBatch) -> None:
+        """Adds a reference to a batch, to its failures where it cannot be read."""
+        if index in self.left_out:
+            return
+        reference = self.references.references[index]
+        try:
+            if not self.keys_only:
+                image = self.references.image(index)
+                if isinstance(self.references, CaptionedSet):
+                    batch["content_maps"].append(self.references.content_map(index))
+                batch["images"].append(image)
+            batch["references"].append(reference)
+        except ValueError as error:
+            batch.setdefault("failures", {})[self.references.source(index).name] = str(error)
 
 
 class NegativeReferences:
@@ -57,8 +92,8 @@ class NegativeReferences:
         )
 
     def image(self, index: int) -> Image.Image:
-        """The image of negative reference `index`, -1 or less: RGB, upright, in its own size."""
-        return read_image(self._paths[-1 - index].read_bytes())
+        """The image of negative reference `index`, -1 or less, as `ReferenceSet.image`."""
+        return open_image(ImageFile(self._paths[-1 - index]), self.references[-1 - index].digest)[0]
 
 
 class JobBatches(Dataset[JobBatch]):
@@ -83,22 +118,22 @@ class JobBatches(Dataset[JobBatch]):
 
     def __getitem__(self, indices: list[int]) -> JobBatch:
         jobs = [self.jobs[index] for index in indices]
-        references = {reference.key: reference for job in jobs for reference in job.all_references}
-        images = {key: self._open(reference) for key, reference in references.items()}
-        return {"jobs": jobs, "images": images | self._contents_of(jobs)}
+        images: dict[str, Image.Image] = {}
+        faults: dict[str, str] = {}
+        contents = {job.content_image for job in jobs}
+        for reference in dict.fromkeys(reference for job in jobs for reference in job.all_images):
+            try:
+                images[reference.key] = self._image(reference, reference in contents)
+            except ValueError as error:
+                faults[reference.key] = f"its image {reference.key!r} can no longer be read: {error}"
+        failures = {job: faults[r.key] for job in jobs for r in job.all_images if r.key in faults}
+        return {"jobs": [job for job in jobs if job not in failures], "images": images, "failures": failures}
 
-    def _open(self, reference: Reference) -> Image.Image:
-        if reference.index >= 0:
-            return self.references.image(reference.index)
-        assert self.negatives is not None
-        return self.negatives.image(reference.index)
-
-    def _contents_of(self, jobs: list[Job]) -> dict[str, Image.Image]:
-        indices = {job.content_image.key: job.content_image.index for job in jobs if job.content_image is not None}
-        if not indices:
-            return {}
-        assert self.content_images is not None
-        return {key: self.content_images.image(index) for key, index in indices.items()}
+    def _image(self, reference: Reference, is_content: bool) -> Image.Image:
+        of_style = self.references if reference.index >= 0 else self.negatives
+        found = self.content_images if is_content else of_style
+        assert found is not None
+        return found.image(reference.index)
 
 
 class BatchLoader(Iterable[Batch]):
@@ -117,6 +152,7 @@ class BatchLoader(Iterable[Batch]):
         self, source: Dataset[Batch], batches: Sequence[list[int]] | EpochBatchSampler, num_workers: int = 0
     ) -> None:
         self.source, self.batches, self.num_workers = source, batches, num_workers
+        self._failed: dict[str, str] = {}
 
     def __len__(self) -> int:
         """Number of batches of this rank."""
@@ -135,7 +171,21 @@ class BatchLoader(Iterable[Batch]):
             # Without it the loader would draw from the global random state, and at a resumed start once more.
             generator=torch.Generator(),
         )
-        return iter(loader)
+        for batch in loader:
+            if isinstance(self.source, ReferenceBatches):
+                self._report(batch.get("failures", {}))
+            yield batch
+
+    def _report(self, failures: dict[str, str]) -> None:
+        """Names, once and on each process, what a training goes on without."""
+        if new := {name: why for name, why in failures.items() if name not in self._failed}:
+            self._failed |= new
+            names = "\n  ".join(f"{shown(name)} ({why})" for name, why in new.items())
+            warnings.warn(
+                f"{len(self._failed)} images can no longer be read, and the training goes on without them; the last:"
+                f"\n  {names}",
+                stacklevel=2,
+            )
 
 
 class LoaderState(TypedDict):
@@ -203,8 +253,7 @@ def _negative_digest(path: Path) -> str:
     way_out = "Correct its path in `negative_references`, or leave it out."
     if not path.is_file():
         raise FileNotFoundError(f"There is no file `{path}`, a negative reference. {way_out}")
-    data = path.read_bytes()
-    what = damage(data)
-    if what is not None:
-        raise ValueError(f"The negative reference `{path}` cannot be read: {what}. {way_out}")
-    return digest_of(data)
+    try:
+        return open_image(ImageFile(path))[1]
+    except ValueError as error:
+        raise ValueError(f"The negative reference `{path}` cannot be read: {error}. {way_out}") from error

@@ -14,6 +14,7 @@ from datamodules.batches import Prediction
 from datamodules.prediction_batches import Found, listed
 from datamodules.reading import read_bytes, reading
 from datamodules.references import ImageFile
+from datamodules.vocabulary import is_text, shown
 
 COLUMNS = ("image", "reference", "prompt", "content")
 FURTHER = ("style", "method", "sample", "seed", "content_image")
@@ -154,6 +155,8 @@ def _text(row: Row, name: str) -> str:
     value = row.get(name)
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"no text as `{name}`")
+    if not is_text(value):
+        raise ValueError(f"`{name}` is {shown(value)!r}, which UTF-8 cannot write")
     return value
 
 

@@ -11,12 +11,11 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from datamodules.batches import Prediction, PredictionBatch
-from datamodules.images import damage, read_image
 from datamodules.loaders import BatchLoader
 from datamodules.prediction_batches import Found, listed
 from datamodules.prediction_folders import ReferenceLookup, read_folders
 from datamodules.prediction_tables import read_table
-from datamodules.references import ImageFile, ImageSource
+from datamodules.references import ImageFile, ImageSource, open_image
 from datamodules.sampling import batches_of, share_of_rank
 
 REFERENCES_WAY_OUT = (
@@ -154,13 +153,9 @@ class PredictionBatches(Dataset[PredictionBatch]):
 def _opened(source: ImageSource) -> Image.Image | str:
     """The image, or why it cannot be read: a picture may be spoilt at any time, which must not end a long run."""
     try:
-        data = source.read()
-    except OSError as error:
-        return error.strerror or str(error)
-    try:
-        return read_image(data)
-    except Exception as error:  # what `damage` puts into words
-        return damage(data) or str(error)
+        return open_image(source)[0]
+    except ValueError as error:
+        return str(error)
 
 
 def _names(given: str | Sequence[str] | None) -> list[str]:

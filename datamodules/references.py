@@ -11,9 +11,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 
 from datamodules.batches import Reference, digest_of
-from datamodules.images import SUFFIXES, damage, read_image
+from datamodules.image_files import images_below
+from datamodules.images import RAW, SUFFIXES, UNREAD, read_image
 from datamodules.reading import read_bytes
-from datamodules.vocabulary import CONTENTS, MISSPELT, contents_of, parse_reference_name
+from datamodules.vocabulary import CONTENTS, MISSPELT, contents_of, is_text, parse_reference_name, shown
 
 SHARD_INDEX = "shards.json"
 """The file that makes a folder a folder of shards."""
@@ -28,6 +29,10 @@ WAY_OUT = (
     "any other names are read with `content_words`, which says what they show."
 )
 NAMES_IN_WARNING = 20
+LEAST_SIDE = 8
+"""Pixels."""
+GREATEST_ASPECT = 20
+"""Longer side / shorter side."""
 
 
 class ImageSource(Protocol):
@@ -63,6 +68,7 @@ class ReferenceSet:
     Attributes:
         references: The references; `references[i].index == i`.
         skipped: Place of each unreadable image -> what is wrong with it.
+        sizes: Width and height of each reference, upright, in pixels.
 
     Args:
         root: Folder of the set, for messages.
@@ -77,10 +83,11 @@ class ReferenceSet:
         _check_keys(ordered)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             checked = list(zip(ordered, pool.map(_checked, ordered), strict=True))
-        readable = [(entry, digest) for entry, (what, digest) in checked if what is None]
-        self.skipped = {entry.source.name: what for entry, (what, _) in checked if what is not None}
-        self.references = [Reference(i, e.key, e.content, e.style, digest) for i, (e, digest) in enumerate(readable)]
-        self._sources = [entry.source for entry, _ in readable]
+        readable = [(entry, *result) for entry, result in checked if not isinstance(result, str)]
+        self.skipped = {shown(entry.source.name): result for entry, result in checked if isinstance(result, str)}
+        self.references = [Reference(i, e.key, e.content, e.style, digest) for i, (e, digest, _) in enumerate(readable)]
+        self.sizes = [size for *_, size in readable]
+        self._sources = [entry.source for entry, *_ in readable]
         _report(root, self.skipped, len(readable))
 
     def __len__(self) -> int:
@@ -97,8 +104,8 @@ class ReferenceSet:
         return self._sources[index]
 
     def image(self, index: int) -> Image.Image:
-        """The image of a reference: RGB, upright, in its own size."""
-        return read_image(self._sources[index].read())
+        """The image of a reference: RGB, upright, in its own size; ValueError if it can no longer be read."""
+        return open_image(self._sources[index], self.references[index].digest)[0]
 
 
 class ImageFile(NamedTuple):
@@ -168,10 +175,51 @@ def open_references(root: str | Path, content_words: str | dict[str, str] | None
     return shards
 
 
-def _checked(entry: Entry) -> tuple[str | None, str]:
-    """What is wrong with an image, and its digest."""
-    data = entry.source.read()
-    return damage(data), digest_of(data)
+def open_image(source: ImageSource, digest: str | None = None) -> tuple[Image.Image, str]:
+    """The image, RGB, upright, in its own size, and the digest of its bytes.
+
+    Raises:
+        ValueError: Why it cannot be read, in one line, or that it has another digest than the one that is expected.
+    """
+    if source.suffix.lower() in (*UNREAD, *RAW):
+        raise ValueError(f"Pillow reads no {source.suffix}; save it as .png")
+    try:
+        data = source.read()
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+    if digest not in (None, digest_of(data)):
+        raise ValueError("it was replaced after the start")
+    return read_image(data), digest_of(data)
+
+
+def check_sizes(root: Path, images: ReferenceSet) -> None:
+    """Raises ValueError, naming them, if images of a set are too small or too long to show a style or a content."""
+    sizes = zip(images.references, images.sizes, strict=True)
+    unfit = [f"{images.source(r.index).name} ({w} x {h} pixels)" for r, (w, h) in sizes if _unfit(w, h)]
+    if not unfit:
+        return
+    more = [f"and {len(unfit) - NAMES_IN_WARNING} more"] if len(unfit) > NAMES_IN_WARNING else []
+    names = "\n  ".join([*unfit[:NAMES_IN_WARNING], *more])
+    raise ValueError(
+        f"{len(unfit)} of {len(images)} images of `{root}` are too small or too long to show a style or a content:\n"
+        f"  {names}\nExpected {LEAST_SIDE} pixels a side or more, and a longer side of at most {GREATEST_ASPECT} "
+        "times the shorter. Replace or crop them, or take them out of the folder."
+    )
+
+
+def _unfit(*sides: int) -> bool:
+    return min(sides) < LEAST_SIDE or max(sides) > GREATEST_ASPECT * min(sides)
+
+
+def _checked(entry: Entry) -> tuple[str, tuple[int, int]] | str:
+    """Digest and size of an image, or what is wrong with it."""
+    if not is_text("".join(entry[:3])):
+        return "its name is not UTF-8; rename it"
+    try:
+        image, digest = open_image(entry.source)
+    except ValueError as error:
+        return str(error)
+    return digest, image.size
 
 
 def _check_for_tars(root: Path) -> None:
@@ -186,28 +234,26 @@ def _images_in_class_folders(root: Path, folders: list[Path]) -> list[Path]:
     if not folders:
         _check_for_tars(root)
         raise FileNotFoundError(f"`{root}` has no class folder. Expected style references as {LAYOUT}. {WAY_OUT}")
-    return [path for folder in folders for path in _images_in(folder)]
-
-
-def _images_in(folder: Path) -> list[Path]:
-    paths = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if _is_image(path, folder)]
-    if not paths:
+    paths = [path for path in images_below(root, 3) if path.parent != root]
+    filled = {root / path.relative_to(root).parts[0] for path in paths}
+    empty = [folder for folder in folders if folder not in filled and not folder.is_symlink()]
+    if empty or not paths:
         raise FileNotFoundError(
-            f"The class folder `{folder}` holds no image. Expected {LAYOUT}. Put images there or remove the folder."
+            f"The class folder `{(empty or folders)[0]}` holds no image. Expected {LAYOUT}. "
+            "Put images there or remove the folder."
         )
     return paths
 
 
 def _images_anywhere(root: Path) -> list[Path]:
-    files = [Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names]
-    paths = [path for path in files if _is_image(path, root)]
+    paths = images_below(root)
     if not paths:
         _check_for_tars(root)
         raise FileNotFoundError(
             f"There is no image below `{root}`. Expected {', '.join(SUFFIXES)} at any depth. "
             "Point `train` and `test` of the datamodule to folders with images."
         )
-    return sorted(paths)
+    return paths
 
 
 def _style_of(path: Path, classes: list[str]) -> str:
@@ -220,14 +266,12 @@ def _style_of(path: Path, classes: list[str]) -> str:
     return style or folder
 
 
-def _is_image(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix.lower() in SUFFIXES and path.is_file()
-
-
 def _parsed(path: Path, classes: list[str]) -> tuple[str, str]:
+    if not is_text(path.name):
+        return "", ""  # it is skipped
     try:
-        return parse_reference_name(path.stem, classes)
+        content, style = parse_reference_name(path.stem, classes)
+        return content.replace("_", " "), style
     except ValueError as error:
         raise ValueError(
             f"The file name of `{path}` does not say what the image shows. {error} "

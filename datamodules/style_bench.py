@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.batches import Reference
-from datamodules.image_files import check_sizes, images_in
+from datamodules.image_files import images_in
 from datamodules.images import SUFFIXES
-from datamodules.references import Entry, ImageFile, ReferenceSet
+from datamodules.references import Entry, ImageFile, ReferenceSet, check_sizes
 from datamodules.style_references import StyleReferences
 from datamodules.vocabulary import contents_of
 

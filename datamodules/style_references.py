@@ -1,6 +1,6 @@
 """The datamodule of style references: a train set to learn from and a test set to transfer styles from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -58,6 +58,8 @@ class StyleReferences(LightningDataModule):
 
     keys_only: bool = False
     """Set by a module that has cached what it needs of the images: train batches then come without them."""
+    left_out: Collection[int] = frozenset()
+    """Set by the same module: indices of train references that it found unreadable then."""
 
     def __init__(
         self,
@@ -86,7 +88,7 @@ class StyleReferences(LightningDataModule):
         _check_at_least(1, predict_references=1 if predict_references is None else predict_references)
         _check_at_least(1, references_per_picture=references_per_picture)
         _check_negative_references(negative_references)
-        _check_content_words(content_words)
+        check_content_words(content_words)
         _check_at_least(0, num_workers=num_workers)
         check_seed(seed, samples_per_prompt - 1 if noise == "shared" else 0)
         self.train, self.test, self.shuffle = train, test, shuffle
@@ -152,7 +154,7 @@ class StyleReferences(LightningDataModule):
         shuffle = self.shuffle and not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
         sampler = EpochBatchSampler(len(self.train_set), self.batch_size, *self._rank, seed=self.seed, shuffle=shuffle)
         num_workers = 0 if self.keys_only else self.num_workers
-        return ResumableLoader(ReferenceBatches(self.train_set, self.keys_only), sampler, num_workers)
+        return ResumableLoader(ReferenceBatches(self.train_set, self.keys_only, self.left_out), sampler, num_workers)
 
     def encoding_dataloader(self) -> BatchLoader[ReferenceBatch]:
         """Each train reference once with its image, in order, the same on all ranks."""
@@ -230,9 +232,10 @@ def _check_negative_references(files: Sequence[str]) -> None:
         raise ValueError(f"`negative_references` has a file twice: {list(files)}. Name it once.")
 
 
-def _check_content_words(content_words: str | dict[str, str] | None) -> None:
+def check_content_words(content_words: str | dict[str, str] | None) -> None:
+    """Raises ValueError unless they are words, or words by file name or pattern."""
     words = content_words.values() if isinstance(content_words, dict) else [content_words or ""]
-    if content_words is not None and not (words and all(word.strip() for word in words)):
+    if content_words is not None and not (words and all(isinstance(word, str) and word.strip() for word in words)):
         raise ValueError(
             f"`content_words` was {content_words!r}. Expected a word or phrase, or one for each file name or pattern, "
             'such as {"*dog*": "dog", "*": "person"}; null takes the class in the file name.'

@@ -41,6 +41,7 @@ _SOUNDS_LIKE_CONSONANT = re.compile(r"(uni(?!n|m)|use|usu|ut[io]|uk|eu|ewe|one\b
 _SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
 _LEAD = re.compile(r"^(in the style of|in)\s+(?=\S)", re.IGNORECASE)
 _TAIL = re.compile(r"\s+style$", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(an?|the)\s+", re.IGNORECASE)
 
 
 def article(word: str) -> str:
@@ -70,21 +71,33 @@ def reference_name(content: str, style: str, index: int) -> str:
 def parse_reference_name(stem: str, contents: Iterable[str] = (*CONTENTS, *PROMPT_CONTENTS)) -> tuple[str, str]:
     """The content and style of a file stem `<article>-<class>-...-<style words>_<i>`.
 
-    The style is the longest known one that ends the words, or else the words after the class without a
-    leading "in" or "in the style of" and a trailing "style". Raises ValueError when the class is not among
-    `contents`.
+    Blanks, `-` and `_` within a class are alike, and the longest class counts. The style is what stands after the
+    class without a leading "in" or "in the style of" and a trailing "style", and as it is written unless it is one of
+    the published ones, which may also follow words on the content and "in". Raises ValueError when the class is not
+    among `contents`.
     """
-    known = tuple(contents)
+    known = {_words(content): content for content in contents}
     fields = re.sub(r"_\d+$", "", stem).split("-")
-    name = fields[1] if len(fields) > 1 else ""
-    content = name if name in known else MISSPELT.get(name, name)
-    if content not in known:
-        raise ValueError(
-            f"`stem` must read <article>-<class>-...-<style words>_<i> with a class among "
-            f"{', '.join(known)}; got {stem!r}, whose class field is {name!r}. "
-            "Rename the file or pass your classes as `contents`."
-        )
-    return content, _style(" ".join(fields[2:]))
+    for end in range(len(fields), 1, -1):
+        name = _words("-".join(fields[1:end]))
+        content = known.get(name) or known.get(MISSPELT.get(name, ""))
+        if content is not None:
+            return content, _style(" ".join(fields[end:]))
+    raise ValueError(
+        f"`stem` must read <article>-<class>-...-<style words>_<i> with a class among "
+        f"{', '.join(known.values())}; got {stem!r}, whose class field is {''.join(fields[1:2])!r}. "
+        "Rename the file or pass your classes as `contents`."
+    )
+
+
+def is_text(name: str) -> bool:
+    """Whether UTF-8 can write a name: not with the lone surrogates by which Python reads names of other encodings."""
+    return shown(name) == name
+
+
+def shown(name: str) -> str:
+    """A name for messages, whatever its encoding."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def contents_of(files: Sequence[str], content_words: str | dict[str, str]) -> list[str]:
@@ -123,6 +136,18 @@ def _first_match(file: str, content_words: dict[str, str]) -> str | None:
 
 def _style(words: str) -> str:
     bare = _TAIL.sub("", words.strip())
-    styles = (*TRAIN_STYLES, *TEST_STYLES)
-    known = [style for style in styles if f" {bare}".lower().endswith(f" {style}".lower())]
-    return max(known, key=len) if known else _LEAD.sub("", bare)
+    style = _LEAD.sub("", bare)
+    if style == bare and not _published(bare):  # words on the content come first
+        style = re.split(r"\bin\s+", bare, flags=re.IGNORECASE)[-1]
+        return _published(_LEAD.sub("", f"in {style}")) or bare
+    return _published(style) or style
+
+
+def _published(style: str) -> str | None:
+    """The published style that these words name, with or without an article."""
+    styles = {style.lower(): style for style in (*TRAIN_STYLES, *TEST_STYLES)}
+    return styles.get(_ARTICLE.sub("", _words(style)).lower())
+
+
+def _words(name: str) -> str:
+    return re.sub(r"[-_\s]+", " ", name)

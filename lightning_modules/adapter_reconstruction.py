@@ -140,7 +140,7 @@ class AdapterReconstruction(Reconstruction):
         encoded = encode_references(self.model, datamodule.encoding_dataloader(), rank, world_size, show_progress)
         self._cache = encoded.features
         self._prompts(["", self.quality_prompt, *sorted({reference.content for reference in encoded.references})])
-        datamodule.keys_only = True
+        datamodule.keys_only, datamodule.left_out = True, encoded.left_out
 
     def training_step(self, batch: ReferenceBatch, batch_idx: int) -> ReconstructionLosses:
         """The losses of a batch, as means over the batches of all processes."""

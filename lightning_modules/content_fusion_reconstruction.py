@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from datamodules.batches import ReferenceBatch
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
+from lightning_modules.diffusion.framing import framed
 from lightning_modules.diffusion.latents import to_pixels
 from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.draws import FusionDropRates
@@ -135,7 +136,7 @@ class ContentFusionReconstruction(StyleShotReconstruction):
         given = batch.get("content_maps") or [None] * len(images)
         self._given_maps |= any(own is not None for own in given)
         lines = [self.content_maps(image) if own is None else own for image, own in zip(images, given, strict=True)]
-        size = self.model.image_size
-        pixels = torch.stack([to_pixels(line, size) for line in lines]) / 2 + 0.5
+        size, fit = self.model.image_size, self.model.reference_fit
+        pixels = torch.stack([to_pixels(framed(line, fit, (0, 0, 0)), size) for line in lines]) / 2 + 0.5
         pixels = pixels.masked_fill(dropped.to(pixels.device)[:, None, None, None], 0)
         return ContentMap(pixels.to(self.device), tokens, 1.0)

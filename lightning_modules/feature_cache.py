@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from datamodules.batches import Reference, ReferenceBatch
+from lightning_modules.diffusion.framing import say_what_is_lost
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
@@ -53,6 +54,8 @@ class EncodedReferences(NamedTuple):
 
     references: list[Reference]
     features: FrozenFeatures
+    left_out: frozenset[int]
+    """Indices of the references that could no longer be read; their encodings are those of others."""
 
 
 Share = tuple[list[Reference], list[FrozenFeatures]]  # what one process has encoded, batch by batch
@@ -62,13 +65,16 @@ def encode_references(
     model: "StableDiffusion", loader: EncodingLoader, rank: int = 0, world_size: int = 1, show_progress: bool = True
 ) -> EncodedReferences:
     """Encode each batch of `loader` on one process, and give the whole to every process."""
+    n_references = sum(map(len, loader.batches))
     loader.batches = loader.batches[rank::world_size]  # the other batches' images are not even opened here
     references: list[Reference] = []
     encoded = []
     for batch in tqdm(loader, "Encoding references", len(loader.batches), unit="batch", disable=not show_progress):
         references += batch["references"]
+        if model.reference_fit == "crop":
+            say_what_is_lost((reference.key for reference in batch["references"]), batch["images"])
         encoded.append(encode_images(model, batch["images"]).to(torch.device("cpu")))
-    return _joined(_gather((references, encoded), world_size))
+    return _joined(_gather((references, encoded), world_size), n_references)
 
 
 def _gather(share: Share, world_size: int) -> list[Share]:
@@ -82,11 +88,11 @@ def _gather(share: Share, world_size: int) -> list[Share]:
     return shares
 
 
-def _joined(shares: Sequence[Share]) -> EncodedReferences:
+def _joined(shares: Sequence[Share], n_references: int) -> EncodedReferences:
     references = [reference for share, _ in shares for reference in share]
     encoded = [batch for _, share in shares for batch in share]
     features = FrozenFeatures(*(torch.cat(parts) for parts in zip(*encoded, strict=True)))
-    order = sorted(range(len(references)), key=lambda row: references[row].index)
-    ordered = [references[row] for row in order]
-    assert [reference.index for reference in ordered] == list(range(len(ordered)))
-    return EncodedReferences(ordered, features.rows(order))
+    rows = {reference.index: row for row, reference in enumerate(references)}  # one that stands in comes twice
+    left_out = frozenset(range(n_references)) - rows.keys()
+    ordered = [references[rows[index]] for index in sorted(rows)]
+    return EncodedReferences(ordered, features.rows([rows.get(i, 0) for i in range(n_references)]), left_out)

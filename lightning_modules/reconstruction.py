@@ -126,6 +126,8 @@ class Reconstruction(StyleTransfer):
     def on_train_batch_start(self, batch: ReferenceBatch, batch_idx: int) -> None:
         """Note what is trained on, to name it."""
         self._references = batch["references"]
+        if "images" in batch:
+            self._say_what_is_lost(self._references, batch["images"])
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Refuse a step that would spoil the weights.

@@ -110,5 +110,6 @@ class StyleEncoderReconstruction(StyleShotReconstruction):
     @override
     def style_features(self, batch: ReferenceBatch) -> Tensor:
         encoder: Any = self.model.image_encoder
-        features: Tensor = encoder.encode(encoder.pixels(batch["images"]), self.patch_orders(batch))
+        pixels = encoder.pixels(self.model.framed(batch["images"]))
+        features: Tensor = encoder.encode(pixels, self.patch_orders(batch))
         return features.float()

@@ -1,7 +1,7 @@
 """LightningModule of `validate`, `test` and `predict`: references and prompts to pictures."""
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -161,8 +161,6 @@ class StyleTransfer(LightningModule):
         then on: the pictures are the same.
         """
         jobs, images = batch["jobs"], batch["images"]
-        if not jobs:
-            return Generations.nothing()
         parts: list[Generations] = []
         done = 0
         while done < len(jobs):
@@ -180,7 +178,9 @@ class StyleTransfer(LightningModule):
                 )
             else:
                 done += rows
-        return joined(parts).without_spoilt()
+        drawn = joined(parts).without_spoilt() if parts else Generations.nothing()
+        drawn.failures.update(batch.get("failures", {}))
+        return drawn
 
     def _generate(self, batch: JobBatch) -> Generations:
         from lightning_modules.diffusion.sampling import sample
@@ -274,8 +274,15 @@ class StyleTransfer(LightningModule):
     def _image_features(self, references: Collection[Reference], batch: JobBatch) -> Tensor:
         digests = [reference.digest for reference in references]
         images = [batch["images"][reference.key] for reference in references]
+        self._say_what_is_lost(references, images)
         [features] = self._memory("image", digests, images, lambda new: (self.model.encode_images(new),))
         return features
+
+    def _say_what_is_lost(self, references: Iterable[Reference], images: Iterable[Image.Image]) -> None:
+        from lightning_modules.diffusion.framing import say_what_is_lost
+
+        if self.backbone.reference_fit == "crop":
+            say_what_is_lost((reference.key for reference in references), images)
 
     def _prompts(self, prompts: list[str]) -> Text:
         return Text(*self._texts("prompt", prompts, prompts, self.model.encode_prompts))

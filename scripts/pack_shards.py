@@ -7,6 +7,7 @@ form: point `train` or `test` of the datamodule to the new folder.
 """
 
 import argparse
+import json
 from collections.abc import Iterable, Sequence
 
 from tqdm import tqdm
@@ -16,6 +17,11 @@ from datamodules.references import open_references
 from datamodules.shards import write_shards
 from scripts.paths import to_path
 from scripts.stopping import stoppable
+
+WORDS = (
+    "what the images show, which may have any names then: a word or phrase, or words by file name or pattern, as in "
+    """`content_words` of the datamodule: '{"*dog*": "dog", "*": "person"}'"""
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,6 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", metavar="SOURCE", type=to_path, help="folder with <class>/<class>/<image>")
     parser.add_argument("target", metavar="TARGET", type=to_path, help="folder to write; complete or not there at all")
+    parser.add_argument("--content-words", metavar="WORDS", help=WORDS)
     parser.add_argument("--shard-size", metavar="N", type=int, default=1000, help="images in a shard (default: 1000)")
     parser.add_argument("--overwrite", action="store_true", help="replace shards that TARGET holds already")
     return parser
@@ -40,12 +47,21 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         lock.take()  # another run is told before the source is read
         lock.release()
-        references = open_references(options.source)
+        references = open_references(options.source, _content_words(options.content_words))
         shards = write_shards(references, options.target, options.shard_size, options.overwrite, _bar)
     except (OSError, ValueError, FolderInUseError) as error:
         parser.error(str(error))
     skipped = f", {len(references.skipped)} unreadable ones skipped" if references.skipped else ""
     tqdm.write(f"{len(references)} images in {len(shards)} shards in {options.target}{skipped}")
+
+
+def _content_words(given: str | None) -> str | dict[str, str] | None:
+    """A word or phrase, or as JSON words by file name or pattern."""
+    from datamodules.style_references import check_content_words
+
+    words = json.loads(given) if given is not None and given.lstrip().startswith("{") else given
+    check_content_words(words)
+    return words
 
 
 def _bar(indices: Iterable[int]) -> Iterable[int]:

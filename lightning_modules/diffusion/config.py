@@ -11,6 +11,7 @@ from lightning_modules.finite import check_numbers
 MINIATURE = Path(__file__).resolve().parents[2] / "weights" / "miniature"
 DType = Literal["float32", "float16", "bfloat16"]
 ContentLines = Literal["edges", "contour", "lineart"]
+ReferenceFit = Literal["crop", "pad", "squash"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Backbone:
         style_heads: attention heads of the style encoder, which its weights do not tell; 16 in the published one.
         style_permutations: orders of StyleShot's patches over which the style features are averaged; 0 is the
             canonical order.
+        reference_fit: how references that are no squares become such ones: "crop" takes their middle; "pad" adds a
+            margin in CLIP's mean grey; "squash" resizes them to 512 x 512 first, as the scripts of masking do.
         content_fusion: load StyleShot's content-fusion ControlNet too, which `ip.bin` holds: pictures can then
             follow content images.
         content_lines: the lines that this ControlNet was trained on, and that content images are therefore turned into:
@@ -47,6 +50,7 @@ class Backbone:
     style_encoder: str | None = None
     style_heads: int = 16
     style_permutations: int = 0
+    reference_fit: ReferenceFit = "crop"
     content_fusion: bool = False
     content_lines: ContentLines | None = None
     vae: str | None = None
@@ -57,7 +61,8 @@ class Backbone:
 
     def __post_init__(self) -> None:
         choices = {"dtype": get_args(DType), "vae_dtype": (*get_args(DType), None)}
-        for name, known in (choices | {"content_lines": (*get_args(ContentLines), None)}).items():
+        choices |= {"content_lines": (*get_args(ContentLines), None), "reference_fit": get_args(ReferenceFit)}
+        for name, known in choices.items():
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(map(str, known))}; got {value!r}.")
         if self.content_fusion and self.style_encoder is None:

@@ -70,6 +70,7 @@ def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
         controlnet=controlnet,
         pipeline_config=pipeline_config,
         runtime=runtime,
+        reference_fit=backbone.reference_fit,
     )
 
 

@@ -12,8 +12,9 @@ from diffusers import DDPMScheduler
 from PIL import Image
 from torch import Tensor, nn
 
-from lightning_modules.diffusion.config import Backbone, Runtime, Size
+from lightning_modules.diffusion.config import Backbone, ReferenceFit, Runtime, Size
 from lightning_modules.diffusion.encoders import ContentEncoder, ImageEncoder, Text, frozen
+from lightning_modules.diffusion.framing import framed
 from lightning_modules.diffusion.latents import LatentMoments, to_pixels, vae_rows
 from lightning_modules.diffusion.scales import Scale, set_scales
 from lightning_modules.diffusion.schedulers import training_scheduler
@@ -37,6 +38,7 @@ class StableDiffusion(nn.Module):
         controlnet: StyleShot's content-fusion ControlNet; None: no picture follows a content image.
         pipeline_config: the options of diffusers' pipeline, from model_index.json.
         runtime: how the networks run.
+        reference_fit: how references become squares, see `Backbone`.
     """
 
     BLOCKS: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -58,6 +60,7 @@ class StableDiffusion(nn.Module):
         controlnet: nn.Module | None = None,
         pipeline_config: Mapping[str, Any] = MappingProxyType({}),
         runtime: Runtime = Runtime(),
+        reference_fit: ReferenceFit = "crop",
     ) -> None:
         super().__init__()
         self.unet = unet
@@ -70,6 +73,7 @@ class StableDiffusion(nn.Module):
         self.scheduler_config = dict(scheduler_config)
         self.pipeline_config = dict(pipeline_config)
         self.register_buffer("_place", torch.empty(0), persistent=False)
+        self.reference_fit = reference_fit
         self._offload = runtime.offload
         self._at_work: list[nn.Module] = []  # a list, for a module would become a part of this one
         self.requires_grad_(False).eval()
@@ -164,8 +168,12 @@ class StableDiffusion(nn.Module):
     def encode_images(self, images: Sequence[Image.Image], **options: Any) -> Tensor:
         """Image features e `(len(images), dim)`, float32, not normalised; `options` are those of the encoder."""
         self._use(self.image_encoder)
-        features: Tensor = self.image_encoder(images, **options)
+        features: Tensor = self.image_encoder(self.framed(images), **options)
         return features
+
+    def framed(self, images: Sequence[Image.Image]) -> list[Image.Image]:
+        """References as `reference_fit` says."""
+        return [framed(image, self.reference_fit) for image in images]
 
     def encode_contents(self, contents: Sequence[str]) -> Tensor:
         """Text features t `(len(contents), dim)` of the paired tower, float32, not normalised."""
@@ -190,7 +198,7 @@ class StableDiffusion(nn.Module):
         Images are brought to `image_size` by a centre crop.
         """
         self._use(self.vae)
-        pixels = torch.stack([to_pixels(image, self.image_size) for image in images])
+        pixels = torch.stack([to_pixels(image, self.image_size) for image in self.framed(images)])
         moments = [self._encode_pixels(chunk) for chunk in pixels.split(vae_rows(prod(self.image_size)))]
         mean, std = (torch.cat(parts).float() for parts in zip(*moments, strict=True))
         scaling, (shift, spread) = self.vae.config.scaling_factor, self._latent_statistics(mean)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -70,17 +71,18 @@ def test_an_interrupted_drawing_leaves_nothing(tmp_path: Path, monkeypatch: pyte
 
 
 def test_two_runs_that_draw_at_once_share_one_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_dataset = generate.write_dataset
+    write_dataset, second, drawn = generate.write_dataset, Thread(target=make(tmp_path).prepare_data), []
 
     def overtaken(root: Path, *args: Any) -> None:
+        if not drawn:
+            second.start()  # waits for the first, however long that takes
+        drawn.append(root)
         write_dataset(root, *args)
-        if not (tmp_path / "mini").exists():
-            monkeypatch.setattr(generate, "write_dataset", write_dataset)
-            monkeypatch.setattr("os.getpid", lambda: 1)
-            make(tmp_path).prepare_data()
 
     monkeypatch.setattr(generate, "write_dataset", overtaken)
     make(tmp_path).prepare_data()
+    second.join()
+    assert len(drawn) == 2, "one train set and one test set: nothing is drawn twice"
     assert [path.name for path in tmp_path.iterdir()] == ["mini"]
 
 

@@ -105,6 +105,15 @@ def test_every_reference_name_reads_back():
         ("a-bird-surrealism_4", ("bird", "surrealism")),
         ("a-deer_4", ("deer", "")),
         ("a-horse-in-pop-art", ("horse", "pop art")),
+        ("a-cat-in-lego toy_0", ("cat", "lego toy")),
+        ("a-dog-in-surround with colored smoke_3", ("dog", "surround with colored smoke")),
+        ("a-cat-sitting-in-the-style-of-line-art_2", ("cat", "line art")),
+        ("a-cat-in-dark watercolor_0", ("cat", "dark watercolor")),
+        ("a-cat-dark-watercolor-style_0", ("cat", "dark watercolor")),
+        ("a-cat-in-photo-realism_1", ("cat", "photo realism")),
+        ("a-cat-in-study-in-Watercolor_3", ("cat", "study in Watercolor")),
+        ("a-cat-standing-in-dark-watercolor_3", ("cat", "standing in dark watercolor")),
+        ("a-cat-neo-pop-art_3", ("cat", "neo pop art")),
     ],
 )
 def test_names_of_published_and_own_files_are_understood(stem, expected):
@@ -114,6 +123,21 @@ def test_names_of_published_and_own_files_are_understood(stem, expected):
 def test_users_bring_their_own_contents():
     assert parse_reference_name("a-teapot-in-statue_0", contents=["teapot"]) == ("teapot", "statue")
     assert parse_reference_name("a-forg-in-statue_0", contents=["forg"]) == ("forg", "statue")
+
+
+@pytest.mark.parametrize(
+    ("stem", "content", "style"),
+    [
+        ("a-hot-dog-in-dark-statue_3", "hot_dog", "dark statue"),
+        ("a-hot_dog-in-statue_3", "hot_dog", "statue"),
+        ("a-hot dog_3", "hot_dog", ""),
+        ("a-dog-in-statue_3", "dog", "statue"),
+        ("a-t-shirt-in-statue_3", "t-shirt", "statue"),
+        ("a-hot-dog-stand-statue_3", "hot-dog-stand", "statue"),
+    ],
+)
+def test_a_class_may_have_several_words_however_they_are_joined(stem: str, content: str, style: str):
+    assert parse_reference_name(stem, ["dog", "hot_dog", "hot-dog-stand", "t-shirt"]) == (content, style)
 
 
 @pytest.mark.parametrize(("stem", "field"), [("a-teapot-in-statue_0", "teapot"), ("IMG0001", ""), ("", "")])
