@@ -39,6 +39,7 @@ class FolderLock:
         self.folder, self.argument = folder, argument
         self.path = folder.with_name(f".{folder.name}.lock") if beside else folder / ".lock"
         self._file: IO[bytes] | None = None
+        self._made = False
 
     def take(self, wait: bool = False) -> None:
         """Take the folder; nothing, where this lock has it already.
@@ -53,6 +54,7 @@ class FolderLock:
         if self._file is not None:
             return
         try:
+            self._made = self.path.parent == self.folder and not self.folder.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._opened(wait)
             self._file.truncate()
@@ -69,6 +71,9 @@ class FolderLock:
         if self._file is not None:
             if not self._file.closed:  # as in a child, whose parent goes on with it
                 self.path.unlink(missing_ok=True)
+                with suppress(OSError):  # something was written into it
+                    if self._made:
+                        self.folder.rmdir()
             with suppress(OSError):  # what a full disk did not take
                 self._file.close()
             self._file = None

@@ -10,7 +10,8 @@ from torch import Tensor
 from datamodules.miniature.generate import draw
 from lightning_modules.conditions import Masking
 from lightning_modules.diffusion.config import MINIATURE, Backbone, SamplingSettings
-from lightning_modules.diffusion.sampling import build_scheduler, initial_noise, sample
+from lightning_modules.diffusion.sampling import initial_noise, sample
+from lightning_modules.diffusion.schedulers import build_scheduler
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 
 PAIRS = [

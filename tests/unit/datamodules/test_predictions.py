@@ -76,7 +76,8 @@ def test_each_picture_is_on_exactly_one_rank(folder: str, root: str, world_size:
         for rank in range(world_size)
     ]
     assert [path for share in shares for path in share] == [p.path for p in Predictions(folder, root).predictions]
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    whole_batches = [len(share) for share in shares if len(share) % 2 == 0]
+    assert len(whole_batches) >= world_size - 1, "whatever the ranks, the same pictures are scored together"
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.cli import SaveConfigCallback
 
 from callbacks.image_grid import ImageGrid
+from callbacks.own_folder import OwnFolder
 from callbacks.prediction_writer import PredictionWriter
 from scripts.cli import ROOT
 from scripts.commands import Commands
@@ -20,7 +21,7 @@ FIT = {"ImageGrid", "ModelCheckpoint", "LearningRateMonitor", "Throughput", "TQD
 PREDICT = {"PredictionWriter", "TQDMProgressBar", "AlignmentScores"}
 QUIET = ["--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 CHECKPOINT = {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 10}}
-NOT_ASKED = SaveConfigCallback, StopOnSignal
+NOT_ASKED = SaveConfigCallback, StopOnSignal, OwnFolder
 TIMER = "lightning.pytorch.callbacks.Timer"
 
 

@@ -46,7 +46,6 @@ def output(tiny_backbone: Backbone, tiny_judge: Path, tmp_path_factory: pytest.T
     patch = pytest.MonkeyPatch()
     patch.setattr("sys.argv", ["maskst"])
     patch.setattr(run, "run_module", in_this_process)
-    patch.setattr(run.signal, "signal", lambda *_: None)
     patch.setattr("scripts.reproduction.stages._QUICK_DRAWN", {"train_per_style": 1, "test_per_style": 1})
     options = ["--config", str(root / "tiny.yaml"), "--fit-config", str(root / "short.yaml")]
     patch.setattr("scripts.reproduction.stages._QUICK_INTERVAL", 1)
