@@ -19,8 +19,11 @@ class Backbone:
     """Names of the frozen weights; each is a local path or a hub name `owner/name[@revision][/sub/folder]`.
 
     Args:
-        model: diffusers folder of Stable Diffusion (unet, vae, text_encoder, tokenizer, scheduler);
-            "miniature" is the small one shipped with the project.
+        model: diffusers folder of Stable Diffusion (unet, vae, text_encoder, tokenizer, scheduler), or one file
+            (`.safetensors` or `.ckpt`) that holds all of its weights; "miniature" is the small one shipped with the
+            project.
+        model_config: diffusers folder of a model that is built like a `model` of one file, which does not say how it
+            is built; only its settings and tokenizer are read.
         image_encoder: folder of the CLIP image encoder; None: `image_encoder` within `model`.
         text_tower: folder of the CLIP text tower paired with `image_encoder`; None: `text_tower` within `model`.
         ip_adapter: IP-Adapter file (`.bin` or `.safetensors`); None: `ip_adapter.safetensors` within `model`.
@@ -44,6 +47,7 @@ class Backbone:
     """
 
     model: str = "miniature"
+    model_config: str | None = None
     image_encoder: str | None = None
     text_tower: str | None = None
     ip_adapter: str | None = None

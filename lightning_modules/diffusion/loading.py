@@ -23,6 +23,7 @@ from lightning_modules.diffusion.ip_adapter import (
     read_ip_adapter,
 )
 from lightning_modules.diffusion.schedulers import held_config
+from lightning_modules.diffusion.single_file import find_model, load_single_file_part
 from lightning_modules.diffusion.sources import (
     UNDAMAGED,
     Source,
@@ -47,7 +48,7 @@ def load(backbone: Backbone, runtime: Runtime = Runtime()) -> StableDiffusion:
         FileNotFoundError: a name leads nowhere.
         ValueError: the parts do not fit together, or the pipeline is of a class without an entry in `FAMILIES`.
     """
-    model = find_source(backbone.model, "model", backbone.revision)
+    model = find_model(backbone)
     # Small, and therefore first: a wrong `model` is found out before anything large is loaded.
     pipeline_config = read_json(fetch_file(model.within("model_index.json"), "model"), option("model"), UNDAMAGED)
     family = _family(pipeline_config, model)
@@ -227,6 +228,8 @@ def _load_image_encoder(source: Source, backbone: Backbone) -> ImageEncoder:
 
 def _load_network(network: Any, source: Source, argument: str, backbone: Backbone, variant: str | None = None) -> Any:
     """A diffusers or transformers model in the backbone's precision; refuses weights with gaps."""
+    if source.checkpoint and argument == "model":
+        return load_single_file_part(network, source, backbone.torch_dtype)
     precision = "torch_dtype" if network.__module__.startswith("diffusers") else "dtype"
     options: dict[str, Any] = {precision: backbone.torch_dtype, "variant": variant}
     loaded, report = load_pretrained(network.from_pretrained, source, argument, output_loading_info=True, **options)

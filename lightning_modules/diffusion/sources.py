@@ -21,6 +21,8 @@ class Source(NamedTuple):
     repository: str
     revision: str | None = None
     inside: str = ""
+    checkpoint: str = ""
+    """File with the weights of the model, of which the folder has the settings; "": the folder has both."""
 
     def within(self, *parts: str) -> "Source":
         """The source of a folder or file inside this one."""
