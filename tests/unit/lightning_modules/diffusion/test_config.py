@@ -12,7 +12,7 @@ def test_dtype_names_a_torch_dtype() -> None:
     assert Backbone(dtype="bfloat16").torch_dtype is torch.bfloat16
     with pytest.raises(ValueError, match="`dtype` must be one of float32, float16, bfloat16; got 'fp16'"):
         Backbone(dtype="fp16")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="`vae_dtype` must be one of float32, float16, bfloat16; got 'half'"):
+    with pytest.raises(ValueError, match="`vae_dtype` must be one of float32, float16, bfloat16, None; got 'half'"):
         Backbone(vae_dtype="half")  # type: ignore[arg-type]
 
 
