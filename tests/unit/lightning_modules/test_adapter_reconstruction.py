@@ -16,6 +16,7 @@ from lightning_modules.diffusion.unet_inputs import Conditions
 from lightning_modules.draws import DropRates, draw
 from lightning_modules.objectives import PublishedObjective
 from tests.fitting import Recorded, module, references, trainer
+from tests.unit.lightning_modules.diffusion.exact import variant
 
 KEEP_ALL, DROP_IMAGES, DROP_CONTENTS = DropRates(0, 0, 0), DropRates(image=1, content=0, both=0), DropRates(0, 1, 0)
 
@@ -63,16 +64,23 @@ def by_hand(made: AdapterReconstruction, root: Path, indices: list[int]) -> dict
         tokens = [model.project(e - e.norm() / f.norm() * f)]
         p = model.predict_noise(noisy, draws.timesteps, model.conditions(quality, tokens))
         pc = model.predict_noise(noisy, draws.timesteps, model.conditions(text, tokens))
-        rows.append({"e": e, "f": f, "p": p, "pc": pc, "eps": draws.noise, "t": draws.timesteps, "x": noisy})
+        target = draws.noise
+        if model.scheduler_config["prediction_type"] == "v_prediction":
+            target = alpha.sqrt() * draws.noise - (1 - alpha).sqrt() * latents
+        rows.append({"e": e, "f": f, "p": p, "pc": pc, "target": target, "t": draws.timesteps, "x": noisy})
     return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
 
 
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("adapter", [ImageAdapter, TextAdapter])
-def test_step_computes_the_papers_formulas(tiny_backbone: Backbone, root: Path, adapter: type[Adapter]) -> None:
-    made, recorded = one_step(tiny_backbone, root, adapter=adapter, objective=PublishedObjective(), drop=KEEP_ALL)
+def test_step_computes_the_papers_formulas(
+    tiny_backbone: Backbone, root: Path, tmp_path: Path, adapter: type[Adapter], kind: str
+) -> None:
+    backbone = variant(tiny_backbone, tmp_path / "base", "scheduler", {"prediction_type": kind})
+    made, recorded = one_step(backbone, root, adapter=adapter, objective=PublishedObjective(), drop=KEEP_ALL)
     parts = by_hand(made, root, recorded.indices[0])
     mse = torch.nn.functional.mse_loss
-    reconstruction, contrast = mse(parts["p"], parts["eps"]).item(), mse(parts["p"], parts["pc"]).item()
+    reconstruction, contrast = mse(parts["p"], parts["target"]).item(), mse(parts["p"], parts["pc"]).item()
     expected = [reconstruction - 10 * contrast, reconstruction, contrast]
     assert recorded.losses[0] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
