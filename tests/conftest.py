@@ -1,10 +1,20 @@
 """Shared fixtures: tiny random weights, written once per test session."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lightning_modules.diffusion.config import Backbone
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Nothing is rounded to float32 on its way (`tests.float64`)."""
+    from tests.float64 import float64
+
+    with float64():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from lightning_modules.diffusion.config import MINIATURE, Backbone, SamplingSett
 from lightning_modules.diffusion.sampling import initial_noise, sample
 from lightning_modules.diffusion.schedulers import build_scheduler
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from tests.float64 import assert_same
 
 PAIRS = [
     ("cat", "statue"),
@@ -24,13 +25,14 @@ PAIRS = [
     ("bird", "lego toy"),
     ("horse", "stick figure"),
 ]
+pytestmark = pytest.mark.usefixtures("float64")
 SETTINGS = SamplingSettings(steps=20, guidance_scale=4.0)
 SEEDS = list(range(len(PAIRS)))
 
 
 @pytest.fixture(scope="module")
 def model() -> StableDiffusion:
-    return StableDiffusion.load(Backbone())
+    return StableDiffusion.load(Backbone()).double()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def features(model: StableDiffusion) -> Tensor:
     return feature
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def batch(model: StableDiffusion, features: Tensor) -> Tensor:
     text = model.encode_prompts(["A rocket"]).expand(len(PAIRS))
     return sample(model, SETTINGS, text, features, SEEDS)
@@ -50,17 +52,17 @@ def test_a_reference_alone_gives_the_same_picture_as_among_eight(
     model: StableDiffusion, features: Tensor, batch: Tensor
 ) -> None:
     text = model.encode_prompts(["A rocket"])
-    for row in SEEDS:
+    for row in SEEDS[::3]:
         alone = sample(model, SETTINGS, text, features[row : row + 1], [row])
-        assert float((alone - batch[row : row + 1]).abs().max()) < 1e-4
+        assert_same(alone, batch[row : row + 1])
 
 
 def test_diffusers_own_pipeline_draws_the_same_from_the_same_folder(
     model: StableDiffusion, features: Tensor, batch: Tensor
 ) -> None:
     pipe = _pipeline(MINIATURE)
-    for row in SEEDS:
-        noise = initial_noise([torch.Generator().manual_seed(row)], model.latent_shape)
+    for row in SEEDS[::3]:
+        noise = initial_noise([torch.Generator().manual_seed(row)], model.latent_shape).double()
         embeds = torch.stack([torch.zeros_like(features[row]), features[row]])[:, None]
         picture = pipe(
             "A rocket",
@@ -70,14 +72,15 @@ def test_diffusers_own_pipeline_draws_the_same_from_the_same_folder(
             guidance_scale=SETTINGS.guidance_scale,
             output_type="pt",
         ).images
-        assert float((picture - batch[row : row + 1]).abs().max()) < 1e-4
+        assert_same(picture, batch[row : row + 1])
 
 
 def _pipeline(folder: Path) -> Any:
     from diffusers import StableDiffusionPipeline
 
-    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float64)
     pipe.load_ip_adapter(folder, subfolder="", weight_name="ip_adapter.safetensors", image_encoder_folder=None)
+    pipe.to(torch.float64)
     pipe.scheduler = build_scheduler(SETTINGS.scheduler, pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -20,7 +20,10 @@ from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.frozen_state import loaded_fingerprint
 from lightning_modules.style_transfer import StyleTransfer
+from tests.float64 import assert_same
 from tests.jobs import job_batch
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 SAMPLING = SamplingSettings(steps=3, negative_prompt="low quality", prompt_suffix=", best quality")
 ADAPTER_KEYS = [f"condition.adapter.{name}.{kind}" for name in ("proj", "norm") for kind in ("weight", "bias")]
@@ -34,6 +37,7 @@ IMAGES = [BATCH["images"][job.reference.key] for job in BATCH["jobs"]]
 def module(tiny_backbone: Backbone) -> StyleTransfer:
     module = StyleTransfer(Masking(), tiny_backbone, SAMPLING)
     module.configure_model()
+    module.double()
     return module
 
 
@@ -66,10 +70,10 @@ def test_each_row_is_sampled_from_its_own_job(module: StyleTransfer) -> None:
             [job.seed],
             model.encode_prompts(["low quality"]),
         )
-        torch.testing.assert_close(generations.images[row], expected[0], atol=1e-4, rtol=0)
+        assert_same(generations.images[row], expected[0])
         assert generations.keep_mask is not None and torch.equal(generations.keep_mask[row], conditioned.keep_mask[0])
         assert generations.share_masked is not None
-        torch.testing.assert_close(generations.share_masked[row], conditioned.share_masked[0])
+        assert_same(generations.share_masked[row], conditioned.share_masked[0])
 
 
 def test_the_text_tower_is_told_the_template(module: StyleTransfer, tiny_backbone: Backbone) -> None:
@@ -87,10 +91,11 @@ def test_one_reference_alone_or_among_eight(tiny_backbone: Backbone) -> None:
     rows = [(number, "A rocket", 0) for number in range(8)]
     module = StyleTransfer(Masking(), tiny_backbone, SAMPLING)
     module.configure_model()
+    module.double()
     together = module.generate(job_batch(rows)).images
     for row in rows:
         module.setup("predict")
-        torch.testing.assert_close(module.generate(job_batch([row])).images[0], together[row[0]], atol=1e-4, rtol=0)
+        assert_same(module.generate(job_batch([row])).images[0], together[row[0]])
 
 
 def test_methods_without_a_mask_report_none(module: StyleTransfer, tiny_backbone: Backbone) -> None:
@@ -139,20 +144,22 @@ def test_trainer_loops_return_the_same(module: StyleTransfer) -> None:
     seen += trainer.predict(module, _loader(BATCH)) or []
     assert len(seen) == 3
     for generations in seen:
-        torch.testing.assert_close(generations.images, expected)
+        assert_same(generations.images, expected)
         assert generations.jobs == BATCH["jobs"]
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
-def test_trainer_precisions(tiny_backbone: Backbone, precision: Any) -> None:
+@pytest.mark.parametrize(("precision", "relative"), [("32-true", 1e-3), ("bf16-true", 0.1), ("bf16-mixed", 0.1)])
+def test_trainer_precisions(tiny_backbone: Backbone, precision: Any, relative: float) -> None:
     torch.manual_seed(0)
     condition = Adapted(ImageAdapter(20))
     sampling = dataclasses.replace(SAMPLING, steps=1, guidance_scale=1.0)
-    exact = (_trainer().predict(StyleTransfer(condition, tiny_backbone, sampling), _loader(BATCH)) or [])[0]
+    exact = (
+        _trainer(precision="64-true").predict(StyleTransfer(condition, tiny_backbone, sampling), _loader(BATCH)) or []
+    )[0]
     module = StyleTransfer(condition, tiny_backbone, sampling)
     images = (_trainer(precision=precision).predict(module, _loader(BATCH)) or [])[0].images
-    assert images.dtype == torch.float32 and module.settings["precision"] == precision
-    torch.testing.assert_close(images, exact.images, atol=1e-4 if precision == "64-true" else 0.1, rtol=0)
+    assert module.settings["precision"] == precision
+    assert_same(images, exact.images, relative)
 
 
 def test_settings_are_all_that_decides(module: StyleTransfer, tiny_backbone: Backbone) -> None:

@@ -12,7 +12,10 @@ from lightning_modules.conditions import Masking
 from lightning_modules.diffusion.config import Backbone, ReferenceMix, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.style_transfer import StyleTransfer
+from tests.float64 import assert_same
 from tests.jobs import job_batch
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 SAMPLING = SamplingSettings(steps=3, negative_prompt="low quality", prompt_suffix=", best quality")
 
@@ -24,6 +27,7 @@ BATCH = job_batch([(0, "A rocket", 0), (1, "A bench", 0), (0, "A bench", 1), (2,
 def module(tiny_backbone: Backbone) -> StyleTransfer:
     module = StyleTransfer(Masking(), tiny_backbone, SAMPLING)
     module.configure_model()
+    module.double()
     return module
 
 
@@ -55,7 +59,7 @@ def test_several_references_are_edited_one_by_one_and_mixed(
     text, negative = (model.encode_prompts([t]) for t in ("A rocket, best quality", "low quality"))
     expected = sample(model, SAMPLING, text, features, [42], negative, shares=shares)
     generations = several.generate(batch)
-    torch.testing.assert_close(generations.images, expected, atol=1e-5, rtol=0)
+    assert_same(generations.images, expected)
     assert generations.keep_mask is not None and generations.keep_mask.shape == first.shape
     assert torch.equal(generations.keep_mask, first != 0), "the mask of the first reference is drawn"
 
@@ -67,7 +71,7 @@ def test_negative_references_take_the_place_of_nothing(module: StyleTransfer) ->
     text, negative = (model.encode_prompts([t]) for t in ("A rocket, best quality", "low quality"))
     [feature] = _edited(model, batch)
     expected = sample(model, SAMPLING, text, feature, [42], negative, negative_features=against)
-    torch.testing.assert_close(module.generate(batch).images, expected, atol=1e-5, rtol=0)
+    assert_same(module.generate(batch).images, expected)
 
 
 def test_weights_must_be_one_for_each_reference(tiny_backbone: Backbone, module: StyleTransfer) -> None:
@@ -99,7 +103,7 @@ def test_a_batch_that_does_not_fit_is_halved(module: StyleTransfer, monkeypatch:
     ):
         generations = module.generate(BATCH)
     assert sizes == [4, 2, 1, 1, 1, 1]
-    torch.testing.assert_close(generations.images, expected.images, atol=1e-4, rtol=0)
+    assert_same(generations.images, expected.images)
     assert generations.jobs == expected.jobs and generations.references == expected.references
     assert generations.keep_mask is not None and expected.keep_mask is not None
     assert torch.equal(generations.keep_mask, expected.keep_mask)

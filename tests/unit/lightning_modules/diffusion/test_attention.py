@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.diffusion.scales import cross_attention_layers, scaled
-from tests.unit.lightning_modules.diffusion.stock import Pair, assert_same
+from tests.float64 import assert_same
+from tests.unit.lightning_modules.diffusion.stock import Pair
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 PROMPTS = ["A rocket", "a toy frog"]
 Recorded = dict[str, tuple[Tensor, Tensor]]

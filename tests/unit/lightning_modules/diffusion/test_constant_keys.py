@@ -14,6 +14,8 @@ from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 from lightning_modules.diffusion.sampling import sample
 from tests.unit.lightning_modules.diffusion.stock import Pair
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 SETTINGS = SamplingSettings(steps=3)
 
 
@@ -68,7 +70,7 @@ def test_the_unet_is_left_as_it_was(pair: Pair) -> None:
 def test_other_tokens_are_computed_anew(pair: Pair) -> None:
     unet: Any = pair.model.unet
     to_k = unet.get_submodule(cross_attention_layers(unet)[0]).to_k
-    tokens = torch.randn(2, 1, 3, to_k.in_features)
+    tokens = torch.randn(2, 1, 3, to_k.in_features, dtype=torch.float64)
     with constant_keys(unet):
         first, second = to_k(tokens[0]), to_k(tokens[1])
     assert torch.equal(first, to_k(tokens[0])) and torch.equal(second, to_k(tokens[1]))

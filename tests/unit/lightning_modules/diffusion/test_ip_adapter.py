@@ -17,6 +17,7 @@ from lightning_modules.diffusion.ip_adapter import (
     install_attention,
     read_ip_adapter,
 )
+from tests.float64 import assert_same
 from tests.tiny import tiny_ip_adapter, tiny_unet
 
 Nested = dict[str, dict[str, Tensor]]
@@ -53,13 +54,13 @@ def test_layers_are_numbered_down_up_mid(weights: Nested) -> None:
 
 
 def test_projection_is_linear_reshape_layer_norm(weights: Nested) -> None:
-    part = weights["image_proj"]
-    projection = build_projection(part, token_dim=24)
-    feature = torch.randn(3, 20)
+    part = {key: tensor.double() for key, tensor in weights["image_proj"].items()}
+    projection = build_projection(part, token_dim=24).double()
+    feature = torch.randn(3, 20, dtype=torch.float64)
     linear = (feature @ part["proj.weight"].T + part["proj.bias"]).reshape(3, 4, 24)
     expected = functional.layer_norm(linear, (24,), part["norm.weight"], part["norm.bias"])
     assert projection.num_tokens == 4
-    torch.testing.assert_close(projection(feature), expected)
+    assert_same(projection(feature), expected)
 
 
 @pytest.mark.parametrize("shape", [(2, 21), (2, 3, 20), (20,)])

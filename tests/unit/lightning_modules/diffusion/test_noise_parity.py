@@ -9,7 +9,10 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from lightning_modules.diffusion.scales import Scale, block_scales, scaled
-from tests.unit.lightning_modules.diffusion.stock import Pair, assert_same
+from tests.float64 import assert_same
+from tests.unit.lightning_modules.diffusion.stock import Pair
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 PROMPTS = ["A rocket", "a toy frog", ""]
 TIMESTEPS = torch.tensor([3, 400, 999])
@@ -27,7 +30,7 @@ def unet(pair: Pair) -> Any:
 
 
 def _latents(pair: Pair) -> Tensor:
-    return torch.randn(3, *pair.model.latent_shape, generator=torch.Generator().manual_seed(0))
+    return torch.randn(3, *pair.model.latent_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 def _own(pair: Pair, sets: Sequence[Tensor], scale: Scale = 1.0, shares: Sequence[float] = (1.0,)) -> Tensor:
@@ -96,7 +99,7 @@ def test_named_target_blocks_share_one_scale(sdxl_pair: Pair) -> None:
 
 
 def test_scale_zero_is_the_unet_without_adapter(pair: Pair) -> None:
-    plain = UNet2DConditionModel.from_pretrained(pair.folder / "unet")
+    plain = UNet2DConditionModel.from_pretrained(pair.folder / "unet").double()
     assert_same(_own(pair, [pair.features(3)], 0.0), _stock(pair, plain))
 
 

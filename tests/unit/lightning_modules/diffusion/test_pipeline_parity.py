@@ -11,14 +11,16 @@ from torch import Tensor
 
 from lightning_modules.diffusion.config import MicroConditioning, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
+from tests.float64 import assert_same
 from tests.unit.lightning_modules.diffusion.stock import (
     STEPS,
     Pair,
     against_nothing,
-    assert_same,
     sampled_latents,
     stock_latents,
 )
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 PROMPTS = ["A rocket", "A bench"]
 NEGATIVE = "low quality"

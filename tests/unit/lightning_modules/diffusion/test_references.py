@@ -11,7 +11,10 @@ from lightning_modules.conditions import InstantStyle, IPAdapter
 from lightning_modules.diffusion.config import Backbone, ReferenceMix, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.style_transfer import StyleTransfer
-from tests.unit.lightning_modules.diffusion.stock import Pair, assert_same
+from tests.float64 import assert_same
+from tests.unit.lightning_modules.diffusion.stock import Pair
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 SETTINGS = SamplingSettings("EulerDiscreteScheduler", steps=2)
 CONTENTS = ("frog", "frog", "dog", "ship")

@@ -14,7 +14,10 @@ from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.sampling import initial_noise, sample
 from lightning_modules.diffusion.schedulers import build_scheduler
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from tests.float64 import assert_same
 from tests.unit.lightning_modules.diffusion.stock import Pair
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 SETTINGS = SamplingSettings(steps=4, negative_prompt="low quality")
 PROMPTS = ["A rocket", "A bench", "A human", "A laptop", "A flower", "", "a dog", "oil painting"]
@@ -37,7 +40,7 @@ def test_a_row_does_not_depend_on_its_batch(pair: Pair, scheduler: str) -> None:
     for row, seed in enumerate(seeds):
         one = slice(row, row + 1)
         alone = [each[one] for each in sets], [seed], None, negative[one], shares
-        torch.testing.assert_close(together[one], sample(model, settings, _rows(text, one), *alone), atol=1e-4, rtol=0)
+        assert_same(together[one], sample(model, settings, _rows(text, one), *alone))
     pairs = itertools.combinations(together, 2)
     assert min(float((a - b).abs().max()) for a, b in pairs) > 1e-2, "rows must differ, or nothing was compared"
 
@@ -62,7 +65,7 @@ def test_each_input_reaches_the_picture(model: StableDiffusion) -> None:
 def test_scale_zero_ignores_the_reference(model: StableDiffusion) -> None:
     states, features = model.encode_prompts(["A rocket"] * 2), _features(2)
     first, second = sample(model, dataclasses.replace(SETTINGS, scale=0.0), states, features, [42, 42])
-    torch.testing.assert_close(first, second, atol=1e-5, rtol=0)
+    assert_same(first, second)
 
 
 @pytest.mark.parametrize("guidance_scale, rows", [(1.0, 2), (0.5, 2), (7.5, 4)])
@@ -88,7 +91,7 @@ def test_the_projection_runs_outside_the_loop(model: StableDiffusion, monkeypatc
     monkeypatch.setattr(model, "project", lambda feature: calls.append(feature) or project(feature))
     sample(model, SETTINGS, model.encode_prompts(["A rocket"]), _features(1), [1])
     assert len(calls) == 2, "the reference, and zero for the unconditional half"
-    torch.testing.assert_close(calls[1], torch.zeros(1, 20))
+    assert torch.equal(calls[1], torch.zeros(1, 20))
 
 
 def test_sampling_restores_scales_and_default_type(model: StableDiffusion) -> None:
@@ -100,7 +103,7 @@ def test_sampling_restores_scales_and_default_type(model: StableDiffusion) -> No
         assert torch.get_default_dtype() == torch.float64
     finally:
         torch.set_default_dtype(before)
-    torch.testing.assert_close(images, sample(model, settings, model.encode_prompts(["A rocket"]), _features(1), [1]))
+    assert_same(images, sample(model, settings, model.encode_prompts(["A rocket"]), _features(1), [1]))
     scales = [p.scale for name, p in model.unet.attn_processors.items() if "attn2" in name]
     assert scales == [[1.0]] * 7
 
@@ -109,7 +112,7 @@ def test_noise_is_the_generators_own() -> None:
     generators = [torch.Generator().manual_seed(seed) for seed in (42, 7)]
     noise = initial_noise(generators, (4, 8, 8))
     expected = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(7))
-    torch.testing.assert_close(noise[1:], expected, atol=0, rtol=0)
+    assert torch.equal(noise[1:], expected)
 
 
 def test_scheduler_takes_the_models_parameters(model: StableDiffusion) -> None:

@@ -9,14 +9,17 @@ from PIL import Image
 from lightning_modules.diffusion import latents as latents_module
 from lightning_modules.diffusion.stable_diffusion import LatentMoments, StableDiffusion
 from lightning_modules.diffusion.stable_diffusion_xl import StableDiffusionXL
+from tests.float64 import ONCE_ROUNDED, assert_same
 from tests.unit.lightning_modules.diffusion.stock import Pair
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 SCALING = {StableDiffusion: 0.18215, StableDiffusionXL: 0.13025}
 
 
 def _square_images(model: StableDiffusion, rows: int) -> tuple[list[Image.Image], torch.Tensor]:
     pixels = np.random.default_rng(0).integers(0, 256, (rows, 16, 16, 3), dtype=np.uint8)
-    return [Image.fromarray(row) for row in pixels], torch.tensor(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+    return [Image.fromarray(row) for row in pixels], (torch.tensor(pixels).permute(0, 3, 1, 2) / 127.5 - 1).double()
 
 
 def test_sizes(pair: Pair) -> None:
@@ -55,29 +58,29 @@ def test_latents_are_scaled_moments(pair: Pair) -> None:
     images, pixels = _square_images(model, 3)
     distribution = model.vae.encode(pixels).latent_dist
     moments = model.encode_latents(images)
-    torch.testing.assert_close(moments.mean, distribution.mean * factor, atol=1e-5, rtol=0)
-    torch.testing.assert_close(moments.std, distribution.std * factor, atol=1e-5, rtol=0)
+    assert_same(moments.mean, distribution.mean * factor)
+    assert_same(moments.std, distribution.std * factor)
 
 
 def test_images_are_fitted_by_their_centre(model: StableDiffusion) -> None:
     images, _ = _square_images(model, 1)
     framed = Image.new("RGB", (36, 16))
     framed.paste(images[0], (10, 0))
-    torch.testing.assert_close(model.encode_latents([framed]).mean, model.encode_latents(images).mean)
+    assert_same(model.encode_latents([framed]).mean, model.encode_latents(images).mean)
 
 
 def test_moments_sample_mean_plus_std_times_noise() -> None:
     moments = LatentMoments(torch.full((2, 1, 2, 2), 3.0), torch.full((2, 1, 2, 2), 0.5))
     noise = torch.randn(2, 1, 2, 2, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(moments.sample(torch.Generator().manual_seed(1)), 3 + 0.5 * noise)
+    assert_same(moments.sample(torch.Generator().manual_seed(1)), 3 + 0.5 * noise, ONCE_ROUNDED)
 
 
 @torch.no_grad()
 def test_decode_is_the_vae_in_unit_range(pair: Pair) -> None:
     model, factor = pair.model, SCALING[type(pair.model)]
-    latents = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    latents = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = (model.vae.decode(latents / factor).sample / 2 + 0.5).clamp(0, 1)
-    torch.testing.assert_close(model.decode(latents), expected, atol=1e-5, rtol=0)
+    assert_same(model.decode(latents), expected)
 
 
 @torch.no_grad()
@@ -85,15 +88,15 @@ def test_vae_in_chunks_is_the_same(model: StableDiffusion, monkeypatch: pytest.M
     images, _ = _square_images(model, 3)
     latents, moments = model.decode(torch.ones(3, 4, 8, 8)), model.encode_latents(images)
     monkeypatch.setattr(latents_module, "_VAE_PIXELS", 2 * 16 * 16)
-    torch.testing.assert_close(model.decode(torch.ones(3, 4, 8, 8)), latents, atol=1e-5, rtol=0)
-    torch.testing.assert_close(model.encode_latents(images).mean, moments.mean, atol=1e-5, rtol=0)
+    assert_same(model.decode(torch.ones(3, 4, 8, 8)), latents)
+    assert_same(model.encode_latents(images).mean, moments.mean)
 
 
 def test_add_noise_is_the_forward_process(model: StableDiffusion) -> None:
-    x0, eps, steps = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8), torch.tensor([0, 999])
+    (x0, eps), steps = torch.randn(2, 2, 4, 8, 8, dtype=torch.float64), torch.tensor([0, 999])
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
-    kept = (1 - betas).cumprod(0)[steps].view(2, 1, 1, 1)
-    torch.testing.assert_close(model.add_noise(x0, eps, steps), kept.sqrt() * x0 + (1 - kept).sqrt() * eps)
+    kept = (1 - betas).cumprod(0)[steps].double().view(2, 1, 1, 1)
+    assert_same(model.add_noise(x0, eps, steps), kept.sqrt() * x0 + (1 - kept).sqrt() * eps)
     assert isinstance(model.training_scheduler, DDPMScheduler)
 
 
