@@ -40,14 +40,14 @@ def read_tensors(path: Path, argument: str, expected: str, mapped: bool = False)
             raise FileNotFoundError("there is no such file")
         read = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, mapped)
     if not mapped:
-        # Of a Lightning checkpoint the weights: a callback may well remember that the best score was infinite.
-        check_tensors(read.content.get("state_dict", read.content), path, argument, expected)
+        check_tensors(read.content, path, argument, expected)
     return read
 
 
 def check_tensors(tensors: Mapping[str, Any], path: Path, argument: str, expected: str) -> None:
     """Raises ValueError, naming it, where a tensor holds NaN or infinite values, or whole numbers as weights."""
-    for name, tensor in _named(tensors):
+    # Of a Lightning checkpoint the weights: a callback may well remember that the best score was infinite.
+    for name, tensor in _named(tensors.get("state_dict", tensors)):
         dtype = str(tensor.dtype).removeprefix("torch.")
         fault = None
         if not tensor.is_floating_point() and name.rpartition(".")[2] not in _WHOLE:

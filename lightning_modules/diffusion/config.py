@@ -22,8 +22,6 @@ class Backbone:
         model: diffusers folder of Stable Diffusion (unet, vae, text_encoder, tokenizer, scheduler), or one file
             (`.safetensors` or `.ckpt`) that holds all of its weights; "miniature" is the small one shipped with the
             project.
-        model_config: diffusers folder of a model that is built like a `model` of one file, which does not say how it
-            is built; only its settings and tokenizer are read.
         image_encoder: folder of the CLIP image encoder; None: `image_encoder` within `model`.
         text_tower: folder of the CLIP text tower paired with `image_encoder`; None: `text_tower` within `model`.
         ip_adapter: IP-Adapter file (`.bin` or `.safetensors`); None: `ip_adapter.safetensors` within `model`.
@@ -34,6 +32,8 @@ class Backbone:
             canonical order.
         reference_fit: how references that are no squares become such ones: "crop" takes their middle; "pad" adds a
             margin in CLIP's mean grey; "squash" resizes them to 512 x 512 first, as the scripts of masking do.
+        model_config: diffusers folder of a model that is built like a `model` of one file, which does not say how it
+            is built; only its settings and tokenizer are read.
         content_fusion: load StyleShot's content-fusion ControlNet too, which `ip.bin` holds: pictures can then
             follow content images.
         content_lines: the lines that this ControlNet was trained on, and that content images are therefore turned into:
@@ -47,21 +47,21 @@ class Backbone:
     """
 
     model: str = "miniature"
-    model_config: str | None = None
     image_encoder: str | None = None
     text_tower: str | None = None
     ip_adapter: str | None = None
     style_encoder: str | None = None
     style_heads: int = 16
     style_permutations: int = 0
-    reference_fit: ReferenceFit = "crop"
     content_fusion: bool = False
-    content_lines: ContentLines | None = None
     vae: str | None = None
     revision: str | None = None
     variant: str | None = None
     dtype: DType = "float32"
     vae_dtype: DType | None = None
+    reference_fit: ReferenceFit = "crop"
+    content_lines: ContentLines | None = None
+    model_config: str | None = None
 
     def __post_init__(self) -> None:
         choices = {"dtype": get_args(DType), "vae_dtype": (*get_args(DType), None)}
