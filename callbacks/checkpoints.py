@@ -1,7 +1,6 @@
 """Checkpoints that are whole under their name, and which of them a run goes on from."""
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
 from datamodules.files import write_atomically
+from datamodules.reading import reading
+from lightning_modules.tensor_files import check_sums, check_tensors
+
+_WAY_OUT = "Give another checkpoint of its folder, or `last` for the newest that can be read."
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -35,19 +38,17 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Load from a file.
 
         Raises:
-            ValueError: the file is damaged.
+            OSError, ValueError: the file cannot be read, is damaged, or holds weights that are not finite.
         """
         if "://" in str(path) or not Path(path).is_file():
             return super().load_checkpoint(path, *args, **kwargs)
-        try:
-            _check_sums(Path(path))
-            return super().load_checkpoint(path, *args, **kwargs)
-        except Exception as error:  # of a damaged file, whatever torch and pickle meet first
-            reason = f"{error}".partition("\n")[0] or type(error).__name__
-            raise ValueError(
-                f"`ckpt_path`: `{path}` cannot be read as a checkpoint ({reason}). Give another one of its folder, or "
-                "`last` for the newest that can be read."
-            ) from error
+        with reading(Path(path), "ckpt_path", _WAY_OUT):
+            check_sums(Path(path))
+            checkpoint = super().load_checkpoint(path, *args, **kwargs)
+            if not isinstance(checkpoint, dict):
+                raise TypeError(f"it holds a {type(checkpoint).__name__}")
+        check_tensors(checkpoint, Path(path), "ckpt_path", _WAY_OUT)
+        return checkpoint
 
 
 def newest_readable(folder: Path) -> Path | None:
@@ -57,12 +58,12 @@ def newest_readable(folder: Path) -> Path | None:
         ValueError: there are checkpoints, and none can be read.
     """
     found = sorted(folder.glob("*.ckpt"), key=lambda path: (path.name.startswith("last"), path.stat().st_mtime_ns))
-    damaged: dict[str, ValueError] = {}
+    damaged: list[str] = []
     for path in reversed(found):
         try:
             WholeCheckpoints().load_checkpoint(path)
-        except ValueError as error:
-            damaged[path.name] = error
+        except (OSError, ValueError):
+            damaged.append(path.name)
             continue
         if damaged:
             rank_zero_warn(f"{', '.join(damaged)} in `{folder}` cannot be read: the run goes on from {path.name}.")
@@ -73,11 +74,3 @@ def newest_readable(folder: Path) -> Path | None:
             "or remove the folder to begin anew."
         )
     return None
-
-
-def _check_sums(path: Path) -> None:
-    """Torch does not look at them."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if name := archive.testzip():
-                raise ValueError(f"the checksum of {name} is wrong")

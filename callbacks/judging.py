@@ -69,7 +69,7 @@ def cut_texts(trainer: Trainer, judges: Sequence[Judge]) -> dict[str, dict[str, 
         if texts:
             longest = max(texts, key=texts.__getitem__)
             rank_zero_warn(
-                f"{len(texts)} texts are longer than the judge `{name}` reads, such as {longest!r} ({texts[longest]} "
-                "tokens): pictures are compared with their beginnings alone."
+                f"Texts that are longer than the judge `{name}` reads: {len(texts)}, such as {longest!r} "
+                f"({texts[longest]} tokens). Pictures are compared with their beginnings alone."
             )
     return {name: texts for name, texts in found.items() if texts}

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from pickle import UnpicklingError
 from textwrap import shorten
 from typing import Any
 
@@ -102,6 +103,8 @@ def _reason(error: BaseException, path: Path) -> str:
         return f"{pointers[0]} is a Git LFS pointer in place of the file: run `git lfs pull`"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, UnpicklingError):  # whose text advises to run whatever is in the file
+        return "no tensors and plain values alone, as `torch.save` writes them"
     if isinstance(error, KeyError):
         return f"it lacks {error}"
     return shorten(str(error), _LONGEST_REASON) or type(error).__name__

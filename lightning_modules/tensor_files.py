@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 from zipfile import ZipFile, is_zipfile
 
@@ -45,9 +44,12 @@ def read_tensors(path: Path, argument: str, expected: str, mapped: bool = False)
 
 
 def check_tensors(tensors: Mapping[str, Any], path: Path, argument: str, expected: str) -> None:
-    """Raises ValueError, naming it, where a tensor holds NaN or infinite values, or whole numbers as weights."""
-    # Of a Lightning checkpoint the weights: a callback may well remember that the best score was infinite.
-    for name, tensor in _named(tensors.get("state_dict", tensors)):
+    """Raises ValueError, naming it, where a tensor holds NaN or infinite values, or whole numbers as weights.
+
+    Of a Lightning checkpoint the weights are looked at: a callback may well remember that the best score was infinite.
+    """
+    weights = tensors.get("state_dict")
+    for name, tensor in _named(weights if isinstance(weights, Mapping) else tensors):
         dtype = str(tensor.dtype).removeprefix("torch.")
         fault = None
         if not tensor.is_floating_point() and name.rpartition(".")[2] not in _WHOLE:
@@ -58,6 +60,14 @@ def check_tensors(tensors: Mapping[str, Any], path: Path, argument: str, expecte
             raise ValueError(f"`{argument}` cannot be read: the tensor {name} in '{path}' {fault}. {expected}")
 
 
+def check_sums(path: Path) -> None:
+    """Raises ValueError where a checksum of a file of `torch.save` is wrong; torch does not look at them."""
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} in it is wrong")
+
+
 def _read_safetensors(path: Path) -> TensorFile:
     from safetensors import safe_open
 
@@ -66,14 +76,9 @@ def _read_safetensors(path: Path) -> TensorFile:
 
 
 def _read_torch(path: Path, mapped: bool) -> TensorFile:
-    if is_zipfile(path) and not mapped:
-        with ZipFile(path) as archive:
-            if damaged := archive.testzip():  # torch does not look at the checksums
-                raise ValueError(f"the checksum of {damaged} in it is wrong")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zipfile(path))
-    except UnpicklingError as error:  # whose text advises to run whatever is in the file
-        raise ValueError("no tensors and plain values alone, as `torch.save` writes them") from error
+    if not mapped:
+        check_sums(path)
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zipfile(path))
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise TypeError(f"it holds a {type(content).__name__}, and no dictionary of tensors")
     return TensorFile(content, {})

@@ -38,7 +38,7 @@ def damage(path: Path, how: str) -> None:
 def test_a_damaged_checkpoint_is_passed_over_and_named(folder: Path, how: str) -> None:
     assert newest_readable(folder) == folder / "last.ckpt"
     damage(folder / "last.ckpt", how)
-    with pytest.raises(ValueError, match=r"`ckpt_path`: `.*last.ckpt` cannot be read as a checkpoint \(.+\). Give"):
+    with pytest.raises(ValueError, match=r"`ckpt_path` cannot be read: '.*last.ckpt' is damaged, .* \(.+\). Give"):
         WholeCheckpoints().load_checkpoint(folder / "last.ckpt")
     with pytest.warns(UserWarning, match=r"^last.ckpt in `.*` cannot be read: the run goes on from step_2.ckpt.$"):
         assert newest_readable(folder) == folder / "step_2.ckpt"
@@ -63,3 +63,14 @@ def test_a_full_disk_keeps_the_checkpoint_before(folder: Path, monkeypatch: pyte
         WholeCheckpoints().save_checkpoint({"step": 9}, folder / "last.ckpt")
     assert WholeCheckpoints().load_checkpoint(folder / "last.ckpt")["step"] == 2
     assert {path.name for path in folder.iterdir()} == set(NAMES)
+
+
+def test_weights_that_are_not_finite_are_named_and_passed_over(folder: Path) -> None:
+    best = {"callbacks": {"best": torch.tensor(torch.inf)}}
+    WholeCheckpoints().save_checkpoint({**best, "state_dict": {"w": WEIGHTS}}, folder / "last.ckpt")
+    assert newest_readable(folder) == folder / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"state_dict": {"w": WEIGHTS / 0}}, folder / "last.ckpt")
+    with pytest.raises(ValueError, match=r"`ckpt_path` cannot be read: the tensor w in '.*last.ckpt' .* not finite"):
+        WholeCheckpoints().load_checkpoint(folder / "last.ckpt")
+    with pytest.warns(UserWarning, match=r"the run goes on from step_2.ckpt"):
+        assert newest_readable(folder) == folder / "step_2.ckpt"

@@ -117,6 +117,16 @@ def test_scores_equal_an_independent_reading(make_trainer: Make, tmp_path: Path,
     assert {row["leakage/leaked"] for row in rows} == {0, 1, None}
 
 
+def test_texts_that_a_judge_cuts_are_told_beside_the_scores(
+    make_trainer: Make, tmp_path: Path, data: Predictions, tiny_judge: Path
+) -> None:
+    long = "a bench " * 30
+    scores = scores_into(tmp_path, ClipJudge(str(tiny_judge)), contents=[long, "A dog"])
+    with pytest.warns(UserWarning, match=r"^Texts that are longer .* reads: 1, such as 'a bench .* \(62 tok"):
+        folder = score(make_trainer, scores, data)
+    assert json.loads((folder / "scores.json").read_text())["cut_texts"] == {str(tiny_judge): {long: 62}}
+
+
 def test_keys_groups_and_both_tables(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:
     folder = score(make_trainer, scores_into(tmp_path, ColourJudge("colours")), data)
     row, prediction = rows_of(folder)[-1], data.predictions[-1]

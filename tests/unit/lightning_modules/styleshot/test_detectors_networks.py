@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from lightning_modules.styleshot.detector_networks import HED, LineartGenerator, contour_map
 from lightning_modules.styleshot.detectors import ContourDetector, Detector, EdgeDetector, LineartDetector
+from tests.mutations import POINTER
 
 Weights = dict[str, Tensor]
 SIDES = ((3, 64, 2), (64, 128, 2), (128, 256, 3), (256, 512, 3), (512, 512, 3))
@@ -196,9 +197,14 @@ def test_missing_weights_say_where_they_are_and_what_needs_none(
     assert "EdgeDetector, which needs no weights" in str(error.value) and EdgeDetector()(picture(20, 20))
 
 
-@pytest.mark.parametrize("content", [{"norm": torch.zeros(1, 3, 1, 1)}, [1, 2]])
+@pytest.mark.parametrize(
+    "content", [{"norm": torch.zeros(1, 3, 1, 1)}, [1, 2], {"norm": torch.tensor(torch.nan)}, POINTER]
+)
 def test_other_files_are_refused(content: object, tmp_path: Path) -> None:
-    torch.save(content, tmp_path / "file.pth")
+    if isinstance(content, bytes):
+        (tmp_path / "file.pth").write_bytes(content)
+    else:
+        torch.save(content, tmp_path / "file.pth")
     with pytest.raises(
         ValueError, match=r"`weights` of `ContourDetector` .*file\.pth.* the public file ControlNetHED\.pth"
     ):

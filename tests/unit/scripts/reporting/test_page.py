@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def test_the_page_tells_its_counts_judges_and_failures(folder: Path) -> None:
     assert "1 picture left out" in text and "elsewhere/broken.png: image file is truncated" in text
     assert "Masking, which the others are compared with" in text
     assert "1 of 2 elements are dropped" in text
+
+
+def test_the_page_tells_which_texts_a_judge_cut(folder: Path) -> None:
+    scored = Scored.read(folder)
+    assert "longer than a judge reads" not in page.introduction(scored)
+    told = Scored(scored.table, {**scored.about, "cut_texts": {"miniature": {"a very long text": 78}}}, folder)
+    text = page.introduction(told)
+    assert "1 text longer than a judge reads" in text and "miniature: 'a very long text' (78 tokens)" in unescape(text)
 
 
 def test_further_sections_come_first(folder: Path) -> None:
