@@ -146,6 +146,7 @@ def main() -> None:
         name = chance.choice(list(runs))
         if name in whole and name != "pack":
             shutil.rmtree(root / name)
+            shutil.rmtree(root / "features", ignore_errors=True)  # of judges, which `sweep` and `test` keep there
             if name == "predict":
                 whole -= {name}
         took = killed_after(chance.uniform(0, seconds[name]), start(runs[name], log))
