@@ -84,8 +84,12 @@ def read_backbone(name: str) -> tuple[Backbone, dict[str, Any]]:
 
 def needs_of(backbone: Backbone, judge: dict[str, Any]) -> list[Need]:
     """What loading a backbone and the judge of its config reads; of a StyleShot that of its lines too."""
-    model = find_source(backbone.model, "model", backbone.revision)
+    model = file = find_source(backbone.model, "model", backbone.revision)
+    if backbone.model_config:  # the model is one file, and this folder says how it is built
+        model = find_source(backbone.model_config, "model_config")
     needs = _model_needs(model, backbone)
+    if backbone.model_config:
+        needs.append(Need("model", file._replace(inside=""), file.inside))
 
     def add(argument: str, name: str | None, default: str, *names: str, xl: bool | None = None) -> None:
         source = find_source(name, argument) if name else model
@@ -112,16 +116,20 @@ def needs_of(backbone: Backbone, judge: dict[str, Any]) -> list[Need]:
 def _model_needs(model: Source, backbone: Backbone) -> list[Need]:
     variant = backbone.variant
     end = f".{variant}.safetensors" if variant else ".safetensors"
-    diffusers, transformers = (("config.json", f"{stem}{end}") for stem in ("diffusion_pytorch_model", "model"))
+    argument, weights = ("model_config", False) if backbone.model_config else ("model", True)
+    diffusers, transformers = (
+        ("config.json", f"{stem}{end}") if weights else ("config.json",)
+        for stem in ("diffusion_pytorch_model", "model")
+    )
     needs = [
-        Need("model", model, "", ("model_index.json",)),
-        Need("model", model, "scheduler", ("scheduler_config.json",)),
-        Need("model", model, "tokenizer", _TOKENIZER),
-        Need("model", model, "tokenizer_2", _TOKENIZER, xl=True),
-        Need("model", model, "text_encoder", transformers, variant),
-        Need("model", model, "text_encoder_2", transformers, variant, xl=True),
-        Need("model", model, "unet", diffusers, variant),
-        Need("model", model, "vae", diffusers, variant),
+        Need(argument, model, "", ("model_index.json",)),
+        Need(argument, model, "scheduler", ("scheduler_config.json",)),
+        Need(argument, model, "tokenizer", _TOKENIZER),
+        Need(argument, model, "tokenizer_2", _TOKENIZER, xl=True),
+        Need(argument, model, "text_encoder", transformers, variant),
+        Need(argument, model, "text_encoder_2", transformers, variant, xl=True),
+        Need(argument, model, "unet", diffusers, variant),
+        Need(argument, model, "vae", diffusers, variant),
     ]
     return [
         need._replace(top=model._replace(inside=""), inside=_joined(model.inside, need.inside))

@@ -32,8 +32,6 @@ class Backbone:
             canonical order.
         reference_fit: how references that are no squares become such ones: "crop" takes their middle; "pad" adds a
             margin in CLIP's mean grey; "squash" resizes them to 512 x 512 first, as the scripts of masking do.
-        model_config: diffusers folder of a model that is built like a `model` of one file, which does not say how it
-            is built; only its settings and tokenizer are read.
         content_fusion: load StyleShot's content-fusion ControlNet too, which `ip.bin` holds: pictures can then
             follow content images.
         content_lines: the lines that this ControlNet was trained on, and that content images are therefore turned into:
@@ -44,6 +42,8 @@ class Backbone:
         variant: variant of the weight files of `model`, for example "fp16".
         dtype: precision in which all frozen weights are held.
         vae_dtype: precision of the VAE; None: `dtype`, but float32 for a VAE that overflows in float16, as SDXL's does.
+        model_config: diffusers folder of a model that is built like a `model` of one file, which does not say how it
+            is built; only its settings and tokenizer are read.
     """
 
     model: str = "miniature"

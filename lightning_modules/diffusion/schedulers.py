@@ -22,6 +22,7 @@ _OF_THE_MODEL = {
     "sigma_data": None,
     "num_train_timesteps": 1000,
 }
+_NO_SUCH = "diffusers has no such scheduler"
 _TRAINED_FOR = ("epsilon", "v_prediction", "sample")
 
 
@@ -51,15 +52,9 @@ def build_scheduler(name: str, config: Config, options: Config | None = None) ->
     """
     kind = _scheduler_class(name)
     if kind is None:
-        raise _must_be(name, config, "diffusers has no such scheduler")
-    if unknown := sorted(set(options or {}) - set(known := _parameters(kind))):
-        raise ValueError(
-            f"`scheduler_options` names {', '.join(unknown)}, which {name} does not have. It has: {', '.join(known)}."
-        )
-    held = dict(config)
-    if held.get("_class_name") == name:
-        held.pop("_use_default_values", None)  # another class takes over what the file says, and no defaults
-    return kind.from_config(held, **(options or {}))
+        raise _must_be(name, config, _NO_SUCH)
+    _check_options(kind, options or {})
+    return _made(kind, config, options or {})
 
 
 def ready_scheduler(settings: SamplingSettings, config: Config) -> Any:
@@ -71,6 +66,7 @@ def ready_scheduler(settings: SamplingSettings, config: Config) -> Any:
         ValueError: it cannot draw with the model, has no such options or does not read `eta`.
     """
     name, options = settings.scheduler, settings.scheduler_options or {}
+    _check_options(_scheduler_class(name), options)
     if reason := _reason_against(name, json.dumps(config), json.dumps(options), settings.steps):
         if not _reason_against(name, json.dumps(config)):
             raise ValueError(f"`scheduler` {name} cannot draw in {settings.steps} `steps` with {options}: {reason}.")
@@ -96,7 +92,12 @@ def step_options(scheduler: Any, eta: float, generators: Sequence[torch.Generato
 
 def working_schedulers(config: Config) -> list[str]:
     """Names of the schedulers that can draw with a model of this configuration."""
-    return [name for name in dir(diffusers) if _scheduler_class(name) and not _reason_against(name, json.dumps(config))]
+    text, before = json.dumps(config), diffusers.logging.get_verbosity()
+    diffusers.logging.set_verbosity_error()  # of those that cannot, it says at length what they do not read
+    try:
+        return [name for name in dir(diffusers) if _scheduler_class(name) and not _reason_against(name, text)]
+    finally:
+        diffusers.logging.set_verbosity(before)
 
 
 def training_scheduler(config: Config) -> DDPMScheduler:
@@ -135,9 +136,11 @@ def check_for_training(scheduler: DDPMScheduler, settings: SamplingSettings) -> 
 @lru_cache
 def _reason_against(name: str, config: str, options: str = "{}", steps: int = 4) -> str:
     """Why a scheduler cannot draw with a model, "" if it can: tried on a small latent without the model."""
-    held, generator = json.loads(config), torch.Generator().manual_seed(0)
+    held, generator, kind = json.loads(config), torch.Generator().manual_seed(0), _scheduler_class(name)
+    if kind is None:
+        return _NO_SUCH
     try:
-        scheduler = build_scheduler(name, held, json.loads(options))
+        scheduler = _made(kind, held, json.loads(options))
         for key, usual in _OF_THE_MODEL.items():
             if held.get(key, usual) != usual and key not in _parameters(type(scheduler)):
                 return f"it does not read the `{key}` of the model, which is {held[key]}"
@@ -149,14 +152,31 @@ def _reason_against(name: str, config: str, options: str = "{}", steps: int = 4)
                 noise, timestep, latents, return_dict=False, **step_options(scheduler, 0.0, [generator])
             )[0]
     except Exception as error:  # of many kinds, by which diffusers says what is amiss
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
     return "" if latents.isfinite().all() else "the result is not finite"
+
+
+def _check_options(kind: Any, options: Config) -> None:
+    """Refuses options that a scheduler does not have; one that is missing has none to ask for."""
+    known = _parameters(kind) if kind and issubclass(kind, diffusers.SchedulerMixin) else list(options)
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(
+            f"`scheduler_options` names {', '.join(unknown)}, which {kind.__name__} does not have. It has: "
+            f"{', '.join(known)}."
+        )
+
+
+def _made(kind: Any, config: Config, options: Config) -> Any:
+    held = dict(config)
+    if held.get("_class_name") == kind.__name__:
+        held.pop("_use_default_values", None)  # another class takes over what the file says, and no defaults
+    return kind.from_config(held, **options)
 
 
 def _scheduler_class(name: str) -> Any:
     """diffusers' class of that name, which may say that a library is missing; None: it has none."""
-    kind = getattr(diffusers, name, None)
-    return kind if inspect.isclass(kind) and name.endswith("Scheduler") else None
+    kind = getattr(diffusers, name, None) if name.endswith("Scheduler") else None
+    return kind if inspect.isclass(kind) else None
 
 
 def _parameters(kind: Any, method: str = "__init__") -> list[str]:

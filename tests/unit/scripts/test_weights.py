@@ -1,6 +1,7 @@
 """`maskst weights`: the files of each backbone, on disk, on a hub of local folders, and without a network."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,18 @@ def test_the_files_of_a_local_folder_are_those_that_loading_opens(tiny_backbone:
     on_disk = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert on_disk - {file.name for file in files} == {"ip_adapter.bin"}
     assert len(files) == len({file.name for file in files})
+
+
+def test_of_a_model_in_one_file_the_folder_gives_settings_alone(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    (tmp_path / "whole.safetensors").write_bytes(b"12345")
+    single = replace(tiny_backbone, model=str(tmp_path / "whole.safetensors"), model_config=tiny_backbone.model)
+    missing = {file.name for file in files_of(tiny_backbone)} - {file.name for file in files_of(single)}
+    assert missing == {
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+    }
+    assert [file.size for file in files_of(single) if file.need.argument == "model"] == [5]
 
 
 def test_a_copy_of_these_files_alone_loads(tiny_backbone: Backbone, tmp_path: Path) -> None:
