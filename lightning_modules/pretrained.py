@@ -17,6 +17,9 @@ _READ |= {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", 
 _BYTES = 2 * 256
 _PREPROCESSING = {"size", "image_mean", "image_std"}
 _LARGEST_ENLARGEMENT = 8
+_ANY_END = 2  # of old configurations, which transformers does not take by its word
+_CONFIGS = ("config.json", "scheduler_config.json")
+_MOST = {"layers": 1_000, "num_train_timesteps": 100_000}  # more of them would be made without end
 
 
 def pretrained(load: Callable[..., Any], folder: Path, argument: str, expected: str, **options: Any) -> Any:
@@ -37,6 +40,8 @@ def pretrained(load: Callable[..., Any], folder: Path, argument: str, expected: 
         if file.name in _READ or ".index." in file.name:
             content = read_json(file, argument, expected)
             with reading(file, argument, expected):
+                if file.name in _CONFIGS:
+                    _check_counts("", content)
                 for shard in {*content.get("weight_map", {}).values()}:
                     inside(folder, shard)
     with reading(folder, argument, expected, passing=OSError):
@@ -45,6 +50,16 @@ def pretrained(load: Callable[..., Any], folder: Path, argument: str, expected: 
     if isinstance(network, nn.Module):
         check_tensors(network.state_dict(), folder, argument, expected)
     return loaded
+
+
+def _check_counts(name: str, value: Any) -> None:
+    """Raises ValueError where a configuration asks for more layers or timesteps than any has."""
+    for key, part in value.items() if isinstance(value, dict) else ():
+        _check_counts(key, part)
+    for part in value if isinstance(value, list) else ():
+        _check_counts(name, part)
+    if isinstance(value, int | float) and any(key in name and value > most for key, most in _MOST.items()):
+        raise ValueError(f"`{name}` is {value}, more than any has")
 
 
 def check_tokenizer(tokenizer: Any, network: Any, folder: Path, argument: str, expected: str) -> None:
@@ -56,6 +71,9 @@ def check_tokenizer(tokenizer: Any, network: Any, folder: Path, argument: str, e
         if ids != list(range(len(ids))) or len(model["merges"]) < len(ids) - special - _BYTES:
             raise ValueError(f"of its {len(ids)} entries some are missing, or merges are: {len(model['merges'])}")
         config = getattr(network.config, "text_config", network.config)
+        end = config.eos_token_id
+        if end != _ANY_END and end not in tokenizer(["a"])["input_ids"][0]:
+            raise ValueError(f"no text ends with the token {end}, at which its text encoder takes the feature")
         if len(tokenizer) > config.vocab_size:
             raise ValueError(f"the tokenizer has {len(tokenizer)} entries, its text encoder {config.vocab_size}")
         tokenizer(["a"], padding="max_length", truncation=True, max_length=min(int(tokenizer.model_max_length), 3))

@@ -245,3 +245,24 @@ def test_betas_that_are_none(copy: Path) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "beta_end": float("nan")}))
     with pytest.raises(ValueError, match=r"`--model.backbone.model` cannot be read: '.*scheduler' is damaged"):
         StableDiffusion.load(Backbone(str(copy)))
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "value", "told"),
+    [
+        (
+            "text_encoder/config.json",
+            "num_hidden_layers",
+            10**9,
+            "`num_hidden_layers` is 1000000000, more",
+        ),
+        ("unet/config.json", "transformer_layers_per_block", [[10**30]], "more than any has"),
+        ("scheduler/scheduler_config.json", "num_train_timesteps", 10**9, "more than any has"),
+        ("text_encoder/config.json", "eos_token_id", 10**9, "no text ends with the token 1000000000"),
+        ("text_encoder/config.json", "vocab_size", 7, ""),
+    ],
+)
+def test_configurations_without_end_or_sense(copy: Path, file: str, name: str, value: object, told: str) -> None:
+    (copy / file).write_text(json.dumps({**json.loads((copy / file).read_text()), name: value}))
+    with pytest.raises(ValueError, match=rf"`--model.backbone.model` cannot be read: '.*' is damaged.*{told}"):
+        StableDiffusion.load(Backbone(str(copy)))
