@@ -37,9 +37,10 @@ def references(root: Path, batch_size: int = 4, **arguments: Any) -> StyleRefere
 
 
 def trainer(*callbacks: Callback, **arguments: Any) -> Trainer:
-    """A quiet Trainer on the CPU, for one step unless told otherwise."""
+    """A quiet Trainer on the CPU in float64, for one step unless told otherwise."""
     defaults: dict[str, Any] = {
         "accelerator": "cpu",
+        "precision": "64-true",
         "max_steps": 1,
         "logger": False,
         "enable_checkpointing": False,
@@ -56,7 +57,7 @@ def module(backbone: Backbone, **arguments: Any) -> AdapterReconstruction:
     """A module that samples in two steps and learns fast enough to see; its frozen networks are shared."""
     optimizer = {"optimizer": lambda parameters: torch.optim.AdamW(parameters, lr=1e-2)}
     made = AdapterReconstruction(**({"backbone": backbone, "sampling": SAMPLING} | optimizer | arguments))
-    made.diffusion = _load_once(backbone)
+    made.diffusion = _load_once(backbone).to(torch.float32)  # a Trainer before may have changed it
     return made
 
 

@@ -17,6 +17,8 @@ from lightning_modules.diffusion import sampling
 
 ONCE_ROUNDED = torch.finfo(torch.float32).eps
 """Bound for results of the same algorithm in float64 that were rounded to float32 at last."""
+COSINE = 16 * ONCE_ROUNDED
+"""Bound for cosines, and means of cosines, of the same features in float32: a few roundings of unit vectors."""
 
 
 @contextmanager

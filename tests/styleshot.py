@@ -24,6 +24,7 @@ from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstru
 from lightning_modules.styleshot.untrained import PatchSizes
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
 from tests.fitting import trainer
+from tests.float64 import float64
 from tests.unit.lightning_modules.styleshot.reference import CHANNELS, HEADS, random_encoder
 from tests.unit.lightning_modules.styleshot.test_weights import ip_bin
 
@@ -124,4 +125,5 @@ def fit(stage: str, folder: Path, backbone: Backbone, devices: int) -> None:
 
 
 if __name__ == "__main__":
-    fit(sys.argv[1], Path(sys.argv[2]), Backbone(**json.loads(sys.argv[3])), 2)
+    with float64():
+        fit(sys.argv[1], Path(sys.argv[2]), Backbone(**json.loads(sys.argv[3])), 2)

@@ -9,6 +9,7 @@ import torch
 from lightning_modules.adapters import TextAdapter
 from lightning_modules.diffusion.config import Backbone
 from tests.fitting import Recorded, module, references, trainer
+from tests.float64 import float64
 
 
 def fit(folder: Path, backbone: str, devices: int) -> None:
@@ -30,4 +31,5 @@ def fit(folder: Path, backbone: str, devices: int) -> None:
 
 
 if __name__ == "__main__":
-    fit(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    with float64():
+        fit(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -20,10 +20,13 @@ from lightning_modules.styleshot.detectors import EdgeDetector
 from lightning_modules.styleshot.pyramid import centre_crop
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
 from tests.fitting import trainer
+from tests.float64 import assert_same
 from tests.styleshot import STAGES, Losses, captions, module, still, trained_state, write_captions, write_styleshot
 from tests.tiny import randomised
 from tests.unit.lightning_modules.styleshot.reference import encode, public_shapes
 from tests.unit.lightning_modules.styleshot.test_weights import NAMES
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 UNUSED = "image_encoder.vision_model.embeddings."
 PROJECTION = {
@@ -105,8 +108,7 @@ def test_step_computes_the_weighted_error(stage: Any, styleshot: Backbone, folde
     assert not fused or {index % 3 == 0 for index in indices} == {True, False}, "maps are given and drawn"
     with torch.no_grad():
         expected = by_hand(made, folder, indices, fused).mean().item()
-    assert recorded.losses == pytest.approx([expected], rel=1e-4)
-    assert recorded.logged == pytest.approx([expected], rel=1e-4)
+    assert_same([*recorded.losses, *recorded.logged], [expected, expected])
 
 
 @both_stages
