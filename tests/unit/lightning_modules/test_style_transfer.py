@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 

@@ -41,7 +41,7 @@ def test_published_training_subtracts_without_rescaling(adapter: Adapter, states
 
 
 def test_zero_image_feature(adapter: Adapter, states: Tensor) -> None:
-    e = torch.zeros(3, DIM)
+    e = torch.zeros(3, DIM, dtype=torch.float64)
     assert torch.equal(Adapted(adapter)(e, text_states=states).feature, e)
     published = Adapted(adapter, 0.5, rescale=False)(e, text_states=states).feature
     assert_same(published, -0.5 * adapter(e, states))

@@ -79,10 +79,7 @@ def test_files_of_the_original_training_code(name: str, in_dim: int, tmp_path: P
     trained = TrainedAdapter(str(tmp_path / name))
     assert trained.name == {1024: "image_adapter", 768: "text_adapter"}[in_dim]
     weight, bias, scale, shift = (each.double() for each in (weight, bias, scale, shift))
-    e, states = (
-        torch.randn(2, 1024, generator=generator).double(),
-        torch.randn(2, 77, 768, generator=generator).double(),
-    )
+    e, states = (torch.randn(shape, generator=generator).double() for shape in ((2, 1024), (2, 77, 768)))
     x = e if in_dim == 1024 else states.mean(dim=1)
     f = functional.layer_norm(x @ weight.T + bias, (1024,), scale, shift)
     expected = e - e.norm(dim=-1, keepdim=True) / f.norm(dim=-1, keepdim=True) * f

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lightning_modules.diffusion import sampling
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
-from tests.float64 import float64
 from tests.unit.lightning_modules.diffusion.stock import Pair, against_nothing, load_pair, sampled_latents
 
 SEEDS = [42, 7]
@@ -29,8 +28,7 @@ class Exact(NamedTuple):
         """The second of two rows, which knows nothing of the first: latents, or the picture."""
         model = self.pair.model
         draw = sampling.sample if decoded else sampled_latents
-        with float64():
-            return draw(model, settings, model.encode_prompts(PROMPTS), self.pair.features(2), SEEDS)[1:]
+        return draw(model, settings, model.encode_prompts(PROMPTS), self.pair.features(2), SEEDS)[1:]
 
     @torch.no_grad()
     def stock(self, settings: SamplingSettings, decoded: bool = False, **call: Any) -> Tensor:

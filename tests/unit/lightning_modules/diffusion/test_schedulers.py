@@ -13,6 +13,8 @@ from lightning_modules.diffusion.schedulers import build_scheduler, held_config,
 from tests.float64 import assert_same
 from tests.unit.lightning_modules.diffusion.exact import Exact, load_exact, variant
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 SETTINGS = SamplingSettings(steps=4, guidance_scale=3.0)
 WORKING = [
     "CMStochasticIterativeScheduler",

@@ -15,6 +15,8 @@ from tests.single_file import write_single_file
 from tests.unit.lightning_modules.diffusion.exact import Exact
 from tests.unit.lightning_modules.diffusion.stock import Pair
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 SETTINGS = SamplingSettings("DDIMScheduler", steps=4, guidance_scale=3.0)
 
 

@@ -17,6 +17,8 @@ from tests.float64 import ONCE_ROUNDED, assert_same
 from tests.tiny import randomised
 from tests.unit.lightning_modules.diffusion.exact import load_exact, variant
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 SETTINGS = SamplingSettings("DDIMScheduler", steps=4, guidance_scale=3.0)
 MEANS = {"latents_mean": [0.1, -0.2, 0.3, 0.4], "latents_std": [1.5, 0.8, 2.0, 0.7]}
 

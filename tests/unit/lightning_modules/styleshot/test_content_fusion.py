@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 IMAGES = [Image.effect_noise((40, 30), 90).convert("RGB"), Image.new("RGB", (20, 50), (200, 40, 10))]
 SETTINGS = SamplingSettings(steps=3, guidance_scale=3.0, negative_prompt="low quality", content_scale=0.7)
-MAPS = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+MAPS = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0)).double()
 STYLE = Reference(0, "toy/a", "dog", "toy", "d0")
 
 
@@ -90,9 +90,7 @@ def stock_latents(model: Any, prompt: str, feature: Tensor, seed: int, lines: Te
             num_inference_steps=SETTINGS.steps,
             guidance_scale=SETTINGS.guidance_scale,
             controlnet_conditioning_scale=SETTINGS.content_scale,
-            latents=initial_noise(
-                [torch.Generator().manual_seed(seed)], model.latent_shape_of(*lines.shape[2:])
-            ).double(),
+            latents=noise.double(),
             output_type="latent",
         ).images
     finally:
