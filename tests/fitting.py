@@ -37,10 +37,9 @@ def references(root: Path, batch_size: int = 4, **arguments: Any) -> StyleRefere
 
 
 def trainer(*callbacks: Callback, **arguments: Any) -> Trainer:
-    """A quiet Trainer on the CPU in float64, for one step unless told otherwise."""
+    """A quiet Trainer on the CPU, for one step unless told otherwise."""
     defaults: dict[str, Any] = {
         "accelerator": "cpu",
-        "precision": "64-true",
         "max_steps": 1,
         "logger": False,
         "enable_checkpointing": False,

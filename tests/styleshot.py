@@ -118,7 +118,7 @@ def fit(stage: str, folder: Path, backbone: Backbone, devices: int) -> None:
     kind = next(each for each in STAGES if each.__name__ == stage)
     made = module(kind, backbone, optimizer=lambda p: torch.optim.SGD(p, lr=1e-2), gradient_checkpointing=True)
     recorded = Losses()
-    run = trainer(recorded, max_steps=-1, max_epochs=2, **options)
+    run = trainer(recorded, max_steps=-1, max_epochs=2, precision="64-true", **options)
     run.fit(made, captions(folder, batch_size=4 // devices))
     if run.is_global_zero:
         torch.save({"state": trained_state(made), "logged": recorded.logged}, folder / f"{stage}_{devices}.pt")

@@ -21,7 +21,7 @@ def fit(folder: Path, backbone: str, devices: int) -> None:
     )
     made.configure_model()
     before = made.adapter.proj.weight.detach().clone()
-    run = trainer(recorded, max_steps=-1, max_epochs=2, **options)
+    run = trainer(recorded, max_steps=-1, max_epochs=2, precision="64-true", **options)
     run.fit(made, references(folder / "object", batch_size=4 // devices))
     if run.is_global_zero:
         metrics = {key: value.item() for key, value in run.callback_metrics.items()}

@@ -22,8 +22,6 @@ from tests.fitting import SAMPLING, Recorded, module, references, trainer
 from tests.float64 import assert_same
 from tests.integration import fit_once
 
-pytestmark = pytest.mark.usefixtures("float64")
-
 ROOT = Path(__file__).parents[2]
 KEYS = [f"condition.adapter.{name}" for name in ("proj.weight", "proj.bias", "norm.weight", "norm.bias")]
 
@@ -97,6 +95,7 @@ def test_training_changes_the_adapter_and_each_epoch_sees_every_reference(
     assert sorted(first) == sorted(second) == list(range(12)) and first != second
 
 
+@pytest.mark.usefixtures("float64")
 def test_two_processes_train_as_one_does(tiny_backbone: Backbone, folder: Path) -> None:
     data = folder / "two"
     data.mkdir()

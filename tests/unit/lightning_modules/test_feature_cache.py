@@ -12,8 +12,6 @@ from lightning_modules.feature_cache import FrozenFeatures, encode_references
 from tests.fitting import Recorded, module, references, trainer
 from tests.float64 import assert_same
 
-pytestmark = pytest.mark.usefixtures("float64")
-
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
@@ -42,17 +40,19 @@ def test_everything_is_encoded_and_opened_once(
     assert sorted(counts["encode_prompts"]) == ["", "best quality, high quality", "bird", "cat", "dog"]
 
 
+@pytest.mark.usefixtures("float64")
 def test_cached_and_fresh_features_give_the_same_losses(tiny_backbone: Backbone, tmp_path: Path) -> None:
     losses = []
     for cached in (True, False):
         recorded, data = Recorded(), references(tmp_path / "object")
         made = module(tiny_backbone, cache_features=cached, adapter=TextAdapter)
-        trainer(recorded, max_steps=4).fit(made, data)
+        trainer(recorded, max_steps=4, precision="64-true").fit(made, data)
         assert data.keys_only == cached
         losses.append(recorded.losses)
     assert_same(losses[0], losses[1])
 
 
+@pytest.mark.usefixtures("float64")
 def test_features_lie_at_the_index_of_their_reference(tiny_backbone: Backbone, tmp_path: Path) -> None:
     model, data = StableDiffusion.load(tiny_backbone).double(), references(tmp_path / "object", batch_size=5)
     encoded = encode_references(model, data.encoding_dataloader(), show_progress=False)

@@ -26,8 +26,6 @@ from tests.tiny import randomised
 from tests.unit.lightning_modules.styleshot.reference import encode, public_shapes
 from tests.unit.lightning_modules.styleshot.test_weights import NAMES
 
-pytestmark = pytest.mark.usefixtures("float64")
-
 UNUSED = "image_encoder.vision_model.embeddings."
 PROJECTION = {
     f"diffusion.image_projection.heads.{level}.{part}.{kind}"
@@ -62,7 +60,9 @@ def by_hand(made: StyleShotReconstruction, folder: Path, indices: list[int], fus
     for index in indices:
         draws = draw(made.seed, 0, [index], (4, 8, 8), 1000)
         alpha, u = float(alphas[draws.timesteps.item()]), draws.u.item()
-        pixels = torch.tensor(np.asarray(train_set.image(index)))[None, :, 4:20].permute(0, 3, 1, 2) / 127.5 - 1
+        pixels = (
+            torch.tensor(np.asarray(train_set.image(index)))[None, :, 4:20].permute(0, 3, 1, 2).double() / 127.5 - 1
+        )
         moments = model.vae.encode(pixels).latent_dist
         latents = (moments.mean + moments.std * draws.latent_noise) * model.vae.config.scaling_factor
         noisy = alpha**0.5 * latents + (1 - alpha) ** 0.5 * draws.noise
@@ -91,6 +91,7 @@ def by_hand(made: StyleShotReconstruction, folder: Path, indices: list[int], fus
 
 
 @both_stages
+@pytest.mark.usefixtures("float64")
 def test_step_computes_the_weighted_error(stage: Any, styleshot: Backbone, folder: Path) -> None:
     fused = stage is ContentFusionReconstruction
     drop = FusionDropRates(*[1 / 6] * 5) if fused else DropRates(*[1 / 6] * 3)
@@ -101,7 +102,7 @@ def test_step_computes_the_weighted_error(stage: Any, styleshot: Backbone, folde
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             randomised(made.model.controlnet)  # a new one has no effect
-    trainer(recorded).fit(made, captions(folder, batch_size=11))
+    trainer(recorded, precision="64-true").fit(made, captions(folder, batch_size=11))
     [indices] = recorded.indices
     u = draw(42, 0, indices, (4, 8, 8), 1000).u
     assert set((u * 6).long().tolist()) == set(range(6)), "each is dropped alone and with others"

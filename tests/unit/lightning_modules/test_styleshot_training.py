@@ -22,8 +22,7 @@ from tests.fitting import trainer
 from tests.float64 import assert_same
 from tests.styleshot import STAGES, Losses, captions, module, still, trained_state, write_captions, write_styleshot
 
-pytestmark = pytest.mark.usefixtures("float64")
-
+exact = pytest.mark.usefixtures("float64")
 ROOT = Path(__file__).parents[3]
 both_stages = pytest.mark.parametrize("stage", STAGES)
 
@@ -85,6 +84,7 @@ def test_a_checkpoint_with_a_misspelt_key_is_refused(
 
 
 @both_stages
+@exact
 def test_cached_features_give_the_same_losses(
     stage: Any, backbones: dict[Any, Backbone], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +100,7 @@ def test_cached_features_give_the_same_losses(
     for cached in (False, True):
         recorded = Losses()
         made = module(stage, backbones[stage], cache_features=cached)
-        trainer(recorded, max_steps=6).fit(made, captions(folder))
+        trainer(recorded, max_steps=6, precision="64-true").fit(made, captions(folder))
         losses.append(recorded.losses)
         encoded.append(sum(opened))
         opened.clear()
@@ -109,13 +109,14 @@ def test_cached_features_give_the_same_losses(
 
 
 @both_stages
+@exact
 def test_gradient_checkpointing_gives_the_same_gradients(
     stage: Any, backbones: dict[Any, Backbone], folder: Path
 ) -> None:
     gradients = []
     for checkpointing in (False, True):
         made = module(stage, backbones[stage], gradient_checkpointing=checkpointing, optimizer=still)
-        trainer().fit(made, captions(folder))
+        trainer(precision="64-true").fit(made, captions(folder))
         networks = [made.model.unet] + [made.model.controlnet] * (stage is ContentFusionReconstruction)
         assert all(network.is_gradient_checkpointing == checkpointing for network in networks)
         gradients.append({name: p.grad for name, p in made.named_parameters() if p.grad is not None})
@@ -149,6 +150,7 @@ def test_loading_from_python(stage: Any, backbones: dict[Any, Backbone], folder:
 
 @pytest.mark.slow
 @both_stages
+@exact
 def test_two_processes_train_as_one_does(stage: Any, backbones: dict[Any, Backbone], tmp_path: Path) -> None:
     write_captions(tmp_path)
     tests.styleshot.fit(stage.__name__, tmp_path, backbones[stage], devices=1)
