@@ -56,14 +56,11 @@ def by_hand(made: StyleShotReconstruction, folder: Path, indices: list[int], fus
     unet.encoder_hid_proj = MultiIPAdapterImageProjection([model.image_projection])
     unet.register_to_config(encoder_hid_dim_type="ip_image_proj")
     train_set, errors = captions(folder).train_set, []
-    alphas = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
     for index in indices:
         draws = draw(made.seed, 0, [index], (4, 8, 8), 1000)
-        alpha, u = float(alphas[draws.timesteps.item()]), draws.u.item()
-        pixels = (
-            torch.tensor(np.asarray(train_set.image(index)))[None, :, 4:20].permute(0, 3, 1, 2).double() / 127.5 - 1
-        )
-        moments = model.vae.encode(pixels).latent_dist
+        alpha, u = float(model.training_scheduler.alphas_cumprod[draws.timesteps]), draws.u.item()
+        pixels = torch.tensor(np.asarray(train_set.image(index)))[None, :, 4:20].permute(0, 3, 1, 2) / 127.5 - 1
+        moments = model.vae.encode(pixels.double()).latent_dist
         latents = (moments.mean + moments.std * draws.latent_noise) * model.vae.config.scaling_factor
         noisy = alpha**0.5 * latents + (1 - alpha) ** 0.5 * draws.noise
         dropped = DROPS[int(u * 6)] if fused or u < 0.5 else set()
@@ -74,7 +71,7 @@ def by_hand(made: StyleShotReconstruction, folder: Path, indices: list[int], fus
         residuals = {}
         if fused:
             lines = train_set.content_map(index) or EdgeDetector()(train_set.image(index))
-            map_pixels = torch.tensor(np.asarray(lines))[None, :, 4:20].permute(0, 3, 1, 2) / 255
+            map_pixels = torch.tensor(np.asarray(lines))[None, :, 4:20].permute(0, 3, 1, 2).double() / 255
             map_pixels = torch.zeros_like(map_pixels) if "lines" in dropped else map_pixels
             tokens = torch.cat([head(features[:, i]) for i, head in enumerate(model.image_projection.heads)], dim=1)
             down, mid = model.controlnet(noisy, draws.timesteps, tokens, map_pixels, return_dict=False)
