@@ -17,8 +17,8 @@ from lightning_modules.diffusion import sampling
 
 ONCE_ROUNDED = torch.finfo(torch.float32).eps
 """Bound for results of the same algorithm in float64 that were rounded to float32 at last."""
-COSINE = 16 * ONCE_ROUNDED
-"""Bound for cosines, and means of cosines, of the same features in float32: a few roundings of unit vectors."""
+FEW_ROUNDINGS = 16 * ONCE_ROUNDED
+"""Bound for numbers of at most 1, such as cosines, that one computation in float32 gives in two places."""
 
 
 @contextmanager

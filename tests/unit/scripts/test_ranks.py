@@ -9,9 +9,8 @@ import pytest
 
 from scripts import ranks
 
-_OTHER = (
-    "import time; from scripts.ranks import beside_rank_0\nwith beside_rank_0(): print(flush=True); time.sleep(3600)"
-)
+_OTHER = """import time; from scripts.ranks import beside_rank_0
+with beside_rank_0(): print(flush=True); time.sleep(3600)"""
 _RANK_0 = """import subprocess, sys
 subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE).stdout.readline()  # until it watches"""
 
