@@ -31,7 +31,7 @@ class Draws(NamedTuple):
 
 def draw(seed: int, epoch: int, indices: Sequence[int], latent_shape: Sequence[int], timesteps: int) -> Draws:
     """Draw for the samples `indices` (batch,) with latents of `latent_shape` (channels, height, width)."""
-    normal = torch.empty(len(indices), 2, *latent_shape)
+    normal = torch.empty(len(indices), 2, *latent_shape, dtype=torch.float32)
     steps, u = [], []
     for row, index in enumerate(indices):
         generator = np.random.default_rng((seed, epoch, index))

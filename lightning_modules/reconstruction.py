@@ -101,7 +101,7 @@ class Reconstruction(StyleTransfer):
             ValueError: the parameters are held in half precision, or a number of the optimizer cannot be.
         """
         parameters = self.trained_parameters
-        if wrong := {parameter.dtype for parameter in parameters} - {torch.float32}:
+        if wrong := {parameter.dtype for parameter in parameters} - {torch.float32, torch.float64}:
             raise ValueError(
                 f"`precision` of the Trainer made the trained weights {wrong.pop()}, whose rounding swallows the steps "
                 'of the optimizer; expected float32. Use "32-true", or "bf16-mixed" or "16-mixed", with the '

@@ -56,7 +56,7 @@ def module(backbone: Backbone, **arguments: Any) -> AdapterReconstruction:
     """A module that samples in two steps and learns fast enough to see; its frozen networks are shared."""
     optimizer = {"optimizer": lambda parameters: torch.optim.AdamW(parameters, lr=1e-2)}
     made = AdapterReconstruction(**({"backbone": backbone, "sampling": SAMPLING} | optimizer | arguments))
-    made.diffusion = _load_once(backbone)
+    made.diffusion = _load_once(backbone).to(torch.float32)  # a Trainer before may have changed it
     return made
 
 

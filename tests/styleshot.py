@@ -24,6 +24,7 @@ from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstru
 from lightning_modules.styleshot.untrained import PatchSizes
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
 from tests.fitting import trainer
+from tests.float64 import float64
 from tests.unit.lightning_modules.styleshot.reference import CHANNELS, HEADS, random_encoder
 from tests.unit.lightning_modules.styleshot.test_weights import ip_bin
 
@@ -117,11 +118,12 @@ def fit(stage: str, folder: Path, backbone: Backbone, devices: int) -> None:
     kind = next(each for each in STAGES if each.__name__ == stage)
     made = module(kind, backbone, optimizer=lambda p: torch.optim.SGD(p, lr=1e-2), gradient_checkpointing=True)
     recorded = Losses()
-    run = trainer(recorded, max_steps=-1, max_epochs=2, **options)
+    run = trainer(recorded, max_steps=-1, max_epochs=2, precision="64-true", **options)
     run.fit(made, captions(folder, batch_size=4 // devices))
     if run.is_global_zero:
         torch.save({"state": trained_state(made), "logged": recorded.logged}, folder / f"{stage}_{devices}.pt")
 
 
 if __name__ == "__main__":
-    fit(sys.argv[1], Path(sys.argv[2]), Backbone(**json.loads(sys.argv[3])), 2)
+    with float64():
+        fit(sys.argv[1], Path(sys.argv[2]), Backbone(**json.loads(sys.argv[3])), 2)

@@ -9,6 +9,7 @@ import torch
 from lightning_modules.adapters import TextAdapter
 from lightning_modules.diffusion.config import Backbone
 from tests.fitting import Recorded, module, references, trainer
+from tests.float64 import float64
 
 
 def fit(folder: Path, backbone: str, devices: int) -> None:
@@ -20,7 +21,7 @@ def fit(folder: Path, backbone: str, devices: int) -> None:
     )
     made.configure_model()
     before = made.adapter.proj.weight.detach().clone()
-    run = trainer(recorded, max_steps=-1, max_epochs=2, **options)
+    run = trainer(recorded, max_steps=-1, max_epochs=2, precision="64-true", **options)
     run.fit(made, references(folder / "object", batch_size=4 // devices))
     if run.is_global_zero:
         metrics = {key: value.item() for key, value in run.callback_metrics.items()}
@@ -30,4 +31,5 @@ def fit(folder: Path, backbone: str, devices: int) -> None:
 
 
 if __name__ == "__main__":
-    fit(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    with float64():
+        fit(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -15,6 +15,9 @@ from lightning_modules.conditions import Masking
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from scripts.cli import ROOT
+from tests.float64 import assert_same
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 REFERENCE = Image.effect_noise((40, 30), 90).convert("RGB")
 
@@ -34,7 +37,7 @@ def stock(pipeline: Any, backbone: Backbone) -> Any:
     pipe = pipeline.from_pretrained(folder, image_encoder=encoder, feature_extractor=processor)
     pipe.load_ip_adapter(folder, subfolder="", weight_name="ip_adapter.safetensors", image_encoder_folder=None)
     pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return pipe.to(torch.float64)
 
 
 def run(code: list[str], pipe: Any, **names: Any) -> dict[str, Any]:
@@ -45,14 +48,14 @@ def run(code: list[str], pipe: Any, **names: Any) -> dict[str, Any]:
 
 
 def expected_feature(backbone: Backbone) -> torch.Tensor:
-    model = StableDiffusion.load(backbone)
+    model = StableDiffusion.load(backbone).double()
     feature: torch.Tensor = Masking()(model.encode_images([REFERENCE]), model.encode_contents(["truck"])).feature
     return feature
 
 
 def test_sdxl(tiny_sdxl: Backbone) -> None:
     space = run(lines(), stock(StableDiffusionXLPipeline, tiny_sdxl))
-    torch.testing.assert_close(space["masked"][1], expected_feature(tiny_sdxl), atol=1e-5, rtol=0)
+    assert_same(space["masked"][1], expected_feature(tiny_sdxl))
     assert not space["masked"][0].any()
     assert space["picture"].size == (16, 16)
 
@@ -61,9 +64,9 @@ def test_stable_diffusion_with_its_own_tower(tiny_backbone: Backbone) -> None:
     folder = Path(tiny_backbone.model) / "text_tower"
     ids = CLIPTokenizer.from_pretrained(folder)(["truck"], return_tensors="pt").input_ids
     with torch.no_grad():
-        text = CLIPTextModelWithProjection.from_pretrained(folder)(ids).text_embeds
+        text = CLIPTextModelWithProjection.from_pretrained(folder).double()(ids).text_embeds
     space = run(lines()[1:], stock(StableDiffusionPipeline, tiny_backbone), text=text)
-    torch.testing.assert_close(space["masked"][1], expected_feature(tiny_backbone), atol=1e-5, rtol=0)
+    assert_same(space["masked"][1], expected_feature(tiny_backbone))
 
 
 @pytest.mark.parametrize("line", lines())

@@ -22,7 +22,7 @@ def stopped(number: signal.Signals, hook: str, *arguments: str, step: int = 0) -
     sends = {"": SIGNAL, ".number": int(number), ".hook": hook, ".step": step}
     given = [f"--trainer.callbacks{'' if name else '+'}{name}={value}" for name, value in sends.items()]
     command = [sys.executable, "-m", "scripts.cli", *arguments, *given]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600, check=False)
     assert done.returncode == 128 + number, done.stderr
     assert "Traceback" not in done.stderr
     [line] = [line for line in done.stderr.splitlines() if line.startswith("Stopped")]

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from callbacks import intervals, scores
 from callbacks.alignment import AlignmentScores, replace_line
 from callbacks.scores import UnitFeatures
+from tests.float64 import FEW_ROUNDINGS
 from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, generate, make_jobs
 
 MakeTrainer = Callable[..., Trainer]
@@ -47,20 +48,20 @@ def test_validate_logs_a_constant_line_and_writes_one_json_line(make_trainer: Ma
     features, log = expected_features(), tmp_path / "log"
     text = scores.text_alignment(features).mean().item()
     leaked = scores.leaked(features).float().mean().item()
-    assert table["alignment/text"] == pytest.approx(text, abs=1e-6)
-    assert table["leakage/leaked"] == pytest.approx(leaked, abs=1e-6)
-    assert curves(log, "alignment/text") == pytest.approx(dict.fromkeys([0, 400, 800], text), abs=1e-6)
+    assert table["alignment/text"] == pytest.approx(text, abs=FEW_ROUNDINGS)
+    assert table["leakage/leaked"] == pytest.approx(leaked, abs=FEW_ROUNDINGS)
+    assert curves(log, "alignment/text") == pytest.approx(dict.fromkeys([0, 400, 800], text), abs=FEW_ROUNDINGS)
     masked = torch.arange(4).repeat_interleave(2).float().mean().item() / 10
     assert curves(log, "mask/share_masked")[400] == pytest.approx(masked)
     [line] = lines(log)
     assert (line["method"], line["judge"], line["stage"], line["step"]) == ("masking", "miniature", "validate", 0)
-    assert line["scores"]["alignment/text"] == pytest.approx(text, abs=1e-6)
+    assert line["scores"]["alignment/text"] == pytest.approx(text, abs=FEW_ROUNDINGS)
     means = intervals.reference_means(scores.text_alignment(features), torch.arange(4).repeat_interleave(2))
-    assert line["means_by_reference"]["alignment/text"] == pytest.approx(means.means.tolist(), abs=1e-6)
-    assert line["intervals"]["alignment/text"] == pytest.approx(intervals.bootstrap_interval(means), abs=1e-6)
+    assert line["means_by_reference"]["alignment/text"] == pytest.approx(means.means.tolist(), abs=FEW_ROUNDINGS)
+    assert line["intervals"]["alignment/text"] == pytest.approx(intervals.bootstrap_interval(means), abs=FEW_ROUNDINGS)
     low, high = line["intervals"]["alignment/text"]
-    assert curves(log, "alignment/text_low")[800] == pytest.approx(low, abs=1e-6)
-    assert curves(log, "alignment/text_high")[800] == pytest.approx(high, abs=1e-6)
+    assert curves(log, "alignment/text_low")[800] == pytest.approx(low, abs=FEW_ROUNDINGS)
+    assert curves(log, "alignment/text_high")[800] == pytest.approx(high, abs=FEW_ROUNDINGS)
     assert line["references"] == [0, 1, 2, 3]
     assert line["images_by_reference"] == [2, 2, 2, 2]
     assert line["images"] == 8
@@ -80,7 +81,7 @@ def test_fit_evaluates_at_its_steps_and_feeds_monitors(make_trainer: MakeTrainer
     assert [line["step"] for line in lines(tmp_path / "log")] == [2, 4]  # not the sanity check
     assert set(curves(tmp_path / "log", "alignment/image")) == {2, 4}
     expected = scores.image_alignment(expected_features()).mean().item()
-    assert trainer.callback_metrics["alignment/image"].item() == pytest.approx(expected, abs=1e-6)
+    assert trainer.callback_metrics["alignment/image"].item() == pytest.approx(expected, abs=FEW_ROUNDINGS)
     assert "step" not in trainer.callback_metrics  # `ModelCheckpoint` would name files by it
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
@@ -91,7 +92,7 @@ def test_fit_evaluates_at_its_steps_and_feeds_monitors(make_trainer: MakeTrainer
     last = lines(tmp_path / "log")[-1]
     assert (last["stage"], last["step"], len(lines(tmp_path / "log"))) == ("test", 4, 3)
     assert "leakage/leaked_among_all" not in last["scores"]
-    assert table["alignment/image_other"] == pytest.approx(expected, abs=1e-6)
+    assert table["alignment/image_other"] == pytest.approx(expected, abs=FEW_ROUNDINGS)
     assert curves(tmp_path / "log", "alignment/image_other").keys() == {4}
     assert curves(tmp_path / "log", "alignment/image_other_low").keys() == {4}
 

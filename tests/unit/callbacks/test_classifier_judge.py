@@ -14,6 +14,7 @@ from datamodules.batches import Prediction
 from datamodules.miniature.generate import draw
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, TEST_STYLES
 from lightning_modules.outputs import Predicted
+from tests.float64 import FEW_ROUNDINGS, assert_same
 from tests.unit.callbacks.scoring import CLASSES, STYLES, write_classifier
 
 NAN = float("nan")
@@ -68,7 +69,7 @@ def test_probabilities_equal_the_network_by_hand(tmp_path: Path, size: tuple[int
     small = np.asarray(square.resize((64, 64), Image.Resampling.BICUBIC) if size != (64, 64) else square)
     logits = load_classifier(tmp_path)(torch.tensor(small / 127.5 - 1, dtype=torch.float32).permute(2, 0, 1)[None])
     for found, expected in zip(judge.probabilities([image]), logits, strict=True):
-        torch.testing.assert_close(found, expected.double().softmax(dim=1), atol=1e-6, rtol=1e-5)
+        assert_same(found, expected.double().softmax(dim=1), FEW_ROUNDINGS)
 
 
 def test_kept_verdicts_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +98,7 @@ def test_saved_and_loaded_and_frozen(tmp_path: Path) -> None:
     classifier = Classifier(2, 1).eval()
     save_classifier(classifier, tmp_path, ["a", "b"], ["c"])
     loaded, images = load_classifier(tmp_path), torch.randn(2, 3, 64, 64)
-    for before, after in zip(classifier(images), loaded(images), strict=True):
-        torch.testing.assert_close(before, after, atol=1e-2, rtol=0)  # kept in half precision
+    assert_same(loaded(images), classifier.half().to(torch.float32)(images), FEW_ROUNDINGS)  # kept in half precision
     assert not loaded.training and not any(parameter.requires_grad for parameter in loaded.parameters())
     judge = ClassifierJudge(str(tmp_path))
     assert (judge.contents, judge.styles, judge.name) == (["a", "b"], ["c"], f"{tmp_path} classifier")

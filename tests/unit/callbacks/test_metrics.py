@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from callbacks import intervals, metrics, scores
 from callbacks.metrics import Estimate, FeatureScore, LeakRateAmong, MeanOverReferences
 from callbacks.scores import UnitFeatures
+from tests.float64 import FEW_ROUNDINGS
 
 SIMPLE = [
     (metrics.TextAlignment, scores.text_alignment),
@@ -48,7 +49,7 @@ def test_each_metric_is_the_mean_of_its_score(kind: type[FeatureScore], function
     features, references = samples()
     estimate = feed(kind(), torch.arange(40))
     values = function(features).float()  # type: ignore[operator]
-    assert estimate.mean == pytest.approx(values.mean().item(), abs=1e-6)
+    assert estimate.mean == pytest.approx(values.mean().item(), abs=FEW_ROUNDINGS)
     means = intervals.reference_means(values, references)
     assert (estimate.low, estimate.high) == intervals.bootstrap_interval(means)
     assert estimate.references == means.references.tolist()
@@ -70,7 +71,7 @@ def test_order_and_batches_do_not_matter_to_the_last_bit() -> None:
 def test_leak_among_contents() -> None:
     features, _ = samples()
     estimate = feed(LeakRateAmong(features.content[:5]), torch.arange(40))
-    assert estimate.mean == pytest.approx(scores.leaked_among(features, features.content[:5]).float().mean().item())
+    assert estimate.mean == pytest.approx(scores.leaked_among(features, features.content[:5]).double().mean().item())
 
 
 def test_two_halves_merge_into_the_whole() -> None:

@@ -22,6 +22,7 @@ from callbacks.scores_folder import score_table, write_scores
 from datamodules.prediction_tables import _csv_rows
 from datamodules.predictions import Predictions
 from lightning_modules.outputs import Prediction
+from tests.float64 import FEW_ROUNDINGS
 from tests.unit.callbacks.colours import ColourJudge
 from tests.unit.callbacks.scoring import (
     CLASSES,
@@ -112,7 +113,7 @@ def test_scores_equal_an_independent_reading(make_trainer: Make, tmp_path: Path,
         expected = readings[place % 3](row, rows)
         for tag in COLUMNS:
             value = expected.get(tag)
-            assert row[tag] == (None if value is None else pytest.approx(float(value), abs=1e-6)), (tag, row)
+            assert row[tag] == (None if value is None else pytest.approx(float(value), abs=FEW_ROUNDINGS)), (tag, row)
     assert all({row[tag] for row in rows} != {None} for tag in COLUMNS)
     assert {row["leakage/leaked"] for row in rows} == {0, 1, None}
 

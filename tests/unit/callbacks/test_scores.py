@@ -8,6 +8,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from callbacks import scores
 from callbacks.scores import UnitFeatures
+from tests.float64 import FEW_ROUNDINGS
 
 NAMES = (
     "text_alignment",
@@ -31,7 +32,7 @@ def test_alignments_are_cosines() -> None:
     features = UnitFeatures(*(normalize(x, dim=-1) for x in raw))
     i, s, n, p = raw
     for found, other in ((scores.text_alignment, p), (scores.image_alignment, s), (scores.content_alignment, n)):
-        torch.testing.assert_close(found(features).float(), cosine_similarity(i, other))
+        np.testing.assert_allclose(found(features), cosine_similarity(i, other), atol=FEW_ROUNDINGS)
 
 
 def read_by_numpy(features: UnitFeatures, contents: Tensor) -> dict[str, list[float]]:
@@ -89,7 +90,7 @@ def test_every_score_equals_numpys_reading_of_its_definition(name: str, case: st
     features, contents = CASES[case]
     extra = [contents] if name == "leaked_among" else []
     found = getattr(scores, name)(features, *extra).double().numpy()
-    np.testing.assert_allclose(found, read_by_numpy(features, contents)[name], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found, read_by_numpy(features, contents)[name], rtol=1e-9, atol=1e-9)
 
 
 def test_the_random_case_has_leaks_to_the_own_content_to_others_and_none() -> None:
@@ -152,7 +153,7 @@ def test_diversity_equals_numpy_and_leaves_out_pictures_without_a_sibling() -> N
         others = [rows[k] for k in range(12) if groups[k] == groups[row] and k != row]
         expected.append(1 - np.mean([np.dot(rows[row], other) for other in others]) if others else None)
     assert has_sibling.tolist() == [value is not None for value in expected]
-    np.testing.assert_allclose(values, [value for value in expected if value is not None], atol=1e-6)
+    np.testing.assert_allclose(values, [value for value in expected if value is not None], atol=1e-9)
 
 
 def test_diversity_is_nought_for_copies_one_for_orthogonal_pictures_and_nothing_for_one() -> None:

@@ -16,9 +16,13 @@ from lightning_modules.diffusion.unet_inputs import Conditions
 from lightning_modules.draws import DropRates, draw
 from lightning_modules.objectives import PublishedObjective
 from tests.fitting import Recorded, module, references, trainer
+from tests.float64 import assert_same
 from tests.unit.lightning_modules.diffusion.exact import variant
 
 KEEP_ALL, DROP_IMAGES, DROP_CONTENTS = DropRates(0, 0, 0), DropRates(image=1, content=0, both=0), DropRates(0, 1, 0)
+
+
+exact = pytest.mark.usefixtures("float64")
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +46,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[Tensor]]:
 
 
 def one_step(backbone: Backbone, root: Path, **arguments: Any) -> tuple[AdapterReconstruction, Recorded]:
-    """A module after one step that changed nothing."""
+    """A module after one step in float64 that changed nothing."""
     recorded = Recorded()
     made = module(backbone, **({"optimizer": lambda p: torch.optim.SGD(p, lr=0.0)} | arguments))
-    trainer(recorded).fit(made, references(root))
+    trainer(recorded, precision="64-true").fit(made, references(root))
     return made, recorded
 
 
@@ -57,7 +61,7 @@ def by_hand(made: AdapterReconstruction, root: Path, indices: list[int]) -> dict
         draws = draw(42, 0, [index], model.latent_shape, 1000)
         e, (mean, std) = model.encode_images(image), model.encode_latents(image)
         latents = mean + std * draws.latent_noise
-        alpha = model.training_scheduler.alphas_cumprod[draws.timesteps]
+        alpha = model.training_scheduler.alphas_cumprod[draws.timesteps].double()
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * draws.noise
         text, quality = model.encode_prompts(content), model.encode_prompts(["best quality, high quality"])
         f = made.adapter(e, text.states)
@@ -71,6 +75,7 @@ def by_hand(made: AdapterReconstruction, root: Path, indices: list[int]) -> dict
     return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
 
 
+@exact
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("adapter", [ImageAdapter, TextAdapter])
 def test_step_computes_the_papers_formulas(
@@ -82,20 +87,22 @@ def test_step_computes_the_papers_formulas(
     mse = torch.nn.functional.mse_loss
     reconstruction, contrast = mse(parts["p"], parts["target"]).item(), mse(parts["p"], parts["pc"]).item()
     expected = [reconstruction - 10 * contrast, reconstruction, contrast]
-    assert recorded.losses[0] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert_same(recorded.losses[0], expected)
 
 
+@exact
 def test_both_predictions_are_one_unet_call(tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]]) -> None:
     made, recorded = one_step(tiny_backbone, root, drop=KEEP_ALL)
     [(latents, timesteps, text_states, tokens)] = calls
     assert len(latents) == len(timesteps) == len(text_states) == len(tokens) == 8
     parts = by_hand(made, root, recorded.indices[0])
-    torch.testing.assert_close(latents, parts["x"].repeat(2, 1, 1, 1), atol=1e-5, rtol=1e-4)
+    assert_same(latents, parts["x"].repeat(2, 1, 1, 1))
     assert timesteps.tolist() == parts["t"].tolist() * 2
     quality = made.model.encode_prompts(["best quality, high quality"]).states
-    torch.testing.assert_close(text_states[:4], quality.expand(4, -1, -1))
+    assert_same(text_states[:4], quality.expand(4, -1, -1))
 
 
+@exact
 @pytest.mark.parametrize("rescale_in_training", [True, False])
 @pytest.mark.parametrize("dropped_image", ["zero", "negated"])
 def test_tokens_of_dropped_images(
@@ -106,23 +113,26 @@ def test_tokens_of_dropped_images(
     nothing = torch.zeros(8, made.adapter.proj.out_features)
     published = dropped_image == "negated" and not rescale_in_training
     expected = -0.7 * made.adapter(nothing, None) if published else nothing
-    torch.testing.assert_close(calls[0][3], made.model.project(expected))
+    assert_same(calls[0][3], made.model.project(expected))
 
 
+@exact
 def test_without_rescaling_in_training_the_raw_f_is_subtracted(
     tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]]
 ) -> None:
     made, recorded = one_step(tiny_backbone, root, drop=KEEP_ALL, strength=0.7, rescale_in_training=False)
     parts = by_hand(made, root, recorded.indices[0])
-    torch.testing.assert_close(calls[0][3][:4], made.model.project(parts["e"] - 0.7 * parts["f"]), atol=1e-4, rtol=1e-4)
+    assert_same(calls[0][3][:4], made.model.project(parts["e"] - 0.7 * parts["f"]))
     assert made.condition.settings["rescale"] is True
 
 
+@exact
 def test_dropped_content_is_the_empty_prompt(tiny_backbone: Backbone, root: Path, calls: list[list[Tensor]]) -> None:
     made, _ = one_step(tiny_backbone, root, adapter=TextAdapter, drop=DROP_CONTENTS)
-    torch.testing.assert_close(calls[0][2][4:], made.model.encode_prompts([""]).expand(4).states)
+    assert_same(calls[0][2][4:], made.model.encode_prompts([""]).expand(4).states)
 
 
+@exact
 def test_only_the_adapter_trains(tiny_backbone: Backbone, root: Path) -> None:
     made, _ = one_step(tiny_backbone, root)
     names = [f"condition.adapter.{name}" for name in ("proj.weight", "proj.bias", "norm.weight", "norm.bias")]
@@ -178,15 +188,16 @@ def test_configure_model_builds_once(tiny_backbone: Backbone) -> None:
     assert made.adapter is adapter and made.diffusion is diffusion
 
 
+@exact
 def test_gradient_checkpointing_gives_the_same_weights(tiny_backbone: Backbone, root: Path) -> None:
     weights = []
     for checkpointing in (False, True):
         made = module(tiny_backbone, gradient_checkpointing=checkpointing)
-        trainer(max_steps=2).fit(made, references(root))
+        trainer(max_steps=2, precision="64-true").fit(made, references(root))
         assert made.model.unet.is_gradient_checkpointing == checkpointing
         weights.append(made.adapter.proj.weight)
     made.model.unet.disable_gradient_checkpointing()  # the networks are shared with the other tests
-    torch.testing.assert_close(weights[0], weights[1], atol=1e-5, rtol=1e-5)
+    assert_same(weights[0], weights[1])
 
 
 def test_adapter_stays_float32_under_mixed_precision(tiny_backbone: Backbone, root: Path) -> None:
@@ -195,7 +206,8 @@ def test_adapter_stays_float32_under_mixed_precision(tiny_backbone: Backbone, ro
     trainer(mixed, precision="bf16-mixed").fit(made, references(root))
     assert {parameter.dtype for parameter in made.adapter.parameters()} == {torch.float32}
     trainer(full).fit(module(tiny_backbone), references(root))
-    assert mixed.losses[0] == pytest.approx(full.losses[0], rel=0.05, abs=5e-3)
+    rounding = 8 * torch.finfo(torch.bfloat16).eps * max(full.losses[0])
+    assert mixed.losses[0] == pytest.approx(full.losses[0], abs=rounding)
 
 
 def test_half_precision_throughout_is_refused(tiny_backbone: Backbone, root: Path) -> None:

@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter, load_adapter_weights
+from tests.float64 import assert_same
 
 KEYS = ["proj.weight", "proj.bias", "norm.weight", "norm.bias"]
 
 
 def features(*shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
 def randomise(adapter: Adapter) -> Adapter:
     generator = torch.Generator().manual_seed(1)
     for parameter in adapter.parameters():
         torch.nn.init.normal_(parameter, generator=generator)
-    return adapter
+    return adapter.double()
 
 
 def by_hand(adapter: Adapter, x: Tensor) -> numpy.ndarray:
@@ -34,15 +35,15 @@ def test_image_adapter(shape: tuple[int, ...]) -> None:
     adapter, e = randomise(ImageAdapter(6)), features(*shape)
     f = adapter(e, None)
     assert f.shape == shape
-    numpy.testing.assert_allclose(f.detach().numpy(), by_hand(adapter, e), rtol=1e-4, atol=1e-5)
+    assert_same(f.detach().numpy(), by_hand(adapter, e))
 
 
 def test_text_adapter_takes_the_mean_over_the_tokens() -> None:
     adapter, states = randomise(TextAdapter(6, 4)), features(3, 5, 4)
     f = adapter(features(3, 6), states)
     assert f.shape == (3, 6)
-    numpy.testing.assert_allclose(f.detach().numpy(), by_hand(adapter, states.mean(dim=1)), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(adapter(features(3, 6) + 1, states.flip(1)), f)
+    assert_same(f.detach().numpy(), by_hand(adapter, states.mean(dim=1)))
+    assert_same(adapter(features(3, 6) + 1, states.flip(1)), f)
 
 
 @pytest.mark.parametrize("adapter", [ImageAdapter(6), TextAdapter(6, 4)])

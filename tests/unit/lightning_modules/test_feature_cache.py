@@ -10,6 +10,7 @@ from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.feature_cache import FrozenFeatures, encode_references
 from tests.fitting import Recorded, module, references, trainer
+from tests.float64 import assert_same
 
 
 @pytest.fixture
@@ -39,25 +40,27 @@ def test_everything_is_encoded_and_opened_once(
     assert sorted(counts["encode_prompts"]) == ["", "best quality, high quality", "bird", "cat", "dog"]
 
 
+@pytest.mark.usefixtures("float64")
 def test_cached_and_fresh_features_give_the_same_losses(tiny_backbone: Backbone, tmp_path: Path) -> None:
     losses = []
     for cached in (True, False):
         recorded, data = Recorded(), references(tmp_path / "object")
         made = module(tiny_backbone, cache_features=cached, adapter=TextAdapter)
-        trainer(recorded, max_steps=4).fit(made, data)
+        trainer(recorded, max_steps=4, precision="64-true").fit(made, data)
         assert data.keys_only == cached
         losses.append(recorded.losses)
-    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
+    assert_same(losses[0], losses[1])
 
 
+@pytest.mark.usefixtures("float64")
 def test_features_lie_at_the_index_of_their_reference(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    model, data = StableDiffusion.load(tiny_backbone), references(tmp_path / "object", batch_size=5)
+    model, data = StableDiffusion.load(tiny_backbone).double(), references(tmp_path / "object", batch_size=5)
     encoded = encode_references(model, data.encoding_dataloader(), show_progress=False)
     assert encoded.references == data.train_set.references
     for index in (0, 4, 11):
         image = [data.train_set.image(index)]
         expected = FrozenFeatures(*model.encode_latents(image), model.encode_images(image))
-        torch.testing.assert_close(encoded.features.rows([index]), expected, atol=1e-5, rtol=1e-4)
+        assert_same(encoded.features.rows([index]), expected)
 
 
 def test_processes_encode_different_batches_and_all_get_the_whole(

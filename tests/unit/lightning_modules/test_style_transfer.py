@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -153,13 +154,13 @@ def test_trainer_precisions(tiny_backbone: Backbone, precision: Any, relative: f
     torch.manual_seed(0)
     condition = Adapted(ImageAdapter(20))
     sampling = dataclasses.replace(SAMPLING, steps=1, guidance_scale=1.0)
-    exact = (
-        _trainer(precision="64-true").predict(StyleTransfer(condition, tiny_backbone, sampling), _loader(BATCH)) or []
-    )[0]
-    module = StyleTransfer(condition, tiny_backbone, sampling)
-    images = (_trainer(precision=precision).predict(module, _loader(BATCH)) or [])[0].images
-    assert module.settings["precision"] == precision
-    assert_same(images, exact.images, relative)
+    modules = [StyleTransfer(deepcopy(condition), tiny_backbone, sampling) for _ in range(2)]
+    exact, images = (
+        (_trainer(precision=each).predict(module, _loader(BATCH)) or [])[0].images
+        for each, module in zip(("64-true", precision), modules, strict=True)
+    )
+    assert modules[1].settings["precision"] == precision
+    assert_same(images, exact, relative)
 
 
 def test_settings_are_all_that_decides(module: StyleTransfer, tiny_backbone: Backbone) -> None:

@@ -9,19 +9,21 @@ import pytest
 
 from scripts import ranks
 
-_OTHER = "import time; from scripts.ranks import beside_rank_0\nwith beside_rank_0(): print(flush=True); time.sleep(60)"
-_RANK_0 = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', sys.argv[1]]).stdout, flush=True)"
+_OTHER = """import time; from scripts.ranks import beside_rank_0
+with beside_rank_0(): print(flush=True); time.sleep(3600)"""
+_RANK_0 = """import subprocess, sys
+subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE).stdout.readline()  # until it watches"""
 
 
 def test_a_process_ends_with_rank_0_and_names_it() -> None:
     environment = os.environ | {"LOCAL_RANK": "1"}
     begun = subprocess.run(
-        [sys.executable, "-c", f"{_RANK_0}; import time; time.sleep(3)", _OTHER],
+        [sys.executable, "-c", _RANK_0, _OTHER],
         cwd=Path(__file__).parents[3],
         env=environment,
         capture_output=True,  # until the other process has ended too, which holds the pipe
         text=True,
-        timeout=50,
+        timeout=3600,
         check=True,
     )
     assert "rank 1 stops, because rank 0 (process " in begun.stderr and "the same command goes on" in begun.stderr

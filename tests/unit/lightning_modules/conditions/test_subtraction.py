@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from lightning_modules.conditions import InstantStyle, IPAdapter, subtract_content
+from tests.float64 import assert_same
 
 
 def features(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * 5
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 5
 
 
 def norm(x: Tensor) -> numpy.ndarray:
@@ -30,7 +31,7 @@ def test_ip_adapter_returns_the_image_feature() -> None:
 def test_raw_norms(strength: float) -> None:
     e, t = features(3, 16), features(3, 16, seed=1)
     v = InstantStyle(strength)(e, t).feature
-    numpy.testing.assert_allclose(v.numpy(), e.numpy() - strength * t.numpy(), rtol=1e-6, atol=1e-6)
+    assert_same(v.numpy(), e.numpy() - strength * t.numpy())
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.4])
@@ -38,8 +39,8 @@ def test_matched_norms(strength: float) -> None:
     e, t = features(3, 16), features(3, 16, seed=1) / 100
     v = InstantStyle(strength, norm_matched=True)(e, t).feature
     expected = e.numpy() - strength * norm(e) / norm(t) * t.numpy()
-    numpy.testing.assert_allclose(v.numpy(), expected, rtol=1e-5, atol=1e-5)
-    numpy.testing.assert_allclose(norm(e - v), strength * norm(e), rtol=1e-5)
+    assert_same(v.numpy(), expected)
+    assert_same(norm(e - v), strength * norm(e))
 
 
 @pytest.mark.parametrize("norm_matched", [False, True])
@@ -54,7 +55,7 @@ def test_each_level_against_the_text(norm_matched: bool) -> None:
     e, t = features(2, 3, 16), features(2, 16, seed=1)
     v = method(e, t).feature
     for level in range(3):
-        assert torch.equal(method(e[:, level], t).feature, v[:, level])
+        assert_same(method(e[:, level], t).feature, v[:, level])
 
 
 @pytest.mark.parametrize("norm_matched", [False, True])
@@ -63,7 +64,7 @@ def test_row_alone_equals_row_in_batch(norm_matched: bool) -> None:
     e, t = features(4, 1024), features(4, 1024, seed=1)
     v = method(e, t).feature
     for row in range(4):
-        assert torch.equal(method(e[[row]], t[[row]]).feature[0], v[row])
+        assert_same(method(e[[row]], t[[row]]).feature[0], v[row])
 
 
 @pytest.mark.parametrize("norm_matched", [False, True])
@@ -71,11 +72,11 @@ def test_permutation_equivariance(norm_matched: bool) -> None:
     method = InstantStyle(0.8, norm_matched)
     e, t = features(4, 64), features(4, 64, seed=1)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(method(e[:, order], t[:, order]).feature, method(e, t).feature[:, order])
+    assert_same(method(e[:, order], t[:, order]).feature, method(e, t).feature[:, order])
 
 
 def test_zero_image_feature() -> None:
-    e, t = torch.zeros(1, 8), features(1, 8)
+    e, t = torch.zeros(1, 8, dtype=torch.float64), features(1, 8)
     assert torch.equal(InstantStyle(0.5)(e, t).feature, -0.5 * t)
     assert torch.equal(InstantStyle(0.5, norm_matched=True)(e, t).feature, e)
 
@@ -95,7 +96,7 @@ def test_dtype_of_the_image_feature_is_kept_and_norms_do_not_overflow(dtype: tor
     v = subtract_content(e, c, 0.5, norm_matched=True)
     assert v.dtype == dtype
     expected = subtract_content(e.double(), c.double(), 0.5, norm_matched=True)
-    torch.testing.assert_close(v.double(), expected.to(dtype).double(), rtol=1e-2, atol=1e-2)
+    assert_same(v, expected, max(torch.finfo(dtype).eps, 1e-9))
 
 
 def test_name_and_settings() -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter
 from lightning_modules.conditions import Adapted
 from lightning_modules.conditions.trained import TrainedAdapter, adapter_bytes, read_adapter, write_adapter
+from tests import float64
 
 ADAPTERS = [ImageAdapter(6), TextAdapter(6, 4), TextAdapter(6, 6)]
 
@@ -77,11 +78,12 @@ def test_files_of_the_original_training_code(name: str, in_dim: int, tmp_path: P
     save_file(state, tmp_path / name) if name.endswith("safetensors") else torch.save(state, tmp_path / name)
     trained = TrainedAdapter(str(tmp_path / name))
     assert trained.name == {1024: "image_adapter", 768: "text_adapter"}[in_dim]
-    e, states = torch.randn(2, 1024, generator=generator), torch.randn(2, 77, 768, generator=generator)
+    weight, bias, scale, shift = (each.double() for each in (weight, bias, scale, shift))
+    e, states = (torch.randn(shape, generator=generator).double() for shape in ((2, 1024), (2, 77, 768)))
     x = e if in_dim == 1024 else states.mean(dim=1)
     f = functional.layer_norm(x @ weight.T + bias, (1024,), scale, shift)
     expected = e - e.norm(dim=-1, keepdim=True) / f.norm(dim=-1, keepdim=True) * f
-    torch.testing.assert_close(trained(e, text_states=states).feature, expected, rtol=1e-4, atol=1e-4)
+    float64.assert_same(trained.double()(e, text_states=states).feature, expected)
 
 
 def test_half_precision_files_are_read_as_float32(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import diffusers
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from lightning_modules.diffusion import sampling
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
-from tests.unit.lightning_modules.diffusion.stock import Pair, against_nothing, load_pair
+from tests.unit.lightning_modules.diffusion.stock import Pair, against_nothing, load_pair, sampled_latents
 
 SEEDS = [42, 7]
 PROMPTS = ["A rocket", "A bench"]
@@ -27,14 +26,9 @@ class Exact(NamedTuple):
 
     def own(self, settings: SamplingSettings, decoded: bool = False) -> Tensor:
         """The second of two rows, which knows nothing of the first: latents, or the picture."""
-        model, draw = self.pair.model, sampling.initial_noise
-        features, text = self.pair.features(2).double(), model.encode_prompts(PROMPTS)
-        decode = model.decode if decoded else lambda latents: latents
-        with (
-            patch.object(sampling, "initial_noise", lambda *given: draw(*given).double()),
-            patch.object(model, "decode", decode),
-        ):
-            return sampling.sample(model, settings, text, features, SEEDS)[1:]
+        model = self.pair.model
+        draw = sampling.sample if decoded else sampled_latents
+        return draw(model, settings, model.encode_prompts(PROMPTS), self.pair.features(2), SEEDS)[1:]
 
     @torch.no_grad()
     def stock(self, settings: SamplingSettings, decoded: bool = False, **call: Any) -> Tensor:
@@ -45,7 +39,7 @@ class Exact(NamedTuple):
         generator = torch.Generator().manual_seed(SEEDS[1])
         shape = self.pair.model.latent_shape
         noise = torch.randn(1, *shape, generator=generator)
-        rows = against_nothing(self.pair.features(2)[1].double())[:, None]
+        rows = against_nothing(self.pair.features(2)[1])[:, None]
         guided = settings.guided and self.pipe.unet.config.time_cond_proj_dim is None
         try:
             pictures: Tensor = self.pipe(
@@ -67,17 +61,7 @@ class Exact(NamedTuple):
 def load_exact(backbone: Backbone) -> Exact:
     """Both sides of a backbone whose parts lie in one folder."""
     pair = load_pair(backbone)
-    pair.model.double()
-    pipe = pair.pipeline()
-    pipe.to(torch.float64)
-    return Exact(pair, pipe)
-
-
-def assert_exact(own: Tensor, stock: Tensor) -> None:
-    """Equal in float64 but for the order of sums, or in the float32 to which pictures are rounded at last."""
-    largest = float(stock.abs().max())
-    assert own.shape == stock.shape and largest > 1e-3, "nothing to compare"
-    assert float((own - stock).abs().max()) <= (1e-9 if own.dtype == torch.float64 else 1e-7) * largest
+    return Exact(pair, pair.pipeline())
 
 
 def variant(backbone: Backbone, folder: Path, part: str, changes: Mapping[str, Any]) -> Backbone:

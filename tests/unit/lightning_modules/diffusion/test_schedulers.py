@@ -10,7 +10,10 @@ from diffusers import DDIMScheduler, DDPMScheduler, PNDMScheduler
 
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.schedulers import build_scheduler, held_config, ready_scheduler, working_schedulers
-from tests.unit.lightning_modules.diffusion.exact import Exact, assert_exact, load_exact, variant
+from tests.float64 import assert_same
+from tests.unit.lightning_modules.diffusion.exact import Exact, load_exact, variant
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 SETTINGS = SamplingSettings(steps=4, guidance_scale=3.0)
 WORKING = [
@@ -59,7 +62,7 @@ def config(exact: Exact) -> dict[str, Any]:
 @pytest.mark.parametrize("name", WORKING)
 def test_each_draws_as_diffusers_does(exact: Exact, name: str, steps: int) -> None:
     settings = replace(SETTINGS, scheduler=name, steps=steps)
-    assert_exact(exact.own(settings), exact.stock(settings))
+    assert_same(exact.own(settings), exact.stock(settings))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,7 @@ def test_each_draws_as_diffusers_does(exact: Exact, name: str, steps: int) -> No
 def test_options_are_those_of_from_config(exact: Exact, name: str, options: dict[str, Any]) -> None:
     settings = replace(SETTINGS, scheduler=name, scheduler_options=options)
     own = exact.own(settings)
-    assert_exact(own, exact.stock(settings))
+    assert_same(own, exact.stock(settings))
     assert float((own - exact.own(replace(settings, scheduler_options=None))).abs().max()) > 1e-3, "they must matter"
 
 
@@ -85,7 +88,7 @@ def test_options_are_those_of_from_config(exact: Exact, name: str, options: dict
 @pytest.mark.parametrize("name", ["DDIMScheduler", "TCDScheduler"])
 def test_eta_reaches_each_step(exact: Exact, name: str, eta: float) -> None:
     settings = replace(SETTINGS, scheduler=name, eta=eta)
-    assert_exact(exact.own(settings), exact.stock(settings))
+    assert_same(exact.own(settings), exact.stock(settings))
 
 
 def test_those_that_can_draw_are_told_by_trying(config: dict[str, Any]) -> None:
@@ -127,7 +130,7 @@ def test_a_missing_library_is_named(config: dict[str, Any]) -> None:
 def test_brownian_noise_is_that_of_each_rows_seed(exact: Exact) -> None:
     settings = replace(SETTINGS, scheduler="DPMSolverSDEScheduler")
     seeded = replace(settings, scheduler_options={"noise_sampler_seed": 7})
-    assert_exact(exact.own(settings), exact.stock(seeded))
+    assert_same(exact.own(settings), exact.stock(seeded))
 
 
 def test_a_share_of_noise_is_one() -> None:

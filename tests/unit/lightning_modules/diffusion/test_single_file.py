@@ -10,9 +10,12 @@ from safetensors.torch import load_file, save_file
 
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.loading import load
+from tests.float64 import assert_same
 from tests.single_file import write_single_file
-from tests.unit.lightning_modules.diffusion.exact import Exact, assert_exact
+from tests.unit.lightning_modules.diffusion.exact import Exact
 from tests.unit.lightning_modules.diffusion.stock import Pair
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 SETTINGS = SamplingSettings("DDIMScheduler", steps=4, guidance_scale=3.0)
 
@@ -33,7 +36,7 @@ def test_it_draws_as_diffusers_own_reading_of_it(backbone: Backbone, tiny_backbo
     pipe.load_ip_adapter(weights, subfolder=None, weight_name=None, image_encoder_folder=None)
     pipe.set_progress_bar_config(disable=True)
     exact = Exact(Pair(model.double(), folder), pipe.to(torch.float64))
-    assert_exact(exact.own(SETTINGS), exact.stock(SETTINGS))
+    assert_same(exact.own(SETTINGS), exact.stock(SETTINGS))
 
 
 def test_each_network_has_its_precision(backbone: Backbone) -> None:

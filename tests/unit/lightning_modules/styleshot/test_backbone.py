@@ -13,6 +13,7 @@ from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_transfer import StyleTransfer
+from tests.float64 import assert_same
 from tests.unit.lightning_modules.styleshot.reference import DIM, HEADS
 from tests.unit.lightning_modules.styleshot.test_weights import ip_bin
 
@@ -26,8 +27,9 @@ def styleshot(tiny_backbone: Backbone, encoder_file: Path, tmp_path_factory: pyt
     return replace(tiny_backbone, style_encoder=str(encoder_file), style_heads=HEADS, ip_adapter=str(file))
 
 
+@pytest.mark.usefixtures("float64")
 def test_three_levels_become_six_tokens(styleshot: Backbone) -> None:
-    model = StableDiffusion.load(styleshot)
+    model = StableDiffusion.load(styleshot).double()
     features = model.encode_images(IMAGES)
     assert features.shape == (2, 3, DIM)
     assert model.project(features).shape == (2, 6, model.unet.config.cross_attention_dim)
@@ -35,7 +37,7 @@ def test_three_levels_become_six_tokens(styleshot: Backbone) -> None:
     settings = SamplingSettings(steps=2)
     together = sample(model, settings, text, features, [1, 2])
     alone = sample(model, settings, model.encode_prompts(["A rocket"]), features[1:], [2])
-    torch.testing.assert_close(together[1:], alone, atol=1e-4, rtol=0)
+    assert_same(together[1:], alone)
 
 
 def test_each_level_has_a_mask_of_its_own_against_the_text(styleshot: Backbone) -> None:

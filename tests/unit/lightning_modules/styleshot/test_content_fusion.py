@@ -17,20 +17,23 @@ from torch import Tensor
 from datamodules.batches import Job, JobBatch, Reference
 from lightning_modules.conditions import Masking, StyleShot
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
-from lightning_modules.diffusion.sampling import sample
+from lightning_modules.diffusion.sampling import initial_noise, sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_transfer import StyleTransfer
 from lightning_modules.styleshot.content_fusion import controlnet_from_unet
 from lightning_modules.styleshot.content_maps import drawn_size, map_pixels, resized
 from lightning_modules.styleshot.detectors import ContourDetector
+from tests.float64 import assert_same
 from tests.tiny import randomised
-from tests.unit.lightning_modules.diffusion.stock import assert_same, sampled_latents
+from tests.unit.lightning_modules.diffusion.stock import sampled_latents
 from tests.unit.lightning_modules.styleshot.reference import HEADS
 from tests.unit.lightning_modules.styleshot.test_weights import UNET, ip_bin
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 IMAGES = [Image.effect_noise((40, 30), 90).convert("RGB"), Image.new("RGB", (20, 50), (200, 40, 10))]
 SETTINGS = SamplingSettings(steps=3, guidance_scale=3.0, negative_prompt="low quality", content_scale=0.7)
-MAPS = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+MAPS = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0)).double()
 STYLE = Reference(0, "toy/a", "dog", "toy", "d0")
 
 
@@ -49,7 +52,7 @@ def backbone(tiny_backbone: Backbone, encoder_file: Path, tmp_path_factory: pyte
 
 @pytest.fixture(scope="module")
 def model(backbone: Backbone) -> StableDiffusion:
-    return StableDiffusion.load(backbone)
+    return StableDiffusion.load(backbone).double()
 
 
 def stock_latents(model: Any, prompt: str, feature: Tensor, seed: int, lines: Tensor) -> Tensor:
@@ -70,6 +73,7 @@ def stock_latents(model: Any, prompt: str, feature: Tensor, seed: int, lines: Te
     )
     pipe.set_progress_bar_config(disable=True)
     both = torch.cat([torch.zeros_like(feature), feature])
+    noise = initial_noise([torch.Generator().manual_seed(seed)], model.latent_shape_of(*lines.shape[2:]))
     tokens = model.project(both)
     original = model.controlnet.forward
     model.controlnet.forward = lambda *args, encoder_hidden_states, **kwargs: original(
@@ -86,7 +90,7 @@ def stock_latents(model: Any, prompt: str, feature: Tensor, seed: int, lines: Te
             num_inference_steps=SETTINGS.steps,
             guidance_scale=SETTINGS.guidance_scale,
             controlnet_conditioning_scale=SETTINGS.content_scale,
-            generator=torch.Generator().manual_seed(seed),
+            latents=noise.double(),
             output_type="latent",
         ).images
     finally:
@@ -110,7 +114,7 @@ def test_without_weight_the_lines_have_no_effect(model: StableDiffusion) -> None
     text, features = model.encode_prompts(["A rocket"]), model.encode_images(IMAGES[:1])
     unheard = sample(model, replace(SETTINGS, content_scale=0.0), text, features, [1], content_maps=MAPS[:1])
     plain = sample(model, replace(SETTINGS, height=16, width=24), text, features, [1])
-    torch.testing.assert_close(unheard, plain, atol=1e-5, rtol=0)
+    assert_same(unheard, plain)
 
 
 @torch.no_grad()
@@ -120,7 +124,7 @@ def test_several_references_reach_the_lines_by_their_weight(model: StableDiffusi
     alone = sample(model, SETTINGS, text, one, [1], content_maps=MAPS[:1])
     same = sample(model, SETTINGS, text, [one, one], [1], shares=[0.3, 0.7], content_maps=MAPS[:1])
     mixed = sample(model, SETTINGS, text, [one, other], [1], shares=[0.3, 0.7], content_maps=MAPS[:1])
-    torch.testing.assert_close(same, alone, atol=1e-4, rtol=0)
+    assert_same(same, alone)
     assert float((mixed - alone).abs().max()) > 1e-3
 
 
@@ -151,6 +155,7 @@ def batch_of(sizes: list[tuple[int, int]]) -> JobBatch:
 def test_pictures_have_the_size_of_their_content_image(backbone: Backbone) -> None:
     module = StyleTransfer(Masking(), backbone, SETTINGS)
     module.configure_model()
+    module.double()
     drawn: list[Image.Image] = []
     detect = module.content_maps.detector.lines
     module.content_maps.detector.lines = lambda pixels: (drawn.append(pixels), detect(pixels))[1]  # type: ignore[func-returns-value, method-assign]
@@ -159,7 +164,7 @@ def test_pictures_have_the_size_of_their_content_image(backbone: Backbone) -> No
     assert first.images.shape == (2, 3, 16, 25)
     assert len(drawn) == 2
     alone = module.generate({"jobs": batch["jobs"][1:], "images": batch["images"]})
-    torch.testing.assert_close(alone.images, first.images[1:], atol=1e-4, rtol=0)
+    assert_same(alone.images, first.images[1:])
     assert len(drawn) == 2, "each map is drawn once"
     module.sampling = replace(SETTINGS, height=16, width=16)
     assert module.generate(batch).images.shape == (2, 3, 16, 16)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightning_modules.styleshot.encoder import StyleProjection
+from tests.float64 import assert_same
 
 DIM, TOKEN_DIM, HIDDEN, HEADS = 20, 24, 16, 2
 
@@ -16,7 +17,7 @@ DIM, TOKEN_DIM, HIDDEN, HEADS = 20, 24, 16, 2
 def projection() -> StyleProjection:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        projection = StyleProjection(DIM, TOKEN_DIM).requires_grad_(False)
+        projection = StyleProjection(DIM, TOKEN_DIM).requires_grad_(False).double()
         for parameter in projection.parameters():
             parameter.normal_()
     return projection
@@ -34,20 +35,20 @@ def by_hand(projection: StyleProjection, features: Tensor) -> Tensor:
 
 
 def test_tokens_are_two_of_each_level_in_order(projection: StyleProjection) -> None:
-    features = torch.randn(4, 3, DIM)
+    features = torch.randn(4, 3, DIM, dtype=torch.float64)
     tokens = projection(features)
     assert tokens.shape == (4, 6, TOKEN_DIM) and projection.num_tokens == 6
-    torch.testing.assert_close(tokens.double(), by_hand(projection, features), rtol=1e-5, atol=1e-5)
+    assert_same(tokens.double(), by_hand(projection, features))
 
 
 def test_unconditional_tokens_are_those_of_zeros(projection: StyleProjection) -> None:
     biases = torch.cat([head.norm(head.proj.bias.view(1, 2, TOKEN_DIM)) for head in projection.heads], dim=1)
-    torch.testing.assert_close(projection(torch.zeros(1, 3, DIM)), biases)
+    assert_same(projection(torch.zeros(1, 3, DIM)), biases)
 
 
 def test_features_of_any_precision(projection: StyleProjection) -> None:
-    features = torch.randn(2, 3, DIM, dtype=torch.float64)
-    torch.testing.assert_close(projection(features), projection(features.float()))
+    features = torch.randn(2, 3, DIM)
+    assert torch.equal(projection(features), projection(features.double()))
 
 
 @pytest.mark.parametrize("shape", [(2, DIM), (2, 4, DIM), (2, 1, 3, DIM)])
@@ -66,7 +67,7 @@ def test_six_tokens_share_one_softmax(projection: StyleProjection) -> None:
     processor = IPAdapterAttnProcessor2_0(HIDDEN, TOKEN_DIM, num_tokens=(projection.num_tokens,), scale=0.7)
     layer = Attention(HIDDEN, TOKEN_DIM, heads=HEADS, dim_head=HIDDEN // HEADS, processor=processor).double()
     states, text = torch.randn(2, 5, HIDDEN).double(), torch.randn(2, 7, TOKEN_DIM).double()
-    features = torch.randn(2, 3, DIM)
+    features = torch.randn(2, 3, DIM, dtype=torch.float64)
     tokens = MultiIPAdapterImageProjection([projection])([features[:, None]])
     out = layer(states, encoder_hidden_states=(text, [part.double() for part in tokens]))
 
@@ -75,7 +76,7 @@ def test_six_tokens_share_one_softmax(projection: StyleProjection) -> None:
     style = by_hand(projection, features)
     pictures = attend(query, processor.to_k_ip[0](style), processor.to_v_ip[0](style))
     expected = layer.to_out[0](words + 0.7 * pictures)
-    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+    assert_same(out, expected)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

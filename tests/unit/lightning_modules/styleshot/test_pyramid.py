@@ -7,6 +7,7 @@ from PIL import Image
 from torch.nn import functional
 
 from lightning_modules.styleshot.pyramid import PATCHES, centre_crop, patch_pyramid, shuffled
+from tests.float64 import FEW_ROUNDINGS
 from tests.unit.lightning_modules.styleshot.reference import boxes
 
 
@@ -19,7 +20,7 @@ def test_crop_of_a_picture_in_its_size_is_the_picture() -> None:
     image = noise(96, 64)
     crop = centre_crop(image, 64)
     expected = torch.from_numpy(np.array(image)[:, 16:80]).permute(2, 0, 1) / 255 * 2 - 1
-    torch.testing.assert_close(crop, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(crop, expected, atol=FEW_ROUNDINGS, rtol=0)
 
 
 @pytest.mark.parametrize(("width", "height"), [(96, 64), (50, 90), (33, 33), (201, 100)])
