@@ -41,8 +41,7 @@ def test_prompts_equal_those_of_the_pipeline(pair: Pair) -> None:
     )
     text, negative = pair.model.encode_prompts(TEXTS), pair.model.unconditional_text("low quality").expand(3)
     expected = encoded if len(encoded) == 4 else (*encoded, *(text.states.new_zeros(3, 0),) * 2)
-    for own, theirs in zip((text.states, negative.states, text.pooled, negative.pooled), expected, strict=True):
-        assert_same(own, theirs)
+    assert_same((text.states, negative.states, text.pooled, negative.pooled), tuple(expected))
 
 
 def test_the_pooled_feature_of_sdxl_is_its_content_feature(sdxl: StableDiffusion) -> None:
