@@ -1,11 +1,17 @@
 """Shared fixtures: tiny random weights, written once per test session."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from lightning_modules.diffusion.config import Backbone
+
+if hasattr(os, "register_at_fork"):
+    # OpenMP's threads do not come along into a process that a test forks, which would wait for them for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @pytest.fixture
