@@ -116,10 +116,18 @@ class StableDiffusion(nn.Module):
         return self._place.device
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Follows to another device; with offload the large networks stay behind until they are at work."""
+        """Follows to another device or precision; with offload the large networks follow to the latter alone.
+
+        They come to the device only when they are at work.
+        """
         if not self._offload:
             return super()._apply(fn, recurse)
         self._send_away()
+        asked = {fn(torch.empty(0, dtype=dtype)).dtype for dtype in (torch.float16, torch.float32)}
+        if len(asked) == 1:  # whatever a tensor had before: another precision
+            [dtype] = asked
+            for part in self.children():
+                part.to(dtype=dtype)
         self.image_projection._apply(fn)
         return super()._apply(fn, recurse=False)
 

@@ -32,9 +32,7 @@ def _devices(model: StableDiffusion) -> dict[str, str]:
 
 @pytest.mark.parametrize("runtime", [Runtime(offload=True), Runtime(channels_last=True), Runtime(vae_tiling=True)])
 def test_pictures_are_the_same(tiny_backbone: Backbone, model: StableDiffusion, runtime: Runtime) -> None:
-    made = StableDiffusion.load(tiny_backbone, runtime)
-    for part in made.children():  # one by one: with offload the whole does not reach them
-        part.double()
+    made = StableDiffusion.load(tiny_backbone, runtime).double()
     assert_same(_draw(made), _draw(model))
 
 
@@ -53,6 +51,16 @@ def test_offload_leaves_the_large_networks_behind(tiny_backbone: Backbone) -> No
     assert made.device.type == "meta"
     assert set(_devices(made).values()) == {"cpu"}
     assert next(made.image_projection.parameters()).device.type == "meta", "small, and asked for in every step"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_with_offload_every_network_has_the_precision_that_is_asked_for(
+    tiny_backbone: Backbone, dtype: torch.dtype
+) -> None:
+    made = StableDiffusion.load(tiny_backbone, Runtime(offload=True)).to("meta", dtype)
+    assert {parameter.dtype for parameter in made.parameters()} == {dtype}
+    assert set(_devices(made).values()) == {"cpu"}
+    assert {parameter.dtype for parameter in made.to("meta").parameters()} == {dtype}, "a device alone changes none"
 
 
 def test_only_the_network_at_work_is_on_the_device(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
