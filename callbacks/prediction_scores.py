@@ -8,15 +8,15 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
-from callbacks.classifier_judge import ClassifierJudge
 from callbacks.evaluation import EvaluationCallback
 from callbacks.failures import listed, of_all_ranks
 from callbacks.first_rank import on_first_rank
-from callbacks.judges import ClipJudge
-from callbacks.judging import Judge, cut_texts
-from callbacks.picture_groups import groups_of, siblings_of
-from callbacks.picture_scores import Gathered, PictureScores
-from callbacks.scores_folder import check_sources, score_table, write_scores
+from callbacks.scoring.classifier_judge import ClassifierJudge
+from callbacks.scoring.clip_judge import ClipJudge
+from callbacks.scoring.groups import groups_of, siblings_of
+from callbacks.scoring.judge import Judge, cut_texts
+from callbacks.scoring.picture_scores import Gathered, PictureScores
+from callbacks.scoring.table import check_sources, score_table, write_scores
 from lightning_modules.outputs import Predicted, Prediction
 
 

@@ -10,10 +10,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from datamodules.batch_sampler import EpochBatchSampler
 from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
 from datamodules.captioned_set import CaptionedSet
 from datamodules.references import ImageFile, ReferenceSet, open_image
-from datamodules.sampling import EpochBatchSampler
 from datamodules.vocabulary import shown
 
 Batch = TypeVar("Batch")

@@ -10,13 +10,13 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 from torch.utils.data import Dataset
 
+from datamodules.batch_sampler import batches_of, share_of_rank
 from datamodules.batches import Prediction, PredictionBatch
 from datamodules.loaders import BatchLoader
 from datamodules.prediction_batches import Found, listed
 from datamodules.prediction_folders import ReferenceLookup, read_folders
 from datamodules.prediction_tables import read_table
 from datamodules.references import ImageFile, ImageSource, open_image
-from datamodules.sampling import batches_of, share_of_rank
 
 REFERENCES_WAY_OUT = (
     "Give as `references` the folders that the style references were read from: what was `test` or `root` of the "

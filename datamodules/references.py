@@ -25,7 +25,7 @@ LAYOUT = (
 )
 WAY_OUT = (
     "Point `train` and `test` of the datamodule to such folders, or take the datamodule "
-    "`datamodules.miniature_references.MiniatureReferences`, which draws a small set of its own. Images with "
+    "`datamodules.miniature.references.MiniatureReferences`, which draws a small set of its own. Images with "
     "any other names are read with `content_words`, which says what they show."
 )
 NAMES_IN_WARNING = 20

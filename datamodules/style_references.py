@@ -8,12 +8,12 @@ from typing import Literal
 
 from lightning import LightningDataModule
 
+from datamodules.batch_sampler import EpochBatchSampler, batches_of, share_of_rank
 from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch, check_seed
 from datamodules.content_images import ContentImages
 from datamodules.jobs import list_jobs, same_style, spread
 from datamodules.loaders import BatchLoader, JobBatches, NegativeReferences, ReferenceBatches, ResumableLoader
 from datamodules.references import ReferenceSet, open_references
-from datamodules.sampling import EpochBatchSampler, batches_of, share_of_rank
 from datamodules.vocabulary import PROMPT_CONTENTS, content_prompt
 
 PROMPTS = tuple(content_prompt(content) for content in PROMPT_CONTENTS)

@@ -11,14 +11,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
-import datamodules.miniature_captioned_images
-import datamodules.miniature_references
-import datamodules.miniature_style_bench  # noqa: F401
-import lightning_modules.adapter_reconstruction
+import datamodules.miniature.captioned_images
+import datamodules.miniature.references
+import datamodules.miniature.style_bench  # noqa: F401
+import lightning_modules.adapter_training
 import lightning_modules.conditions.trained
 import lightning_modules.content_fusion_reconstruction
 import lightning_modules.style_encoder_reconstruction  # noqa: F401
-from callbacks.alignment import AlignmentScores
+from callbacks.alignment_scores import AlignmentScores
 from callbacks.checkpoints import WholeCheckpoints, newest_readable
 from callbacks.failures import refuse
 from callbacks.own_folder import OwnFolder

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 # Imported for what it registers: checkpoints hold its settings, which are read as tensors and plain values alone.
-import lightning_modules.adapter_reconstruction  # noqa: F401
+import lightning_modules.adapter_training  # noqa: F401
 from callbacks.files import write_atomically
 from datamodules.reading import reading
 from lightning_modules.conditions.trained import EXPECTED, adapter_bytes, read_adapter

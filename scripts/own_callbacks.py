@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser
 
-from callbacks.alignment import AlignmentScores
+from callbacks.alignment_scores import AlignmentScores
 from callbacks.image_grid import ImageGrid
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter

@@ -9,18 +9,18 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
-import callbacks.classifier_judge
-import callbacks.judges  # noqa: F401
+import callbacks.scoring.classifier_judge
+import callbacks.scoring.clip_judge  # noqa: F401
 from callbacks.own_folder import OwnFolder
 from callbacks.prediction_scores import PredictionScores
+from callbacks.scoring.scored import Scored
 from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
 from lightning_modules.scoring import Scoring
 from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
 from scripts.own_callbacks import callbacks_of
-from scripts.reporting.page import write
-from scripts.reporting.scored import Scored
-from scripts.reporting.terminal import show
+from scripts.report.page import write
+from scripts.report.terminal import show
 
 
 class Test(Command):

@@ -11,22 +11,22 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
-import datamodules.miniature_references
-import datamodules.miniature_style_bench  # noqa: F401
-from callbacks.alignment import AlignmentScores
+import datamodules.miniature.references
+import datamodules.miniature.style_bench  # noqa: F401
+from callbacks.alignment_scores import AlignmentScores
 from callbacks.failures import refuse
 from callbacks.own_folder import OwnFolder
 from callbacks.prediction_folder import picture_name
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
-from callbacks.scores_folder import check_sources
+from callbacks.scoring.table import check_sources
 from datamodules.jobs import spread
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleTransfer
 from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
 from scripts.grids import Grid, Variant, variants
 from scripts.own_callbacks import add_own, callbacks_of
-from scripts.reporting.masks import write_profiles
+from scripts.report.masks import write_profiles
 from scripts.scoring import report, score
 from scripts.times import clock
 

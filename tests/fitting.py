@@ -8,7 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from datamodules.style_references import StyleReferences
-from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from tests.unit.datamodules.folders import write_folder

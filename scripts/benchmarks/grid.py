@@ -15,7 +15,7 @@ from PIL import Image
 
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.batches import Job
-from datamodules.miniature_references import MiniatureReferences
+from datamodules.miniature.references import MiniatureReferences
 from datamodules.style_references import PROMPTS
 from lightning_modules.conditions import Masking
 from lightning_modules.diffusion.config import MINIATURE, Backbone, SamplingSettings

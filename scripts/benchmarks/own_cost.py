@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from callbacks.prediction_writer import PredictionWriter
-from datamodules.miniature_references import MiniatureReferences
-from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from datamodules.miniature.references import MiniatureReferences
+from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.conditions import Masking, two_means_keep_mask
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.style_transfer import StyleTransfer

@@ -8,7 +8,7 @@ from lightning import seed_everything
 from torch import Tensor
 from torch.nn import functional as F
 
-from callbacks.classifier_judge import Classifier, save_classifier
+from callbacks.scoring.classifier_judge import Classifier, save_classifier
 from scripts.miniature.images import (
     ALL_CONTENTS,
     ALL_STYLES,

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from callbacks.files import write_text
-from callbacks.judges import ClipJudge
+from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.miniature.generate import draw
 from datamodules.vocabulary import CONTENTS, TEST_STYLES
 from lightning_modules.conditions import Condition, InstantStyle, IPAdapter, Masking, QuantileMasking

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from callbacks.classifier_judge import load_classifier
-from callbacks.judges import ClipJudge
+from callbacks.scoring.classifier_judge import load_classifier
+from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.miniature.generate import draw
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, caption, content_prompt
 from lightning_modules.diffusion.config import Backbone, SamplingSettings

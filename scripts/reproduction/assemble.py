@@ -11,11 +11,11 @@ from typing import Any
 
 from PIL import Image
 
+from callbacks.scoring.scored import Scored
 from datamodules.files import write_atomically, write_text
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
-from scripts.reporting.page import render
-from scripts.reporting.scored import Scored
-from scripts.reporting.tables import write_tables
+from scripts.report.page import render
+from scripts.report.tables import write_tables
 from scripts.reproduction.figure import Strip, draw_figure
 from scripts.reproduction.findings import find, number
 from scripts.reproduction.folder import OutputFolder, write_json

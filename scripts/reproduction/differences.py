@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from callbacks.intervals import ReferenceMeans, bootstrap_interval, image_mean, resampled_counts
+from callbacks.scoring.bootstrap import ReferenceMeans, bootstrap_interval, image_mean, resampled_counts
 from scripts.reproduction.results import IMAGE, TEXT, Evaluation
 
 RESAMPLES = 10_000

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from scripts.reporting.titles import TITLES
+from callbacks.scoring.titles import TITLES
 from scripts.reproduction.results import ADAPTERS, IMAGE, TEXT, Evaluation, Results
 
 _TEXT_COLOURS = {"text_adapter": "#2ca02c", "image_adapter": "#ff7f0e"}

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from scripts.reporting.titles import TITLES
+from callbacks.scoring.titles import TITLES
 from scripts.reproduction.differences import Difference, at_equal_text, paired_difference
 from scripts.reproduction.results import ADAPTERS, IMAGE, LEAKED, RATES, TEXT, Evaluation, Results
 

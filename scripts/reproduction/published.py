@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scripts.reporting.html_parts import Markup, paragraph, table
-from scripts.reporting.titles import TITLES
+from callbacks.scoring.titles import TITLES
+from scripts.report.html_parts import Markup, paragraph, table
 from scripts.reproduction.results import ADAPTERS, IMAGE, TEXT, Results
 
 # Read off the published figure, to about two units of the last digit.

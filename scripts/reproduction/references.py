@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from datamodules.miniature_references import MiniatureReferences
+from datamodules.miniature.references import MiniatureReferences
 from datamodules.style_references import StyleReferences
 from scripts.reproduction.folder import write_json
 from scripts.stopping import stoppable

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.reporting.html_parts import Markup, bullets, details, embedded, paragraph, table, text
-from scripts.reporting.page import Section
-from scripts.reporting.svg import shown
-from scripts.reporting.titles import TITLES
+from callbacks.scoring.titles import TITLES
+from scripts.report.html_parts import Markup, bullets, details, embedded, paragraph, table, text
+from scripts.report.page import Section
+from scripts.report.svg import shown
 from scripts.reproduction.findings import NAMES, Finding, Findings, best_step, label, number
 from scripts.reproduction.published import comparison, draw_comparison
 from scripts.reproduction.results import ADAPTERS, LEAKED_AMONG_ALL, MASKED, Results, Score

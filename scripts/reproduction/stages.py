@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.reporting.titles import TITLES
+from callbacks.scoring.titles import TITLES
 from scripts.reproduction.options import Options
 from scripts.reproduction.process import ROOT
 from scripts.reproduction.results import ADAPTERS, TUNING_FREE

@@ -44,7 +44,7 @@ LIBRARIES = {
     "transformers": (
         "lightning_modules/diffusion/",
         "lightning_modules/styleshot/",
-        "callbacks/judge_loading.py",
+        "callbacks/scoring/judge_loading.py",
         "scripts/",
     ),
     "pyarrow": ("callbacks/", "scripts/"),
@@ -139,7 +139,7 @@ def test_each_room_imports_what_it_may(room: str) -> None:
         ("datamodules/images.py", "import webdataset"),
         ("datamodules/prediction_tables.py", "def f():\n    import pyarrow"),
         ("datamodules/images.py", "from callbacks import scores"),
-        ("lightning_modules/style_transfer.py", "from callbacks.scores import leaked"),
+        ("lightning_modules/style_transfer.py", "from callbacks.scoring.functional import leaked"),
         ("lightning_modules/style_transfer.py", "from datamodules.references import open_references"),
         ("lightning_modules/style_transfer.py", "def f():\n    import diffusers"),
         ("lightning_modules/conditions/masking.py", "import lightning"),
@@ -165,7 +165,7 @@ def test_a_wrong_arrow_is_found(path: str, source: str) -> None:
         ("lightning_modules/style_transfer.py", "from datamodules.batches import JobBatch"),
         ("lightning_modules/conditions/masking.py", "import math, torch\nfrom typing_extensions import override"),
         ("callbacks/image_grid.py", "import lightning_modules.outputs, lightning"),
-        ("scripts/cli.py", "import diffusers\nfrom callbacks.scores import leaked"),
+        ("scripts/cli.py", "import diffusers\nfrom callbacks.scoring.functional import leaked"),
     ],
 )
 def test_a_right_arrow_is_not(path: str, source: str) -> None:
@@ -185,7 +185,11 @@ def test_imports_that_run_later_are_told_apart() -> None:
 
 def test_the_command_line_starts_without_the_model_libraries() -> None:
     reached = _reached_from("scripts.commands")
-    assert {"callbacks/judges.py", "lightning_modules/conditions/masking.py", "datamodules/loaders.py"} <= set(reached)
+    assert {
+        "callbacks/scoring/clip_judge.py",
+        "lightning_modules/conditions/masking.py",
+        "datamodules/loaders.py",
+    } <= set(reached)
     found = {
         path: [name for name, at_import in imports_of(source) if at_import and name.split(".")[0] in HEAVY]
         for path, source in reached.items()

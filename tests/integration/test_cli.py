@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from datamodules.folders import FolderInUseError, FolderLock
-from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.adapter_training import AdapterReconstruction
 from scripts.cli import ROOT, main, raised_here, shipped_configs
 from tests.integration.conftest import CONFIGS, Run
 from tests.integration.test_configs import SCORES, curves

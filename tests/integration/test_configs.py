@@ -11,7 +11,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.conditions import StyleShot
 from lightning_modules.diffusion.config import MINIATURE, Backbone
 from lightning_modules.draws import DropRates, FusionDropRates

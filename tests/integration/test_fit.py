@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.adapters import ImageAdapter, TextAdapter
 from lightning_modules.conditions.trained import TrainedAdapter
 from lightning_modules.diffusion.config import Backbone
@@ -172,7 +172,7 @@ def test_published_behaviour_is_a_matter_of_yaml() -> None:
         "drop": {"image": 0.1},
         "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-4}},
     }
-    path = "lightning_modules.adapter_reconstruction.AdapterReconstruction"
+    path = "lightning_modules.adapter_training.AdapterReconstruction"
     config = parser.parse_object({"model": {"class_path": path, "init_args": settings}})
     made = parser.instantiate_classes(config)["model"]
     assert isinstance(made.objective, PublishedObjective) and made.objective.weight == 8

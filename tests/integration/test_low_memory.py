@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.adapter_training import AdapterReconstruction
 from scripts.commands import Commands
 from tests.float64 import assert_same
 from tests.integration.conftest import Run

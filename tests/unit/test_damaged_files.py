@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from callbacks.classifier_judge import Classifier, ClassifierJudge, save_classifier
-from callbacks.judges import ClipJudge
 from callbacks.prediction_folder import PredictionFolder
+from callbacks.scoring.classifier_judge import Classifier, ClassifierJudge, save_classifier
+from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.prediction_folders import ReferenceLookup, read_folders
 from datamodules.references import open_references
 from datamodules.shards import write_shards

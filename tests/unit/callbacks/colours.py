@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader
 
-from callbacks.judges import ClipJudge
+from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.batches import Job, JobBatch, Reference
 from lightning_modules.outputs import Generations
 

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from callbacks.metrics import Estimate, LeakRate, LeakRateAmong, MeanOverReferences
-from callbacks.scores import UnitFeatures, agreement
+from callbacks.scoring.functional import UnitFeatures, agreement
+from callbacks.scoring.metrics import Estimate, LeakRate, LeakRateAmong, MeanOverReferences
 
 CONTENTS, REFERENCES, PICTURES = 10, 60, 5
 DIM = 32

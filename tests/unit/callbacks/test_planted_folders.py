@@ -9,8 +9,8 @@ import pytest
 import torch
 from lightning import Trainer
 
-from callbacks.metrics import Estimate, MeanOverReferences
 from callbacks.prediction_scores import PredictionScores
+from callbacks.scoring.metrics import Estimate, MeanOverReferences
 from datamodules.miniature.generate import draw
 from datamodules.predictions import Predictions
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, TEST_STYLES, content_prompt

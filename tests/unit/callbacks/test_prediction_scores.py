@@ -14,17 +14,17 @@ import torch
 from lightning import Trainer
 from PIL import Image
 
-from callbacks.classifier_judge import ClassifierJudge, load_classifier
-from callbacks.judges import ClipJudge
-from callbacks.judging import COLUMNS
 from callbacks.prediction_scores import PredictionScores
-from callbacks.scores_folder import score_table, write_scores
+from callbacks.scoring.classifier_judge import ClassifierJudge, load_classifier
+from callbacks.scoring.clip_judge import ClipJudge
+from callbacks.scoring.judge import COLUMNS
+from callbacks.scoring.table import score_table, write_scores
 from datamodules.prediction_tables import _csv_rows
 from datamodules.predictions import Predictions
 from lightning_modules.outputs import Prediction
 from tests.float64 import FEW_ROUNDINGS
 from tests.unit.callbacks.colours import ColourJudge
-from tests.unit.callbacks.scoring import (
+from tests.unit.callbacks.scored_pictures import (
     CLASSES,
     STYLES,
     rows_of,

@@ -10,7 +10,7 @@ import pytest
 from lightning import Trainer
 from PIL import Image
 
-from callbacks.alignment import AlignmentScores
+from callbacks.alignment_scores import AlignmentScores
 from callbacks.image_grid import ImageGrid
 from callbacks.prediction_folder import PredictionFolder
 from callbacks.prediction_writer import PredictionWriter

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from jsonargparse import ArgumentParser
 
+from datamodules.batch_sampler import EpochBatchSampler
 from datamodules.captioned_images import CaptionedImages
-from datamodules.sampling import EpochBatchSampler
 from datamodules.style_references import StyleReferences
 from tests.unit.datamodules.folders import write_folder, write_image
 from tests.unit.datamodules.test_data_configs import BENEATH, over, read

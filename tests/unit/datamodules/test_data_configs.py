@@ -7,8 +7,8 @@ import pytest
 import yaml
 from jsonargparse import ArgumentParser
 
-from datamodules.miniature_references import MiniatureReferences
-from datamodules.miniature_style_bench import MiniatureStyleBench
+from datamodules.miniature.references import MiniatureReferences
+from datamodules.miniature.style_bench import MiniatureStyleBench
 from datamodules.style_bench import FOREGROUND, PROMPTS, ROOT, StyleBench
 from datamodules.style_references import StyleReferences
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules.batch_sampler import EpochBatchSampler, batches_of
 from datamodules.batches import Job
 from datamodules.jobs import list_jobs
 from datamodules.loaders import BatchLoader, JobBatches, NegativeReferences, ReferenceBatches, ResumableLoader
 from datamodules.references import ReferenceFolder, ReferenceSet
-from datamodules.sampling import EpochBatchSampler, batches_of
 from tests.unit.datamodules.folders import spoil, write_folder, write_image
 
 

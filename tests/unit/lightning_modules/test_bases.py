@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from diffusers import UNet2DConditionModel
 
-from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.adapters import ImageAdapter
 from lightning_modules.conditions import Adapted, InstantStyle, QuantileMasking
 from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction

@@ -5,7 +5,7 @@ from dataclasses import fields
 from inspect import signature
 
 from datamodules.style_references import StyleReferences
-from lightning_modules.adapter_reconstruction import AdapterReconstruction
+from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion

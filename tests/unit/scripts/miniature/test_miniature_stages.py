@@ -7,7 +7,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTokenizer
 
-from callbacks.classifier_judge import Classifier, load_classifier, save_classifier
+from callbacks.scoring.classifier_judge import Classifier, load_classifier, save_classifier
 from datamodules.vocabulary import caption
 from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, Batches, augment, drawn_images, to_unit_range
 from scripts.miniature.ip_adapter import add_image_attention

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scripts.reporting.page import render as render_page
-from scripts.reporting.scored import Scored
-from scripts.reporting.tables import tables_of
+from callbacks.scoring.scored import Scored
+from scripts.report.page import render as render_page
+from scripts.report.tables import tables_of
 from scripts.reproduction.findings import find
 from scripts.reproduction.report import TITLE, Facts, closing, opening
 from scripts.reproduction.summary import summary
 from tests.unit.scripts.html_structure import Structure
-from tests.unit.scripts.reporting.scored_folder import write_scored_folder
+from tests.unit.scripts.report.scored_folder import write_scored_folder
 from tests.unit.scripts.reproduction.synthetic import STEPS, published_results
 
 

@@ -1,0 +1,239 @@
+"""ClipJudge and StyleJudge against transformers called by hand; frozen, remembered and outside of checkpoints."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from callbacks.scoring.clip_judge import ClipJudge, StyleJudge
+from tests.float64 import FEW_ROUNDINGS, assert_same
+from tests.tiny import write_tiny_judge
+
+
+def pictures(count: int = 3) -> torch.Tensor:
+    return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def as_saved(images: torch.Tensor) -> list[Image.Image]:
+    return [Image.fromarray((x.permute(1, 2, 0) * 255).round().byte().numpy()) for x in images]
+
+
+@pytest.fixture
+def judge(tiny_judge: Path) -> ClipJudge:
+    return ClipJudge(str(tiny_judge))
+
+
+def test_features_equal_transformers_by_hand(judge: ClipJudge, tiny_judge: Path) -> None:
+    from transformers import CLIPModel, CLIPTokenizer
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    clip = CLIPModel.from_pretrained(tiny_judge).eval()
+    texts = ["An airplane", "A rocket", "A long prompt of a dog"]
+    with torch.no_grad():
+        pixels = CLIPImageProcessorPil.from_pretrained(tiny_judge)(as_saved(pictures()), return_tensors="pt")
+        image = clip.get_image_features(**pixels).pooler_output
+        tokens = CLIPTokenizer.from_pretrained(tiny_judge)(texts, padding=True, return_tensors="pt")
+        text = clip.get_text_features(**tokens).pooler_output
+    assert_same(judge.image_features(pictures()), image / image.norm(dim=-1, keepdim=True), FEW_ROUNDINGS)
+    assert_same(judge.text_features(texts), text / text.norm(dim=-1, keepdim=True), FEW_ROUNDINGS)
+
+
+def test_a_picture_scores_the_same_before_and_after_it_was_saved(judge: ClipJudge) -> None:
+    assert torch.equal(judge.image_features(pictures()), judge.image_features(as_saved(pictures())))
+
+
+def test_very_long_texts_are_cut_to_what_the_model_reads(judge: ClipJudge) -> None:
+    assert judge.text_features(["dog " * 200]).norm().item() == pytest.approx(1, abs=FEW_ROUNDINGS)
+
+
+def test_texts_and_references_are_encoded_once(judge: ClipJudge, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, images = ["A dog", "A cat", "A dog"], as_saved(pictures(2))
+    first = judge.text_features(texts), judge.reference_features([images[0], images[1], images[0]])
+    monkeypatch.setattr(judge, "_encode_texts", None)
+    monkeypatch.setattr(judge, "image_features", None)
+    assert torch.equal(judge.text_features(texts), first[0])
+    assert torch.equal(judge.reference_features([images[0].copy(), images[1], images[0]]), first[1])
+    assert torch.equal(first[1][0], first[1][2])
+    assert not torch.equal(first[1][0], first[1][1])
+
+
+def test_frozen_in_eval_mode_and_in_no_module(judge: ClipJudge) -> None:
+    features = judge.image_features(pictures())
+    assert judge._clip is not None
+    assert not judge._clip.training
+    assert not features.requires_grad
+    assert not any(parameter.requires_grad for parameter in judge._clip.parameters())
+    assert not isinstance(judge, torch.nn.Module)  # a module that holds it would save it
+
+
+def test_loaded_on_first_use_and_moved_with_its_device(judge: ClipJudge) -> None:
+    assert judge._clip is None
+    judge.to("cpu").text_features(["A dog"])
+    assert judge._clip is not None
+    assert next(judge.to("meta")._clip.parameters()).device.type == "meta"
+
+
+def test_names() -> None:
+    assert ClipJudge().name == "miniature"
+    assert ClipJudge("openai/clip-vit-base-patch32", revision="3d74acf").name == "openai/clip-vit-base-patch32@3d74acf"
+
+
+def test_missing_miniature(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("callbacks.scoring.clip_judge._MINIATURE", tmp_path / "judge")
+    with pytest.raises(FileNotFoundError, match=r"`model` is 'miniature', the judge in `.*judge`.* no such folder"):
+        ClipJudge().text_features(["A dog"])
+
+
+def test_folder_without_a_clip(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="cannot be loaded as CLIP .* preprocessor_config.json of a CLIP"):
+        ClipJudge(str(tmp_path)).text_features(["A dog"])
+
+
+def copy_of(folder: Path, target: Path, *left_out: str) -> Path:
+    target.mkdir()
+    for file in folder.iterdir():
+        if file.name not in left_out:
+            (target / file.name).write_bytes(file.read_bytes())
+    return target
+
+
+def test_folder_without_tokenizer_files(tiny_judge: Path, tmp_path: Path) -> None:
+    names = ["vocab.json", "merges.txt", "tokenizer.json"]
+    folder = copy_of(tiny_judge, tmp_path / "judge", *names)
+    with pytest.raises((ValueError, FileNotFoundError), match=r"`model`: the judge .* tokenizer"):
+        ClipJudge(str(folder)).text_features(["A dog"])
+
+
+def test_incomplete_weights(tiny_judge: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = copy_of(tiny_judge, tmp_path / "judge")
+    weights = load_file(folder / "model.safetensors")
+    del weights["text_projection.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"do not fit CLIP; missing or of another shape: text_projection.weight"):
+        ClipJudge(str(folder)).text_features(["A dog"])
+
+
+def test_kept_features_are_the_same_and_need_no_network(tiny_judge: Path, tmp_path: Path) -> None:
+    plain, first = ClipJudge(str(tiny_judge)), ClipJudge(str(tiny_judge), cache=str(tmp_path))
+    images, texts = as_saved(pictures()), ["A dog", "A cat"]
+    expected = plain.image_features(pictures()), plain.text_features(texts)
+    assert torch.equal(first.image_features(pictures()), expected[0])
+    assert torch.equal(first.text_features(texts), expected[1])
+    second = ClipJudge(str(tiny_judge), cache=str(tmp_path))
+    assert torch.equal(second.image_features(images), expected[0])
+    assert torch.equal(second.reference_features(images[::-1]), expected[0].flip(0))
+    assert torch.equal(second.text_features(texts), expected[1])
+    assert second._clip is None  # not even loaded
+
+
+def test_other_weights_in_the_same_folder_are_another_judge(tiny_judge: Path, tmp_path: Path) -> None:
+    folder, cache = copy_of(tiny_judge, tmp_path / "judge"), str(tmp_path / "cache")
+    before = ClipJudge(str(folder), cache=cache).image_features(pictures())
+    write_tiny_judge(folder, seed=2)
+    after = ClipJudge(str(folder), cache=cache).image_features(pictures())
+    assert torch.equal(after, ClipJudge(str(folder)).image_features(pictures()))
+    assert not torch.allclose(after, before)
+
+
+def test_a_pinned_judge_with_kept_features_need_not_be_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, judge = as_saved(pictures()), ClipJudge("owner/judge", "0" * 40, str(tmp_path))
+    features = torch.eye(3, 8)
+    monkeypatch.setattr(judge, "_encode_images", lambda images: features)
+    judge.image_features(images)
+    assert torch.equal(ClipJudge("owner/judge", "0" * 40, str(tmp_path)).image_features(images), features)
+
+
+@pytest.fixture
+def style_folder(tiny_judge: Path, tmp_path: Path) -> Path:
+    """A vision tower with a projection as the style judges are, in a folder without texts."""
+    from transformers import CLIPVisionModelWithProjection
+
+    folder = copy_of(
+        tiny_judge, tmp_path / "style", "model.safetensors", "vocab.json", "merges.txt", "tokenizer_config.json"
+    )
+    tower = CLIPVisionModelWithProjection.from_pretrained(tiny_judge)
+    torch.nn.init.normal_(tower.visual_projection.weight, generator=torch.Generator().manual_seed(5))
+    tower.save_pretrained(folder)
+    return folder
+
+
+def test_style_features_equal_transformers_by_hand(style_folder: Path) -> None:
+    from transformers import CLIPVisionModelWithProjection
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    tower = CLIPVisionModelWithProjection.from_pretrained(style_folder).eval()
+    with torch.no_grad():
+        pixels = CLIPImageProcessorPil.from_pretrained(style_folder)(as_saved(pictures()), return_tensors="pt")
+        expected = tower(**pixels).image_embeds
+    judge = StyleJudge(str(style_folder))
+    features = judge.image_features(pictures())
+    assert_same(features, expected / expected.norm(dim=-1, keepdim=True), FEW_ROUNDINGS)
+    alone = torch.cat([judge.image_features([image]) for image in as_saved(pictures())])
+    assert torch.equal(judge.reference_features(as_saved(pictures())), alone)
+    assert not features.requires_grad
+
+
+def test_the_tower_of_a_whole_clip_is_a_style_judge(tiny_judge: Path, judge: ClipJudge) -> None:
+    of_style = StyleJudge(str(tiny_judge)).image_features(pictures())
+    assert_same(of_style, judge.image_features(pictures()), FEW_ROUNDINGS)
+
+
+def test_a_style_judge_reads_no_texts(style_folder: Path) -> None:
+    assert ClipJudge.reads_texts and not StyleJudge.reads_texts
+    with pytest.raises(
+        ValueError, match=r"`judge`: the style judge `.*style` reads no texts, .* a `ClipJudge` for this"
+    ):
+        StyleJudge(str(style_folder)).text_features(["A dog"])
+
+
+def test_a_style_judge_without_projection(style_folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(style_folder / "model.safetensors")
+    del weights["visual_projection.weight"]
+    save_file(weights, style_folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ValueError, match=r"visual_projection.weight. Give a complete CLIP vision tower with projection"
+    ):
+        StyleJudge(str(style_folder)).image_features(pictures())
+
+
+def test_texts_that_are_cut_are_counted(judge: ClipJudge, tiny_judge: Path, tmp_path: Path) -> None:
+    long, short = "dog " * 200, "A dog"
+    judge.text_features([short, long, long])
+    assert judge.cut_texts == {long: 202}
+    for _ in range(2):  # also where its features are kept
+        kept = ClipJudge(str(tiny_judge), cache=str(tmp_path))
+        kept.text_features([short, long])
+        assert kept.cut_texts == {long: 202}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "not JSON"),
+        ("[]", "not an object"),
+        ("{}", "it lacks image_mean, image_std, size"),
+        ('{"image_mean": "x", "image_std": [1, 1, 1], "size": 16, "crop_size": 16}', ""),
+        ('{"image_mean": [0, 0, 0], "image_std": [0, 1, 1], "size": 16, "crop_size": 16}', "are no numbers"),
+        ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "size": 16, "crop_size": 8}', "expected 16 x 16"),
+        ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "size": 1000000, "crop_size": 16}', "do not fit"),
+    ],
+)
+def test_a_damaged_image_processor_does_not_become_another(
+    tiny_judge: Path, tmp_path: Path, content: str, told: str
+) -> None:
+    folder = copy_of(tiny_judge, tmp_path / "judge")
+    (folder / "preprocessor_config.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"`model` of the judge .*preprocessor_config.json' is damaged.*{told}"):
+        ClipJudge(str(folder)).image_features(pictures())
+
+
+def test_gaps_in_a_vocabulary(tiny_judge: Path, tmp_path: Path) -> None:
+    folder = copy_of(tiny_judge, tmp_path / "judge")
+    (folder / "merges.txt").write_text("\n".join((folder / "merges.txt").read_text().splitlines()[:20]))
+    with pytest.raises(ValueError, match=r"`model` of the judge .* merges are: 19"):
+        ClipJudge(str(folder)).text_features(["A dog"])

@@ -1,0 +1,167 @@
+"""AlignmentScores in a real trainer: curves, intervals, monitors, the table and the JSON lines."""
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from callbacks.alignment_scores import AlignmentScores, replace_line
+from callbacks.scoring import bootstrap as intervals
+from callbacks.scoring import functional as scores
+from callbacks.scoring.functional import UnitFeatures
+from tests.float64 import FEW_ROUNDINGS
+from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, generate, make_jobs
+
+MakeTrainer = Callable[..., Trainer]
+
+
+def expected_features() -> UnitFeatures:
+    judge, all_jobs = ColourJudge(), generate(make_jobs())
+    return UnitFeatures(
+        judge.image_features(all_jobs.images),
+        judge.image_features(all_jobs.references),
+        judge.text_features(
+            [f"A{'n' * (j.reference.content == 'airplane')} {j.reference.content}" for j in all_jobs.jobs]
+        ),
+        judge.text_features([j.prompt for j in all_jobs.jobs]),
+    )
+
+
+def curves(folder: Path, tag: str) -> dict[int, float]:
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {event.step: event.value for event in events.Scalars(tag)}
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "alignment.jsonl").read_text().splitlines()]
+
+
+def test_validate_logs_a_constant_line_and_writes_one_json_line(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    callback = AlignmentScores(ColourJudge(), constant_steps=[0, 400, 800])
+    [table] = make_trainer(callback).validate(Colours().requires_grad_(False), JobData(make_jobs()), verbose=False)
+    features, log = expected_features(), tmp_path / "log"
+    text = scores.text_alignment(features).mean().item()
+    leaked = scores.leaked(features).float().mean().item()
+    assert table["alignment/text"] == pytest.approx(text, abs=FEW_ROUNDINGS)
+    assert table["leakage/leaked"] == pytest.approx(leaked, abs=FEW_ROUNDINGS)
+    assert curves(log, "alignment/text") == pytest.approx(dict.fromkeys([0, 400, 800], text), abs=FEW_ROUNDINGS)
+    masked = torch.arange(4).repeat_interleave(2).float().mean().item() / 10
+    assert curves(log, "mask/share_masked")[400] == pytest.approx(masked)
+    [line] = lines(log)
+    assert (line["method"], line["judge"], line["stage"], line["step"]) == ("masking", "miniature", "validate", 0)
+    assert line["scores"]["alignment/text"] == pytest.approx(text, abs=FEW_ROUNDINGS)
+    means = intervals.reference_means(scores.text_alignment(features), torch.arange(4).repeat_interleave(2))
+    assert line["means_by_reference"]["alignment/text"] == pytest.approx(means.means.tolist(), abs=FEW_ROUNDINGS)
+    assert line["intervals"]["alignment/text"] == pytest.approx(intervals.bootstrap_interval(means), abs=FEW_ROUNDINGS)
+    low, high = line["intervals"]["alignment/text"]
+    assert curves(log, "alignment/text_low")[800] == pytest.approx(low, abs=FEW_ROUNDINGS)
+    assert curves(log, "alignment/text_high")[800] == pytest.approx(high, abs=FEW_ROUNDINGS)
+    assert line["references"] == [0, 1, 2, 3]
+    assert line["images_by_reference"] == [2, 2, 2, 2]
+    assert line["images"] == 8
+    assert line["settings"] == {"sampling": {"steps": 3}}
+    assert set(table) == {*line["scores"], "step"}
+    assert "leakage/leaked_among_all" in line["scores"]
+    assert "judge: miniature" in (log / "hparams.yaml").read_text()
+
+
+def test_fit_evaluates_at_its_steps_and_feeds_monitors(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    callback, options = (
+        AlignmentScores(ColourJudge(), constant_steps=[0, 99]),
+        {"max_steps": 4, "val_check_interval": 2},
+    )
+    trainer = make_trainer(callback, **options, num_sanity_val_steps=1)
+    trainer.fit(Colours(), JobData(make_jobs()))
+    assert [line["step"] for line in lines(tmp_path / "log")] == [2, 4]  # not the sanity check
+    assert set(curves(tmp_path / "log", "alignment/image")) == {2, 4}
+    expected = scores.image_alignment(expected_features()).mean().item()
+    assert trainer.callback_metrics["alignment/image"].item() == pytest.approx(expected, abs=FEW_ROUNDINGS)
+    assert "step" not in trainer.callback_metrics  # `ModelCheckpoint` would name files by it
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert set(saved) == {"weight"}
+    # Tested afterwards by another trainer, the checkpoint's step is the one that counts.
+    again = make_trainer(AlignmentScores(ColourJudge(), contents=[], suffix="_other"))
+    [table] = again.test(Colours(), JobData(make_jobs()), ckpt_path=str(tmp_path / "last.ckpt"), verbose=False)
+    last = lines(tmp_path / "log")[-1]
+    assert (last["stage"], last["step"], len(lines(tmp_path / "log"))) == ("test", 4, 3)
+    assert "leakage/leaked_among_all" not in last["scores"]
+    assert table["alignment/image_other"] == pytest.approx(expected, abs=FEW_ROUNDINGS)
+    assert curves(tmp_path / "log", "alignment/image_other").keys() == {4}
+    assert curves(tmp_path / "log", "alignment/image_other_low").keys() == {4}
+
+
+def test_a_method_without_mask_logs_none(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    callback = AlignmentScores(ColourJudge())
+    trainer = make_trainer(callback)
+    callback.add = lambda generations: AlignmentScores.add(callback, generate(generations.jobs, mask=False))  # type: ignore[method-assign]
+    trainer.test(Colours("ip_adapter"), JobData(make_jobs()), verbose=False)
+    assert "mask/share_masked" not in lines(tmp_path / "log")[0]["scores"]
+
+
+def test_a_line_replaces_the_one_of_the_same_evaluation(tmp_path: Path) -> None:
+    line = {"method": "masking", "judge": "miniature", "stage": "validate", "step": 400, "scores": {"x": 1}}
+    file = tmp_path / "alignment.jsonl"
+    replace_line(file, line)
+    replace_line(file, {**line, "step": 800})
+    replace_line(file, {**line, "judge": "other"})
+    replace_line(file, {**line, "scores": {"x": 2}})
+    found = [(entry["step"], entry["judge"], entry["scores"]["x"]) for entry in lines(tmp_path)]
+    assert sorted(found) == [(400, "miniature", 2), (400, "other", 1), (800, "miniature", 1)]
+    assert [path.name for path in tmp_path.iterdir()] == ["alignment.jsonl"]
+
+
+def test_callbacks_of_two_judges_are_told_apart() -> None:
+    one, other = AlignmentScores(ColourJudge()), AlignmentScores(ColourJudge("openai/clip-vit-base-patch32"))
+    assert one.state_key != other.state_key
+
+
+def test_layout_matches_the_tags_of_any_judge_but_no_intervals() -> None:
+    import re
+
+    from callbacks.tensorboard import layout
+
+    _, [text] = layout()["alignment"]["text"]
+    assert re.match(text, "alignment/text")
+    assert re.match(text, "alignment/text_vit_h14")
+    assert not re.match(text, "alignment/text_low")
+    assert not re.match(text, "alignment/text_vit_h14_high")
+    _, [leaked] = layout()["leakage"]["leaked"]
+    assert re.match(leaked, "leakage/leaked_other")
+    assert not re.match(leaked, "leakage/leaked_among_all")
+    assert layout()["intervals"]["alignment/image, 95 % interval"] == [
+        "Margin",
+        ["alignment/image", "alignment/image_low", "alignment/image_high"],
+    ]
+
+
+def test_the_layout_is_written(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    from callbacks.tensorboard import add_layout
+
+    trainer = make_trainer()
+    add_layout(trainer)
+    trainer.logger.save()
+    events = EventAccumulator(str(tmp_path / "log"))
+    events.Reload()
+    assert "custom_scalars__config__" in events.Tags()["tensors"]
+
+
+def test_pictures_that_are_not_finite_are_in_no_score(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    module, found = Colours(), []
+    for spoilt, jobs in (([1], make_jobs(4)), ([], [job for job in make_jobs(4) if job.reference.index != 1])):
+        module.spoilt = spoilt
+        trainer = make_trainer(AlignmentScores(ColourJudge()), logger=False, default_root_dir=tmp_path / str(spoilt))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            trainer.validate(module, JobData(jobs), verbose=False)
+        found.append(lines(tmp_path / str(spoilt)))
+        told = [str(each.message) for each in said if "have no scores" in str(each.message)]
+        assert bool(told) == bool(spoilt) and all("2 of 8 pictures have no scores" in text for text in told)
+    assert found[0] == found[1]

@@ -1,0 +1,191 @@
+"""The tables hold the numbers of the rows, say whose they are, and go on where something is missing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from callbacks.scoring.scored import Group, Scored
+from scripts.report.cells import Cell, Table
+from scripts.report.tables import (
+    base_group,
+    by_method,
+    by_style,
+    chosen,
+    content_by_prompt,
+    differences,
+    write_tables,
+)
+from tests.unit.scripts.report.scored_folder import CLASSIFIER, CLIP, PLANS, Plan, write_rows, write_scored_folder
+
+LEAK = "leakage/leaked_among_all"
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    return Scored.read(write_scored_folder(tmp_path_factory.mktemp("scores"), pictures=False))
+
+
+def written(folder: Path, *plans: Plan) -> Scored:
+    return Scored.read(write_scored_folder(folder, plans, pictures=False))
+
+
+def cell(table: Table, row: str, column: str) -> Cell:
+    [found] = [each for each in table.rows if each[0] == row]
+    value = found[table.headers.index(column)]
+    assert isinstance(value, Cell)
+    return value
+
+
+def mean(scored: Scored, tag: str, **where: str) -> tuple[float, int]:
+    """Mean and count over the rows, read by hand."""
+    rows = [row for row in scored.rows if all(row[key] == value for key, value in where.items())]
+    values = [row[tag] for row in rows if row[tag] is not None]
+    return float(np.mean(values)), len(values)
+
+
+def test_by_method(scored: Scored) -> None:
+    table = by_method(scored, CLIP)
+    assert table.headers[:4] == ["method", "pictures", "text alignment ↑", "image alignment ↑"]
+    assert [row[:2] for row in table.rows] == [[group.title, "24"] for group in scored.groups]
+    found = cell(table, "InstantStyle, strength 0.2, scale 0.6", "published leakage score ↓")
+    assert (found.mean, found.n) == pytest.approx(
+        mean(scored, "published/leakage_score", setting="strength 0.2, scale 0.6", judge=CLIP)
+    )
+    assert cell(table, "Masking", "share masked").value == "30.0 %"
+    assert table.rows[0][-1] == "–"  # IP-Adapter masks nothing
+
+
+def test_tables_say_whose_numbers_they_are_and_how_many(scored: Scored) -> None:
+    table = by_method(scored, CLASSIFIER)
+    assert table.title == "All methods, judged by miniature classifier"
+    assert table.note.startswith("n = 24 pictures in each cell that does not tell its own n.")
+    assert "95 % bootstrap intervals over references, 6 in all" in table.note
+    assert "where it sees the reference's content" in table.note
+    assert cell(table, "Masking", "leak rate ↓").n == 12  # it knows no benches
+    assert "classifier" not in by_method(scored, CLIP).note
+
+
+def test_content_by_prompt(scored: Scored) -> None:
+    masking = base_group(scored.groups)
+    table = content_by_prompt(scored, CLIP, masking, LEAK)
+    assert table.headers == ["content", "A bench", "A human", "all"]
+    assert [row[0] for row in table.rows] == ["dog", "frog", "ship", "all"]
+    wanted = {"method": "masking", "judge": CLIP}
+    for row in ("dog", "frog", "ship"):
+        for column in ("A bench", "A human"):
+            found = cell(table, row, column)
+            assert (found.mean, found.n) == pytest.approx(mean(scored, LEAK, content=row, prompt=column, **wanted))
+    assert cell(table, "all", "A human").mean == pytest.approx(mean(scored, LEAK, prompt="A human", **wanted)[0])
+    assert cell(table, "all", "all").n == 24
+    assert table.title == "Leak rate among all contents ↓ of Masking by content and prompt, judged by miniature"
+
+
+def test_by_style(scored: Scored) -> None:
+    table = by_style(scored, CLIP, "alignment/image", scored.groups[:2])
+    assert table.headers == ["style", "IP-Adapter, scale 1.0", "IP-Adapter, scale 0.6"]
+    assert [row[0] for row in table.rows] == ["line art", "pop art", "all"]
+    found = cell(table, "pop art", "IP-Adapter, scale 0.6")
+    wanted = {"style": "pop art", "setting": "scale 0.6", "method": "ip_adapter", "judge": CLIP}
+    assert (found.mean, found.n) == pytest.approx(mean(scored, "alignment/image", **wanted))
+
+
+def test_chosen_groups_leak_as_the_base_does(scored: Scored) -> None:
+    masking, *others = chosen(scored, CLIP)
+    aim = mean(scored, LEAK, method="masking", judge=CLIP)[0]
+    assert masking.method == "masking"
+    assert [each.method for each in others] == ["ip_adapter", "instantstyle", "quantile_masking"]
+    for other in others:
+        leaks = {
+            group.setting: mean(scored, LEAK, method=group.method, setting=group.setting, judge=CLIP)[0]
+            for group in scored.groups
+            if group.method == other.method
+        }
+        assert abs(leaks[other.setting] - aim) == min(abs(leak - aim) for leak in leaks.values())
+    assert "nearest to that of Masking" in by_style(scored, CLIP, LEAK).note
+
+
+def test_few_groups_are_all_chosen(tmp_path: Path) -> None:
+    scored = written(tmp_path, *PLANS[:6])
+    assert chosen(scored, CLIP) == scored.groups
+    assert "nearest" not in by_style(scored, CLIP, LEAK).note
+
+
+def test_differences(scored: Scored) -> None:
+    table = differences(scored, CLIP)
+    assert table.title == "Each method less Masking, judged by miniature"
+    assert table.headers == [
+        *("method", "text alignment ↑", "image alignment ↑"),
+        *("leak rate, points ↓", "leak rate among all contents, points ↓"),
+    ]
+    assert "Masking" not in [row[0] for row in table.rows] and len(table.rows) == len(PLANS) - 1
+    found = cell(table, "IP-Adapter, scale 1.0", "image alignment ↑")
+    (mine, n), (base, _) = (
+        mean(scored, "alignment/image", judge=CLIP, method=method, setting=setting)
+        for method, setting in (("ip_adapter", "scale 1.0"), ("masking", ""))
+    )
+    assert (found.mean, found.n) == pytest.approx((mine - base, n))
+    assert found.is_difference and found.low is not None and 0 < found.low < found.mean
+    assert "n = 24 pairs of pictures" in table.note
+
+
+def test_a_group_of_another_grid_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    scored = written(tmp_path / "all", *PLANS[:2], PLANS[12])
+    rows = [row for row in scored.rows if row["setting"] != "scale 0.6" or row["prompt"] != "A bench"]
+    smaller = Scored.read(write_rows(tmp_path / "some", rows, scored.about))
+    table = differences(smaller, CLIP)
+    assert table.rows[1] == ["IP-Adapter, scale 0.6", "–", "–", "–", "–"]
+    assert table.rows[0] == differences(scored, CLIP).rows[0]
+    assert "`IP-Adapter, scale 0.6` lacks 12: (reference 'dog-line-art', prompt 'A bench', seed 100)" in table.note
+
+
+def test_many_groups_of_another_grid_are_counted(tmp_path: Path) -> None:
+    scored = written(tmp_path / "all", *PLANS[:5], PLANS[12])
+    rows = [row for row in scored.rows if row["method"] == "masking" or row["sample"] == 0]
+    note = differences(Scored.read(write_rows(tmp_path / "some", rows, scored.about)), CLIP).note
+    assert note.endswith("And 2 more groups cannot be compared.")
+    assert note.count("lacks 12") == 3
+
+
+def test_base_group() -> None:
+    first, three, two, quantile = (
+        Group("ip_adapter", "", {}, 1, {}),
+        Group("masking", "n_clusters 3", {"condition.n_clusters": 3}, 1, {"condition": {"n_clusters": 3}}),
+        Group("masking", "n_clusters 2", {"condition.n_clusters": 2}, 1, {"condition": {"n_clusters": 2}}),
+        Group("quantile_masking", "", {}, 1, {}),
+    )
+    assert base_group([first, three, two, quantile]) is two
+    assert base_group([first, quantile]) is first
+
+
+def test_written_tables(tmp_path: Path) -> None:
+    scored = written(tmp_path, *PLANS[11:14])
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "of-yesterday.md").write_text("old")
+    tables = write_tables(scored, tmp_path)
+    files = {path.name for path in (tmp_path / "tables").iterdir()}
+    assert files == {f"{table.name}{suffix}" for table in tables for suffix in (".md", ".tex")}
+    assert {"by-method-miniature.md", "differences-miniature-classifier.tex"} < files
+    for table in tables:
+        text = (tmp_path / "tables" / f"{table.name}.md").read_text()
+        assert all(each.value in text for row in table.rows for each in row if isinstance(each, Cell))
+
+
+def test_one_group_has_no_differences(tmp_path: Path) -> None:
+    names = [table.name for table in write_tables(written(tmp_path, PLANS[12]), tmp_path)]
+    assert "by-method-miniature" in names
+    assert not any(name.startswith("differences") for name in names)
+
+
+def test_tables_whose_names_are_spelt_alike_are_kept_apart(tmp_path: Path) -> None:
+    scored = written(tmp_path, Plan("a b", {}, 0.5), Plan("a-b", {}, 0.6))
+    names = [table.name for table in write_tables(scored, tmp_path)]
+    assert {f"content-by-prompt-alignment-text-a-b-miniature{end}" for end in ("", "-2")} < set(names)
+    assert len(names) == len(set(names))
+
+
+def test_no_table_by_style_where_none_is_told(tmp_path: Path) -> None:
+    scored = written(tmp_path, PLANS[0])
+    untold = Scored.read(write_rows(tmp_path, [row | {"style": ""} for row in scored.rows], scored.about))
+    names = [table.name for table in write_tables(untold, tmp_path)]
+    assert names and not any(name.startswith("by-style") for name in names)
