@@ -3,13 +3,13 @@
 import ast
 import sys
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
+from tests.architecture.house import ROOMS, ROOT, sources
+
 MODEL_LIBRARIES = ("diffusers", "transformers")
 HEAVY = (*MODEL_LIBRARIES, "sklearn", "matplotlib", "tensorboard")
 # The doors for files that others wrote.
@@ -62,11 +62,12 @@ class Import(NamedTuple):
     at_import: bool  # runs when the file itself is imported, not in a function and not for types only
 
 
-def imports_of(source: str) -> Iterator[Import]:
-    """All imports in a file; `from a import b` as `a.b`."""
+def imports_of(source: str, types: bool = True) -> Iterator[Import]:
+    """All imports in a file, with or without those for types only; `from a import b` as `a.b`."""
     tree = ast.parse(source)
     later = {node for part in ast.walk(tree) if _is_later(part) for node in ast.walk(part)}
-    for node in ast.walk(tree):
+    unseen = {node for part in ast.walk(tree) if not types and _is_for_types(part) for node in ast.walk(part)}
+    for node in set(ast.walk(tree)) - unseen:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -83,9 +84,11 @@ def faults(path: str, source: str) -> list[str]:
 
 
 def _is_later(node: ast.AST) -> bool:
-    if isinstance(node, ast.If):
-        return "TYPE_CHECKING" in ast.unparse(node.test)
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    return _is_for_types(node) or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
 def _is_allowed(path: str, name: str, allowed: tuple[str, ...]) -> bool:
@@ -126,9 +129,8 @@ def _reached_from(module: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_each_room_imports_what_it_may(room: str) -> None:
-    files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / room).rglob("*.py")}
-    assert files
-    found = {name: faults(name, path.read_text(encoding="utf-8")) for name, path in files.items()}
+    found = {path: faults(path, source) for path, source in sources(room).items()}
+    assert found
     assert {name: names for name, names in found.items() if names} == {}
 
 
