@@ -1,7 +1,8 @@
 """What leaves the datamodules: one style reference, one picture to generate or to score, and batches of them."""
 
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 from PIL import Image
 
@@ -44,21 +45,52 @@ def check_seed(seed: int, further: int = 0, name: str = "seed") -> None:
         raise ValueError(f"`{name}` is a number from 0 to {GREATEST_SEED}{more} and was {seed}.")
 
 
+def check_at_least(least: int, **arguments: int) -> None:
+    """Raises ValueError, which names it, if an argument is smaller."""
+    for name, value in arguments.items():
+        if value < least:
+            raise ValueError(f"`{name}` is a number from {least} up and was {value}.")
+
+
 def digest_of(data: bytes) -> str:
     """Fingerprint of the encoded bytes of an image, 32 hexadecimal digits."""
     return blake2b(data, digest_size=16).hexdigest()
 
 
 class ReferenceBatch(TypedDict):
-    """Style references; `images` is absent where the loader was asked for names only."""
+    """Style references; images, maps and failures are there where they were opened."""
 
     references: list[Reference]
+    source: NotRequired["ReferenceSource"]
+    """The whole train set; in each batch of training, in none that it opens itself."""
     images: NotRequired[list[Image.Image]]
     """RGB, each in its own size."""
     content_maps: NotRequired[list[Image.Image | None]]
-    """Contours of the images, RGB, each in its own size; beside `images`, and only those of a `CaptionedSet`."""
+    """Contours of the images, RGB, each in its own size; None where the set has none."""
     failures: NotRequired[dict[str, str]]
     """Place of each image that is left out, because it can no longer be read -> why."""
+
+
+class ReferenceSource(Protocol):
+    """The train set that batches are taken from."""
+
+    @property
+    def references(self) -> list[Reference]:
+        """All references, in the order of their indices."""
+
+    @property
+    def batch_size(self) -> int:
+        """References a training step and process."""
+
+    def open(self, indices: Sequence[int]) -> ReferenceBatch:
+        """These references with their images and content maps; what cannot be read is told once and left out.
+
+        In place of a batch that would be empty comes the next readable reference of the set. Batches that come after
+        it have no images opened ahead.
+        """
+
+    def without(self, references: Sequence[Reference], left_out: Collection[int]) -> list[Reference]:
+        """Those whose index is not left out; where there is none, the next of the set that is not."""
 
 
 class Job(NamedTuple):
@@ -96,13 +128,17 @@ class Job(NamedTuple):
 
 
 class JobBatch(TypedDict):
-    """Pictures to generate, and the images of all their references."""
+    """Pictures to generate, and the images of all their references; a process without pictures has an empty one."""
 
     jobs: list[Job]
     images: dict[str, Image.Image]
     """`Reference.key` -> its image (RGB, each in its own size), for each reference and content image of each job."""
     failures: NotRequired[dict[Job, str]]
     """Each job that is left out, because an image of it can no longer be read -> why."""
+    contents: list[str]
+    """The prompts of all contents that references of the set show, which may leak into a picture."""
+    finished: int
+    """Pictures of the run that lie there already and are in no batch: told in the first batch of rank 0, else 0."""
 
 
 class Prediction(NamedTuple):
@@ -143,9 +179,17 @@ class PredictionBatch(TypedDict):
     """Pictures with their references, all RGB and each in its own size; those that cannot be read are left out."""
 
     predictions: list[Prediction]
+    positions: list[int]
+    """Place of each of them among all pictures that are scored."""
     images: list[Image.Image]
     """The picture of each prediction."""
     references: dict[str, Image.Image]
     """`Prediction.reference_path` -> its image; each is opened once a batch."""
+    unread: list[Prediction]
+    """Those of the batch that cannot be opened."""
     failures: dict[str, str]
-    """Path of each picture left out -> why."""
+    """Path of each picture left out -> why; the first batch of rank 0 also has those that cannot be scored at all."""
+    contents: list[str]
+    """The prompts of all contents that references show, which may have leaked into a picture."""
+    sources: list[str]
+    """Where all pictures come from: folders, or a table."""

@@ -1,10 +1,20 @@
-"""The datamodule of captioned images, on which a StyleShot is trained."""
+"""The datamodule of captioned images, on which a StyleShot is trained, and the file of JSON lines that names them."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from datamodules.captioned_set import CaptionedSet
+from datamodules.images import ImageFile
+from datamodules.reading import files_of, lines_of, parse_json, parse_rows
+from datamodules.references import Entry, ReferenceSet
 from datamodules.style_references import StyleReferences
+
+REQUIRED = ("image", "prompt")
+NAMES = (*REQUIRED, "content_map")
+EXPECTED = (
+    'one JSON object a line, {"image": "a/b.png", "prompt": "A dog"}, with or without "content_map": "maps/b.png"; '
+    "paths are absolute, or relative to the folder of the file"
+)
 
 
 class CaptionedImages(StyleReferences):
@@ -25,6 +35,51 @@ class CaptionedImages(StyleReferences):
         self.captions = captions
 
     @cached_property
-    def train_set(self) -> CaptionedSet:
+    def train_set(self) -> ReferenceSet:
         """The images of `captions`, read and checked once."""
-        return CaptionedSet(self.captions)
+        return read_captions(self.captions)
+
+
+def read_captions(captions: str | Path) -> ReferenceSet:
+    """The images that a file of JSON lines names, as in `CaptionedImages`: their content is the prompt, their style "".
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it has no line or faulty ones, all of which are named, or none of its images can be read.
+    """
+    file = Path(captions)
+    if not file.is_file():
+        raise FileNotFoundError(f"`captions`: there is no file `{file}`. Expected {EXPECTED}.")
+    keys: set[str] = set()
+
+    def parse(_: int, line: bytes) -> Entry:
+        entry = _entry(file.parent, _texts(parse_json(line)))
+        if entry.key in keys:
+            raise ValueError(f"the image {entry.key!r} has a line already; suffixes tell no images apart")
+        keys.add(entry.key)
+        return entry
+
+    lines = lines_of(file, "captions", f"Expected {EXPECTED}.")
+    return ReferenceSet(file, parse_rows(file, "captions", EXPECTED, lines, parse, "line"))
+
+
+def _entry(folder: Path, texts: dict[str, str]) -> Entry:
+    files = files_of(folder, texts, ("image", "content_map"))
+    key = Path(texts["image"]).with_suffix("").as_posix()
+    content_map = ImageFile(files["content_map"]) if "content_map" in files else None
+    return Entry(key, texts["prompt"], "", ImageFile(files["image"]), content_map)
+
+
+def _texts(values: dict[str, Any]) -> dict[str, str]:
+    """The texts of a line; null is the same as a name left out."""
+    if unknown := [name for name in values if name not in NAMES]:
+        raise ValueError(f"unknown {_quoted(unknown)}")
+    given = {name: value for name, value in values.items() if value is not None}
+    texts = {name: value for name, value in given.items() if isinstance(value, str) and value.strip()}
+    if blank := [name for name in NAMES if name in {*REQUIRED, *given} and name not in texts]:
+        raise ValueError(f"no text as {_quoted(blank)}")
+    return texts
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

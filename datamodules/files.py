@@ -37,9 +37,7 @@ def cannot_write(path: Path, error: OSError) -> WriteError:
 def replacing(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
     """A new file beside `path`, which takes its place in one step after the block; makes the folder.
 
-    Args:
-        path: the file; what is there stays until the new one is whole.
-        durable: the new file is on the disk, not only in the system's memory, before the old one goes.
+    With `durable` it is on the disk, not only in the system's memory, before the old one goes.
 
     Raises:
         WriteError: naming `path` and the way out, if the disk is full or the folder cannot be written.
@@ -95,10 +93,8 @@ def _tidy(folder: Path) -> None:
 def open_locked(path: Path, wait: bool) -> BinaryIO | None:
     """The file `path`, made where it is missing, for this process alone until it is closed.
 
-    The system ends that with the process, however it ends. On a file system without locks nobody is kept out.
-
-    Returns:
-        None where another process has it and is not waited for.
+    The system ends that with the process, however it ends. On a file system without locks nobody is kept out. None:
+    another process has it and is not waited for.
     """
     while True:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")

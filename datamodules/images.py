@@ -1,24 +1,76 @@
-"""Opens the images that users bring, whatever their format, as upright RGB."""
+"""Image files that users bring: where they lie, and what they show as upright RGB, whatever their format."""
 
+import os
 from io import BytesIO
+from pathlib import Path, PurePath
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from datamodules.batches import digest_of
+from datamodules.reading import read_bytes
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".avif", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
     *(".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".psd", ".qoi", ".tga"),
 )
 """Of the files that are read; upper case is accepted too."""
-UNREAD = (".heic", ".heif", ".hif", ".jxl", ".svg", ".eps", ".xcf", ".exr", ".hdr")
-RAW = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2")
-"""In some of these Pillow would find a small preview alone."""
-LOOKED_AT = (*SUFFIXES, *UNREAD, *RAW)
-"""Of the files that are images: those that cannot be read are named. Files with other suffixes are not looked at."""
+# Raw files are unread because in some of them Pillow would find a small preview alone.
+UNREAD = (
+    *(".heic", ".heif", ".hif", ".jxl", ".svg", ".eps", ".xcf", ".exr", ".hdr"),
+    *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2"),
+)
+"""Of images that cannot be read, and are named; files with yet other suffixes are not looked at."""
 GREATEST_ASPECT = 100
 """Longer side / shorter side; encoders scale the shorter one to some hundred pixels."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "DIB", "GIF", "TIFF", "JPEG2000", "PPM", "PSD", "QOI", "TGA")
+
+
+class ImageFile(NamedTuple):
+    """The encoded bytes of one image: a file of its own, or a stretch of a shard."""
+
+    path: Path
+    member: str = ""
+    """Its name within the shard, with suffix."""
+    offset: int = 0
+    size: int | None = None
+    """Bytes of the stretch; None is the whole file."""
+
+    @property
+    def name(self) -> str:
+        """The place, for messages."""
+        return f"{self.path}: {self.member}" if self.member else str(self.path)
+
+    @property
+    def suffix(self) -> str:
+        """File suffix with its dot."""
+        return PurePath(self.member or self.path).suffix
+
+    def read(self) -> bytes:
+        """The encoded image, untouched."""
+        if self.size is None:
+            return read_bytes(self.path)
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+    def open(self, digest: str | None = None) -> tuple[Image.Image, str]:
+        """The image, RGB, upright, in its own size, and the digest of its bytes.
+
+        Raises:
+            ValueError: Why it cannot be read, in one line, or that it has another digest than the expected one.
+        """
+        if self.suffix.lower() in UNREAD:
+            raise ValueError(f"Pillow reads no {self.suffix}; save it as .png")
+        try:
+            data = self.read()
+        except OSError as error:
+            raise ValueError(error.strerror or str(error)) from error
+        if digest not in (None, digest_of(data)):
+            raise ValueError("it was replaced after the start")
+        return read_image(data), digest_of(data)
 
 
 def read_image(data: bytes) -> Image.Image:
@@ -41,13 +93,49 @@ def read_image(data: bytes) -> Image.Image:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def damage(data: bytes) -> str | None:
-    """Why `read_image` cannot read these bytes, in one line; None if it can."""
-    try:
-        read_image(data)
-    except ValueError as error:
-        return str(error)
-    return None
+def images_in(folder: Path) -> list[Path]:
+    """The image files directly in a folder, by name; hidden ones are left out."""
+    return images_below(folder, 1)
+
+
+def images_below(root: Path, depth: int | None = None) -> list[Path]:
+    """The image files below a folder, by name; hidden ones are left out, and so is what lies in hidden folders.
+
+    Links are followed, but none into a folder that is met anyway, or around the root: no file comes twice by them.
+
+    Args:
+        root: The folder.
+        depth: Parts of their paths below the root, at most; None: any.
+
+    Raises:
+        OSError: A folder cannot be looked into.
+    """
+    seen, found = {os.path.realpath(root)}, list[Path]()
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_refuse):
+        deepest = depth is not None and len(Path(folder).relative_to(root).parts) + 1 >= depth
+        folders[:] = [] if deepest else [name for name in sorted(folders) if _is_new(Path(folder, name), root, seen)]
+        images = [name for name in names if name.lower().endswith((*SUFFIXES, *UNREAD)) and name[0] != "."]
+        found += [Path(folder, name) for name in images]
+    return sorted(found)
+
+
+def _is_new(folder: Path, root: Path, seen: set[str]) -> bool:
+    """Whether a folder is met for the first time, and by no link to what is met without it or lies around the root."""
+    real, top = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
+    if folder.name.startswith(".") or str(real) in seen or (folder.is_symlink() and _is_met_anyway(real, top)):
+        return False
+    seen.add(str(real))
+    return True
+
+
+def _is_met_anyway(real: Path, top: Path) -> bool:
+    if not real.is_relative_to(top):
+        return top.is_relative_to(real)
+    return not any(part.startswith(".") for part in real.relative_to(top).parts)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise OSError(error.errno, f"the folder `{error.filename}` cannot be read ({error.strerror})") from error
 
 
 def _check(image: Image.Image) -> None:

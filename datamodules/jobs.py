@@ -3,12 +3,18 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from math import lcm
+from pathlib import Path
 from typing import Any
 
-from datamodules.batches import Job, Reference, digest_of
+from PIL import Image
+from torch.utils.data import Dataset
 
-STYLES_IN_ERROR = 20
+from datamodules.batches import Job, JobBatch, Reference, digest_of
+from datamodules.images import SUFFIXES, ImageFile, images_in
+from datamodules.reading import listed
+from datamodules.references import Entry, ReferenceSet
 
 
 def spread(references: Sequence[Reference], count: int | None) -> list[Reference]:
@@ -47,7 +53,13 @@ def same_style(references: Sequence[Reference], count: int) -> dict[str, tuple[R
     styles: dict[str, dict[str, list[Reference]]] = {}
     for reference in references:
         styles.setdefault(reference.style, {}).setdefault(reference.content, []).append(reference)
-    _check_sizes({style: sum(map(len, contents.values())) for style, contents in styles.items()}, count)
+    sizes = {style: sum(map(len, contents.values())) for style, contents in styles.items()}
+    if few := {style: size for style, size in sizes.items() if size <= count}:
+        named = listed((f"{style!r} ({size})" for style, size in few.items()), between=", ")
+        raise ValueError(
+            f"`references_per_picture` is {count + 1}, but fewer test references are of the style {named}. "
+            f"Set it to {min(few.values())} or less, or give each style as many readable images."
+        )
     return {r.key: others for contents in styles.values() for r, others in _others_of_style(contents, count)}
 
 
@@ -63,12 +75,12 @@ def list_jobs(
 ) -> list[Job]:
     """Every reference x prompt x sample, reference by reference, so that a batch opens few images.
 
-    With content images it is every reference x content image x sample. References that are the same but for their
-    names make one picture.
+    With content images it is every reference x content image x sample, and their contents are the prompts. References
+    that are the same but for their names make one picture.
 
     Args:
         references: The main reference of each picture.
-        prompts: What is drawn; not looked at with content images, whose contents are the prompts.
+        prompts: What is drawn without content images.
         samples_per_prompt: Pictures for each reference and prompt.
         seed: What the seed of each picture is made of.
         others: Further references for the key of each main one; None gives none.
@@ -77,22 +89,13 @@ def list_jobs(
         shared_noise: Sample i of every reference and prompt has `seed` + i, in place of a seed of its own.
     """
     drawn: list[tuple[str, Reference | None]] = [(image.content, image) for image in content_images]
-    jobs = [
-        Job(
-            reference,
-            prompt,
-            sample,
-            seed + sample if shared_noise else picture_seed(seed, reference, prompt, sample, content_image),
-            others[reference.key] if others else (),
-            negatives,
-            content_image,
-        )
-        for reference in references
-        for prompt, content_image in drawn or [(prompt, None) for prompt in prompts]
-        for sample in range(samples_per_prompt)
-    ]
     unique: dict[tuple[Any, ...], Job] = {}
-    for job in jobs:
+    drawn = drawn or [(prompt, None) for prompt in prompts]
+    for reference, (prompt, content_image), sample in product(references, drawn, range(samples_per_prompt)):
+        own = picture_seed(seed, reference, prompt, sample, content_image)
+        further = others[reference.key] if others else ()
+        noise = seed + sample if shared_noise else own
+        job = Job(reference, prompt, sample, noise, further, negatives, content_image)
         unique.setdefault(job.identity, job)
     return list(unique.values())
 
@@ -101,6 +104,96 @@ def picture_seed(seed: int, reference: Reference, prompt: str, sample: int, cont
     """The seed, 0 .. 2**32 - 1, of one picture's initial noise: the same for every method and wherever files lie."""
     told = [seed, reference.digest, prompt, sample, content_image and content_image.digest]
     return int(digest_of(json.dumps(told).encode())[:8], 16)
+
+
+def negative_references(files: Sequence[str]) -> dict[Reference, ImageFile]:
+    """Images that pictures are steered away from: reference -1 - i for file i.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If it cannot be read.
+    """
+    way_out = "Correct its path in `negative_references`, or leave it out."
+    found = {}
+    for number, path in enumerate(map(Path, files), start=1):
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no file `{path}`, a negative reference. {way_out}")
+        try:
+            digest = ImageFile(path).open()[1]
+        except ValueError as error:
+            raise ValueError(f"The negative reference `{path}` cannot be read: {error}. {way_out}") from error
+        key = f"negative:{path.as_posix()}"  # like no path below a root
+        found[Reference(-number, key, "", "negative", digest)] = ImageFile(path)
+    return found
+
+
+def read_content_images(root: str | Path) -> ReferenceSet:
+    """The images `<root>/<prompt>.<suffix>`, whose layout pictures keep, in the order of their names.
+
+    The key of each is "content:" and its name without suffix, its content is the prompt, its style is "".
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no image in it.
+        ValueError: If a name says no prompt, or an image is too small or too long.
+    """
+    root = Path(root)
+    expected = "Expected images named by their prompts, `<prompt>.<suffix>`, such as `A rocket.png` or `A_rocket.jpg`"
+    if not root.is_dir():
+        raise FileNotFoundError(f"`content_images`: there is no folder `{root}`. {expected}.")
+    paths = images_in(root)
+    if not paths:
+        raise FileNotFoundError(
+            f"`content_images`: the folder `{root}` holds no image. {expected}, directly in that folder, "
+            f"with one of the suffixes {', '.join(SUFFIXES)}."
+        )
+    nameless = [path.name for path in paths if not any(letter.isalpha() for letter in path.stem)]
+    if nameless:
+        raise ValueError(
+            f"`content_images`: {len(nameless)} of {len(paths)} file names in `{root}` say no prompt: "
+            f"{listed(map(repr, nameless), between=', ')}. {expected}. Rename the files by what they show."
+        )
+    prompts = [" ".join(path.stem.replace("_", " ").split()) for path in paths]
+    told = zip(paths, prompts, strict=True)
+    images = ReferenceSet(root, [Entry(f"content:{path.stem}", prompt, "", ImageFile(path)) for path, prompt in told])
+    images.check_sizes(root)
+    return images
+
+
+class JobBatches(Dataset[JobBatch]):
+    """Batches of jobs by their positions in the list; each image is opened once a batch.
+
+    `files` has the image of each reference and content image. The batch of the positions `first` tells how many
+    pictures are `finished`; None: another process does.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[Reference, ImageFile],
+        jobs: Sequence[Job],
+        contents: Sequence[str] = (),
+        finished: int = 0,
+        first: list[int] | None = None,
+    ) -> None:
+        self.files, self.jobs, self.contents = files, jobs, list(contents)
+        self.finished, self.first = finished, first
+
+    def __getitem__(self, indices: list[int]) -> JobBatch:
+        jobs = [self.jobs[index] for index in indices]
+        images: dict[str, Image.Image] = {}
+        faults: dict[str, str] = {}
+        for reference in dict.fromkeys(reference for job in jobs for reference in job.all_images):
+            try:
+                images[reference.key] = self.files[reference].open(reference.digest)[0]
+            except ValueError as error:
+                faults[reference.key] = f"its image {reference.key!r} can no longer be read: {error}"
+        failures = {job: faults[r.key] for job in jobs for r in job.all_images if r.key in faults}
+        return {
+            "jobs": [job for job in jobs if job not in failures],
+            "images": images,
+            "failures": failures,
+            "contents": self.contents,
+            "finished": self.finished if indices == self.first else 0,
+        }
 
 
 def _others_of_style(
@@ -116,14 +209,3 @@ def _others_of_style(
             if other is not reference:
                 turns.append((steps == 0, turn, steps, other))
         yield reference, tuple(other for *_, other in sorted(turns)[:count])
-
-
-def _check_sizes(sizes: dict[str, int], count: int) -> None:
-    few = {style: size for style, size in sizes.items() if size <= count}
-    if few:
-        styles = ", ".join(f"{style!r} ({size})" for style, size in list(few.items())[:STYLES_IN_ERROR])
-        more = f" and {len(few) - STYLES_IN_ERROR} more styles" if len(few) > STYLES_IN_ERROR else ""
-        raise ValueError(
-            f"`references_per_picture` is {count + 1}, but fewer test references are of the style {styles}{more}. "
-            f"Set it to {min(few.values())} or less, or give each style as many readable images."
-        )

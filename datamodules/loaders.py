@@ -1,158 +1,154 @@
-"""Loaders that Lightning can neither re-shard nor rebuild, and whose place in an epoch a checkpoint keeps."""
+"""Which references and pictures make which batch, and loaders that Lightning can neither re-shard nor rebuild."""
 
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any, TypedDict, TypeVar
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.batch_sampler import EpochBatchSampler
-from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch
-from datamodules.captioned_set import CaptionedSet
-from datamodules.references import ImageFile, ReferenceSet, open_image
+from datamodules.batches import Reference, ReferenceBatch
+from datamodules.references import ReferenceSet
 from datamodules.vocabulary import shown
 
 Batch = TypeVar("Batch")
 
 
-class ReferenceBatches(Dataset[ReferenceBatch]):
-    """Batches of references by their indices in the set, with their images and content maps unless `keys_only`.
-
-    What can no longer be read is left out and named among the failures of the batch. In place of a batch that would
-    be empty comes the next readable reference of the set, so that each process has as many batches as the others.
-
-    Args:
-        references: The set.
-        keys_only: Whether no image is opened.
-        left_out: Indices of references that were found unreadable before.
-    """
-
-    def __init__(
-        self, references: ReferenceSet, keys_only: bool = False, left_out: Collection[int] = frozenset()
-    ) -> None:
-        self.references, self.keys_only, self.left_out = references, keys_only, left_out
-
-    def __getitem__(self, indices: list[int]) -> ReferenceBatch:
-        batch: ReferenceBatch = {"references": []}
-        if not self.keys_only:
-            batch["images"] = []
-            if isinstance(self.references, CaptionedSet):
-                batch["content_maps"] = []
-        size = len(self.references)
-        for index in indices:
-            self._add(index, batch)
-        for step in range(1, size):
-            if not batch["references"]:
-                self._add((indices[0] + step) % size, batch)
-        if not batch["references"]:
-            raise ValueError(f"None of the {size} images of the training can be read any more.")
-        return batch
-
-    def _add(self, index: int, batch: ReferenceBatch) -> None:
-        """Adds a reference to a batch, to its failures where it cannot be read."""
-        if index in self.left_out:
-            return
-        reference = self.references.references[index]
-        try:
-            if not self.keys_only:
-                image = self.references.image(index)
-                if isinstance(self.references, CaptionedSet):
-                    batch["content_maps"].append(self.references.content_map(index))
-                batch["images"].append(image)
-            batch["references"].append(reference)
-        except ValueError as error:
-            batch.setdefault("failures", {})[self.references.source(index).name] = str(error)
+def batches_of(indices: Sequence[int], batch_size: int) -> list[list[int]]:
+    """The indices in their order, `batch_size` at a time; the last batch may be smaller."""
+    return [list(indices[start : start + batch_size]) for start in range(0, len(indices), batch_size)]
 
 
-class NegativeReferences:
-    """Images that pictures are steered away from, each a file of its own.
+def share_of_rank(size: int, rank: int, world_size: int) -> range:
+    """This rank's indices of 0 .. size-1: each on exactly one rank, in shares that differ by one at most."""
+    return range(size * rank // world_size, size * (rank + 1) // world_size)
 
-    Attributes:
-        references: Reference -1 - i for file i.
 
-    Args:
-        files: The image files.
+class EpochBatchSampler:
+    """Batches of the indices 0 .. size-1, in which each comes exactly once an epoch, over all ranks together.
+
+    A global batch holds `batch_size * world_size` samples and is dealt out to the ranks, so that together
+    they see what one process would see with the larger batch. All ranks get the same number of batches: a
+    last global batch with fewer samples than ranks is joined to the one before it. The order of an epoch depends on
+    seed and epoch alone; it is that of the indices without `shuffle`.
 
     Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If it cannot be read.
-    """
-
-    def __init__(self, files: Sequence[str]) -> None:
-        self._paths = [Path(file) for file in files]
-        digests = [_negative_digest(path) for path in self._paths]
-        keys = [f"negative:{path.as_posix()}" for path in self._paths]  # like no path below a root
-        self.references = tuple(
-            Reference(-1 - i, key, "", "negative", digest)
-            for i, (key, digest) in enumerate(zip(keys, digests, strict=True))
-        )
-
-    def image(self, index: int) -> Image.Image:
-        """The image of negative reference `index`, -1 or less, as `ReferenceSet.image`."""
-        return open_image(ImageFile(self._paths[-1 - index]), self.references[-1 - index].digest)[0]
-
-
-class JobBatches(Dataset[JobBatch]):
-    """Batches of jobs by their positions in the list; each image is opened once a batch.
-
-    Args:
-        references: The set of the jobs' references and others.
-        jobs: All jobs.
-        negatives: The set of the jobs' negatives; None where they have none.
-        content_images: The set of the jobs' content images; None where they have none.
+        ValueError: If there are fewer samples than ranks.
     """
 
     def __init__(
-        self,
-        references: ReferenceSet,
-        jobs: Sequence[Job],
-        negatives: NegativeReferences | None = None,
-        content_images: ReferenceSet | None = None,
+        self, size: int, batch_size: int, rank: int = 0, world_size: int = 1, *, seed: int = 0, shuffle: bool = True
     ) -> None:
-        self.references, self.jobs, self.negatives = references, jobs, negatives
-        self.content_images = content_images
+        if size < world_size:
+            raise ValueError(
+                f"Training needs a reference for each of the {world_size} processes, but there are {size}. "
+                "Use fewer `devices` or more references."
+            )
+        self.size, self.rank, self.world_size = size, rank, world_size
+        self.global_batch_size = batch_size * world_size
+        self.seed, self.shuffle = seed, shuffle
+        self.epoch = 0
 
-    def __getitem__(self, indices: list[int]) -> JobBatch:
-        jobs = [self.jobs[index] for index in indices]
-        images: dict[str, Image.Image] = {}
-        faults: dict[str, str] = {}
-        contents = {job.content_image for job in jobs}
-        for reference in dict.fromkeys(reference for job in jobs for reference in job.all_images):
-            try:
-                images[reference.key] = self._image(reference, reference in contents)
-            except ValueError as error:
-                faults[reference.key] = f"its image {reference.key!r} can no longer be read: {error}"
-        failures = {job: faults[r.key] for job in jobs for r in job.all_images if r.key in faults}
-        return {"jobs": [job for job in jobs if job not in failures], "images": images, "failures": failures}
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order of the next iteration; Lightning calls it before each epoch."""
+        self.epoch = epoch
 
-    def _image(self, reference: Reference, is_content: bool) -> Image.Image:
-        of_style = self.references if reference.index >= 0 else self.negatives
-        found = self.content_images if is_content else of_style
-        assert found is not None
-        return found.image(reference.index)
+    def __len__(self) -> int:
+        """Number of batches in an epoch, the same on each rank."""
+        last_is_too_small = 0 < self.size % self.global_batch_size < self.world_size
+        return ceil(self.size / self.global_batch_size) - last_is_too_small
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(range(self.size))
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size).tolist()
+        starts = [i * self.global_batch_size for i in range(len(self))]
+        for start, stop in zip(starts, [*starts[1:], self.size], strict=True):
+            yield order[start:stop][self.rank :: self.world_size]
+
+
+class ReferenceBatches(Dataset[ReferenceBatch]):
+    """The train set, of which batches are opened by their indices: a `ReferenceSource`.
+
+    Attributes:
+        is_asked: Whether somebody opens images himself, so that none need be opened ahead for him.
+    """
+
+    def __init__(self, images: ReferenceSet, batch_size: int) -> None:
+        self.images, self.batch_size = images, batch_size
+        self.is_asked = False
+        self._failed: set[str] = set()
+
+    @property
+    def references(self) -> list[Reference]:
+        """All references, in the order of their indices."""
+        return self.images.references
+
+    def open(self, indices: Sequence[int]) -> ReferenceBatch:
+        """The batch of these indices; its failures are reported."""
+        self.is_asked = True
+        batch = self[indices]
+        self.report(batch["failures"])
+        return batch
+
+    def without(self, references: Sequence[Reference], left_out: Collection[int]) -> list[Reference]:
+        """Those whose index is not left out; where there is none, the next of the set that is not."""
+        kept = [reference for reference in references if reference.index not in left_out]
+        return kept or next([other] for other in self._after(references[0].index) if other.index not in left_out)
+
+    def __getitem__(self, indices: Sequence[int]) -> ReferenceBatch:
+        batch: ReferenceBatch = {"references": [], "images": [], "content_maps": [], "failures": {}}
+        for index in indices:
+            self._add(self.references[index], batch)
+        for reference in self._after(indices[0]):  # so that each process has as many batches as the others
+            if not batch["references"]:
+                self._add(reference, batch)
+        if not batch["references"]:
+            raise ValueError(f"None of the {len(self.images)} images of the training can be read any more.")
+        return batch
+
+    def report(self, failures: Mapping[str, str]) -> None:
+        """Names, once and on each process, what a training goes on without."""
+        new = [f"{shown(name)} ({why})" for name, why in failures.items() if name not in self._failed]
+        self._failed |= failures.keys()
+        if new:
+            names = "\n  ".join(new)
+            warnings.warn(
+                f"{len(self._failed)} images can no longer be read, and the training goes on without them; the last:"
+                f"\n  {names}",
+                stacklevel=2,
+            )
+
+    def _after(self, index: int) -> list[Reference]:
+        """All others, from the next on."""
+        return [*self.references[index + 1 :], *self.references[:index]]
+
+    def _add(self, reference: Reference, batch: ReferenceBatch) -> None:
+        """Adds a reference to a batch, to its failures where it cannot be read."""
+        try:
+            image, content_map = self.images.image(reference.index), self.images.content_map(reference.index)
+        except ValueError as error:
+            batch["failures"][self.images.source(reference.index).name] = str(error)
+            return
+        batch["references"].append(reference)
+        batch["images"].append(image)
+        batch["content_maps"].append(content_map)
 
 
 class BatchLoader(Iterable[Batch]):
     """One batch for each list of indices, in order, whatever the number of workers.
 
     It is no `DataLoader` and has no `sampler`, because Lightning replaces the samplers of those with its own,
-    which would repeat or drop samples.
-
-    Args:
-        source: Makes a batch out of indices.
-        batches: The indices of each batch of this rank.
-        num_workers: Processes that open images; 0 opens them in this process.
+    which would repeat or drop samples. `source` makes each batch of this rank of its indices in `batches`.
     """
 
     def __init__(
         self, source: Dataset[Batch], batches: Sequence[list[int]] | EpochBatchSampler, num_workers: int = 0
     ) -> None:
         self.source, self.batches, self.num_workers = source, batches, num_workers
-        self._failed: dict[str, str] = {}
 
     def __len__(self) -> int:
         """Number of batches of this rank."""
@@ -171,21 +167,7 @@ class BatchLoader(Iterable[Batch]):
             # Without it the loader would draw from the global random state, and at a resumed start once more.
             generator=torch.Generator(),
         )
-        for batch in loader:
-            if isinstance(self.source, ReferenceBatches):
-                self._report(batch.get("failures", {}))
-            yield batch
-
-    def _report(self, failures: dict[str, str]) -> None:
-        """Names, once and on each process, what a training goes on without."""
-        if new := {name: why for name, why in failures.items() if name not in self._failed}:
-            self._failed |= new
-            names = "\n  ".join(f"{shown(name)} ({why})" for name, why in new.items())
-            warnings.warn(
-                f"{len(self._failed)} images can no longer be read, and the training goes on without them; the last:"
-                f"\n  {names}",
-                stacklevel=2,
-            )
+        return iter(loader)
 
 
 class LoaderState(TypedDict):
@@ -196,29 +178,39 @@ class LoaderState(TypedDict):
     order: dict[str, int | str]
 
 
-class ResumableLoader(BatchLoader[Batch]):
-    """A training loader that goes on within an epoch where a Lightning checkpoint left it.
+class ResumableLoader(BatchLoader[ReferenceBatch]):
+    """The batches of training, which go on within an epoch where a Lightning checkpoint left them.
 
-    Args:
-        source: Makes a batch out of indices.
-        sampler: The indices of each batch of this rank, in an order of their own each epoch.
-        num_workers: Processes that open images; 0 opens them in this process.
+    Images are opened ahead by workers alone: whoever needs others opens them by the batch's `source`.
     """
 
-    def __init__(self, source: Dataset[Batch], sampler: EpochBatchSampler, num_workers: int = 0) -> None:
+    source: ReferenceBatches
+
+    def __init__(self, source: ReferenceBatches, sampler: EpochBatchSampler, num_workers: int = 0) -> None:
         super().__init__(source, sampler, num_workers)
         self.sampler = sampler  # the name under which Lightning looks for `set_epoch`
         self._place = self._resume_at = (0, 0)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[ReferenceBatch]:
         # As a generator this begins with the first batch, so after `load_state_dict` and `set_epoch`.
         epoch, first = self._resume_at
         if epoch != self.sampler.epoch:
             epoch, first = self.sampler.epoch, 0
         self._resume_at = (epoch, 0)
-        for done, batch in enumerate(self._load(list(self.sampler)[first:]), start=first + 1):
+        for done, batch in enumerate(self._batches(list(self.sampler)[first:]), start=first + 1):
             self._place = (epoch, done)  # counted before the step, for a checkpoint is written at its end
-            yield batch
+            yield {**batch, "source": self.source}
+
+    def _batches(self, batches: list[list[int]]) -> Iterator[ReferenceBatch]:
+        ahead = self._load(batches) if self.num_workers and not self.source.is_asked else None
+        for indices in batches:
+            if ahead is not None and not self.source.is_asked:
+                batch = next(ahead)
+                self.source.report(batch["failures"])
+                yield batch
+            else:
+                ahead = None  # its workers end
+                yield {"references": [self.source.references[index] for index in indices]}
 
     def state_dict(self) -> LoaderState:
         """The place in training, for a checkpoint."""
@@ -238,22 +230,11 @@ class ResumableLoader(BatchLoader[Batch]):
         self._place = self._resume_at = (state["epoch"], state["batches_done"])
 
     def _order_settings(self) -> dict[str, int | str]:
-        sampler = self.sampler
-        size = sampler.global_batch_size
-        of = self.source.references.digest if isinstance(self.source, ReferenceBatches) else ""
+        sampler, digest = self.sampler, self.source.images.digest
         order = {"seed": sampler.seed} if sampler.shuffle else {"shuffle": False}
-        return {"references": sampler.size, "their digest": of, "global batch size": size, **order}
+        size = sampler.global_batch_size
+        return {"references": sampler.size, "their digest": digest, "global batch size": size, **order}
 
 
 def _as_it_is(batch: Batch) -> Batch:
     return batch
-
-
-def _negative_digest(path: Path) -> str:
-    way_out = "Correct its path in `negative_references`, or leave it out."
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file `{path}`, a negative reference. {way_out}")
-    try:
-        return open_image(ImageFile(path))[1]
-    except ValueError as error:
-        raise ValueError(f"The negative reference `{path}` cannot be read: {error}. {way_out}") from error

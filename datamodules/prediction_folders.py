@@ -1,95 +1,93 @@
-"""Reads what `maskst predict` wrote, and finds the references of its pictures by their keys."""
+"""Folders that `maskst predict` wrote: which jobs are finished in them, and their pictures to be scored."""
 
 import json
 import os
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from datamodules.batches import Prediction, Reference, digest_of
-from datamodules.image_files import images_in
-from datamodules.prediction_batches import Found
-from datamodules.reading import inside, parse_json, read_bytes, reading
-from datamodules.references import SHARD_INDEX, ImageFile, ImageSource, open_references
+from PIL import Image
+from torch.utils.data import Dataset
+
+from datamodules.batches import Job, Prediction, PredictionBatch, Reference
+from datamodules.images import ImageFile, images_in
+from datamodules.reading import inside, lines_of, parse_json
+from datamodules.shards import ReferenceLookup
 
 LINES = "generations-*.jsonl"
-CONTENT_KEY = "content:"
-"""Begins the keys of content images."""
+WAY_OUT = (
+    "It tells which pictures lie beside it: give another folder (`--trainer.default_root_dir`, or `folder` of the "
+    "prediction writer), or remove this one."
+)
 _LARGEST = 2**63 - 1  # what the tables of scores hold
 
 
-class ReferenceLookup:
-    """Images below some roots by what `maskst predict` wrote of them: their content decides, their name only helps.
+class Found(NamedTuple):
+    """Pictures that were found, those that cannot be scored, and where the references lie."""
 
-    Args:
-        roots: Folders or shards of style references, and folders of content images. A content image lies directly
-            in a root, or in the folder `content` of a root.
+    predictions: list[Prediction]
+    failures: dict[str, str]
+    """Path of a picture -> why it cannot be scored."""
+    references: dict[str, ImageFile]
+    """`Prediction.reference_path` -> the encoded image."""
 
-    Raises:
-        FileNotFoundError: If a root is missing.
+
+class PredictionBatches(Dataset[PredictionBatch]):
+    """Batches of pictures by their positions among the predictions.
+
+    The batch of the positions `first` tells which pictures cannot be scored; None: another process does.
     """
 
-    def __init__(self, roots: Sequence[str]) -> None:
-        for root in roots:
-            if not Path(root).is_dir():
-                raise FileNotFoundError(
-                    f"`references`: there is no folder `{root}`. Give the folders that the references were read from "
-                    "when the pictures were generated."
-                )
-        self.roots = list(roots)
-        shards = [open_references(root) for root in roots if (Path(root) / SHARD_INDEX).is_file()]
-        self._packed = [(r.key, packed.source(r.index)) for packed in shards for r in packed.references]
-        self._listed: dict[Path, list[Path]] = {}
-        self._digests: dict[str, str] = {}
-        self._keys: dict[str, str] = {}
+    def __init__(self, found: Found, sources: list[str], first: Sequence[int] | None = None) -> None:
+        self.found, self.sources, self.first = found, sources, first
+        self.contents = sorted({prediction.content_prompt for prediction in found.predictions})
 
-    def key_of(self, reference: Reference) -> str:
-        """Its key; with a part of its digest where another image has had that key."""
-        first = self._keys.setdefault(reference.key, reference.digest)
-        return reference.key if first == reference.digest else f"{reference.key} ({reference.digest[:8]})"
+    def __getitem__(self, indices: list[int]) -> PredictionBatch:
+        places = dict.fromkeys(self.found.predictions[index].reference_path for index in indices)
+        references = {place: _opened(self.found.references[place]) for place in places}
+        batch: PredictionBatch = {
+            "predictions": [],
+            "positions": [],
+            "images": [],
+            "references": {place: opened for place, opened in references.items() if isinstance(opened, Image.Image)},
+            "unread": [],
+            "failures": dict(self.found.failures) if indices == self.first else {},
+            "contents": self.contents,
+            "sources": self.sources,
+        }
+        for index in indices:
+            prediction = self.found.predictions[index]
+            image, reference = _opened(ImageFile(Path(prediction.path))), references[prediction.reference_path]
+            if isinstance(image, Image.Image) and isinstance(reference, Image.Image):
+                batch["predictions"].append(prediction)
+                batch["positions"].append(index)
+                batch["images"].append(image)
+                continue
+            of_reference = f"its reference `{prediction.reference_path}` cannot be read: {reference}"
+            batch["unread"].append(prediction)
+            batch["failures"][prediction.path] = image if isinstance(image, str) else of_reference
+        return batch
 
-    def find(self, key: str, digest: str) -> ImageSource:
-        """The image of these bytes, under its key or any other name; raises ValueError if there is none."""
-        named = [*self._named(key), *(source for packed, source in self._packed if packed == key)]
-        for source in named:
-            if self._digest(source) == digest:
-                return source
-        if digest in self._elsewhere:
-            return self._elsewhere[digest]
-        if named:
-            raise ValueError(
-                f"`{named[0].name}` is another image than the {key!r} that the picture was drawn from; that one is "
-                f"nowhere below `references` ({', '.join(self.roots)})"
-            )
-        raise ValueError(f"there is no {key!r} below `references` ({', '.join(self.roots)})")
 
-    def _named(self, key: str) -> list[ImageSource]:
-        name = key.removeprefix(CONTENT_KEY)
-        folders = self.roots if name == key else [*self.roots, *(f"{root}/content" for root in self.roots)]
-        places = [inside(Path(folder), name) for folder in folders]
-        return [ImageFile(path) for place in places for path in self._listing(place.parent) if path.stem == place.name]
+def finished_jobs(folder: str | Path) -> set[tuple[Any, ...]]:
+    """The identities of the jobs whose pictures lie in a folder, which may be missing.
 
-    def _listing(self, folder: Path) -> list[Path]:
-        if folder not in self._listed:
-            self._listed[folder] = images_in(folder) if os.path.isdir(folder) else []
-        return self._listed[folder]
-
-    def _digest(self, source: ImageSource) -> str:
-        if source.name not in self._digests:
-            self._digests[source.name] = digest_of(source.read())
-        return self._digests[source.name]
-
-    @cached_property
-    def _elsewhere(self) -> dict[str, ImageSource]:
-        """All images below the roots by their bytes: read only once a name leads nowhere."""
-        folders = [Path(folder) for root in self.roots for folder, _, _ in os.walk(root)]
-        files = [ImageFile(path) for folder in folders for path in self._listing(folder)]
-        return {self._digest(source): source for source in [*(source for _, source in self._packed), *files]}
+    Raises:
+        OSError: If a file of lines cannot be read.
+    """
+    finished = set()
+    for file in sorted(Path(folder).glob(LINES)):
+        for line in _parsed(text for _, text in lines_of(file, "folder", WAY_OUT)):
+            with suppress(ValueError, KeyError, TypeError, OSError):  # the line names no picture: it is drawn
+                picture = inside(Path(folder), line["file"])
+                if os.path.isfile(picture) and os.path.getsize(picture):
+                    finished.add(_job(line).identity)
+    return finished
 
 
 def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
-    """The pictures of folders that `maskst predict` wrote, folder by folder, by name: whoever wrote them, and when.
+    """The pictures of folders, folder by folder, by name: whoever wrote them, and when.
 
     A picture whose line is faulty or was cut off, or whose reference cannot be found, is among the failures.
 
@@ -104,30 +102,26 @@ def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
         for path, line in lines:
             try:
                 inside(folder, line["file"])
+                prediction, file = _prediction(path, line, lookup)
             except ValueError as fault:
                 found.failures[str(path)] = str(fault)
                 continue
             _check_new(path, line, seen)
-            try:
-                prediction, source = _of_line(path, line, lookup)
-            except ValueError as fault:
-                found.failures[str(path)] = str(fault)
-                continue
             found.predictions.append(prediction)
-            found.references[source.name] = source
-        found.failures.update(_unnamed(folder, {path for path, _ in lines}))
+            found.references[file.name] = file
+        for path in sorted(set(images_in(folder)) - {path for path, _ in lines}):
+            found.failures[str(path)] = f"no whole line of `{LINES}` names it: its run was interrupted"
     return found
 
 
 def _lines(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """The path of each picture and its line; a line that was cut off is left out, and its picture is `_unnamed`."""
+    """The path of each picture and its line; one that was cut off is left out."""
     if not folder.is_dir():
         raise FileNotFoundError(f"`folders`: there is no folder `{folder}`. Give folders that `maskst predict` wrote.")
-    # As bytes, because `str.splitlines` would also cut at characters that JSON allows within a text.
-    texts = [text for file in sorted(folder.glob(LINES)) for text in _texts(file)]
+    expected = "Give the folders as `maskst predict` wrote them."
+    texts = [text for file in sorted(folder.glob(LINES)) for _, text in lines_of(file, "folders", expected)]
     # Two runs at once write a line twice.
-    found = [(folder / line["file"], line) for text in dict.fromkeys(texts) if (line := _parsed(text))]
-    lines = sorted(found, key=lambda each: each[0])
+    lines = sorted(((folder / line["file"], line) for line in _parsed(dict.fromkeys(texts))), key=lambda each: each[0])
     if not lines:
         deeper = sorted({file.parent.name for file in folder.glob(f"*/{LINES}")})
         names = f" Its folders {', '.join(f'`{name}`' for name in deeper)} do: give these." if deeper else ""
@@ -138,22 +132,63 @@ def _lines(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     return lines
 
 
-def _texts(file: Path) -> list[bytes]:
-    with reading(file, "folders", "Give the folders as `maskst predict` wrote them."):
-        return read_bytes(file).splitlines()
+def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:
+    """The lines that name a picture."""
+    lines = []
+    for text in texts:
+        with suppress(ValueError):
+            lines.append(parse_json(text))
+    return [line for line in lines if isinstance(line.get("file"), str)]
 
 
-def _parsed(text: bytes) -> dict[str, Any] | None:
+def _job(line: dict[str, Any]) -> Job:
+    """Raises KeyError or TypeError where the line tells of no job."""
+    content_image = line.get("content_image")
+    job = Job(Reference(index=-1, **line["reference"]), line["prompt"], line["sample"], line["seed"])
+    return job._replace(
+        others=tuple(Reference(index=-1, **each) for each in line.get("others", ())),
+        negatives=tuple(Reference(index=-1, **each) for each in line.get("negatives", ())),
+        content_image=Reference(index=-1, **content_image) if content_image else None,
+    )
+
+
+def _prediction(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple[Prediction, ImageFile]:
     try:
-        line = parse_json(text)
-    except ValueError:
-        return None
-    return line if isinstance(line.get("file"), str) else None
+        job, method, settings = _job(line), line["method"], line.get("settings", {})
+        _check(lambda value: isinstance(value, str), "another type", *job.reference[1:], method, job.prompt)
+        _check(lambda value: isinstance(value, dict), "another type", settings)
+        whole = f"a number from 0 to {_LARGEST}"
+        _check(lambda value: type(value) is int and 0 <= value <= _LARGEST, whole, job.sample, job.seed)
+        if (share_masked := line.get("share_masked")) is not None:
+            _check(lambda value: type(value) in (int, float) and 0 <= value <= 1, "a number from 0 to 1", share_masked)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its line is not as `maskst predict` writes it: {error}") from None
+    file = lookup.find(job.reference.key, job.reference.digest)
+    prediction = Prediction(
+        path=str(path),
+        method=method,
+        reference_key=lookup.key_of(job.reference),
+        reference_path=file.name,
+        content=job.reference.content,
+        style=job.reference.style,
+        prompt=job.prompt,
+        sample=job.sample,
+        seed=job.seed,
+        share_masked=share_masked,
+        settings=settings,
+    )
+    if job.content_image:
+        prediction = prediction._replace(content_image=lookup.key_of(job.content_image))
+        with suppress(ValueError):  # no score asks for it
+            place = lookup.find(job.content_image.key, job.content_image.digest).name
+            prediction = prediction._replace(content_image_path=place)
+    return prediction, file
 
 
-def _unnamed(folder: Path, named: set[Path]) -> dict[str, str]:
-    pictures = [path for path in images_in(folder) if path not in named]
-    return {str(path): f"no whole line of `{LINES}` names it: its run was interrupted" for path in pictures}
+def _check(fits: Callable[[Any], bool], expected: str, *values: object) -> None:
+    for value in values:
+        if not fits(value):
+            raise TypeError(f"{value!r} stands where {expected} is expected")
 
 
 def _check_new(path: Path, line: dict[str, Any], seen: dict[str, Path]) -> None:
@@ -171,55 +206,9 @@ def _check_new(path: Path, line: dict[str, Any], seen: dict[str, Path]) -> None:
             )
 
 
-def _of_line(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple[Prediction, ImageSource]:
+def _opened(file: ImageFile) -> Image.Image | str:
+    """The image, or why it cannot be read: a picture may be spoilt at any time, which must not end a long run."""
     try:
-        reference = Reference(index=-1, **line["reference"])
-        content_image = Reference(index=-1, **line["content_image"]) if line.get("content_image") else None
-        method, prompt, sample, seed = (line[name] for name in ("method", "prompt", "sample", "seed"))
-        share_masked, settings = line.get("share_masked"), line.get("settings", {})
-        _check_types(*reference[1:], method, prompt, expected=str)
-        _check_numbers(sample, seed, least=0, most=_LARGEST)
-        _check_numbers(*([] if share_masked is None else [share_masked]), least=0.0, most=1.0)
-        _check_types(settings, expected=dict)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"its line is not as `maskst predict` writes it: {error}") from None
-    source = lookup.find(reference.key, reference.digest)
-    prediction = Prediction(
-        path=str(path),
-        method=method,
-        reference_key=lookup.key_of(reference),
-        reference_path=source.name,
-        content=reference.content,
-        style=reference.style,
-        prompt=prompt,
-        sample=sample,
-        seed=seed,
-        share_masked=share_masked,
-        settings=settings,
-        content_image=lookup.key_of(content_image) if content_image else None,
-        content_image_path=_place(content_image, lookup),
-    )
-    return prediction, source
-
-
-def _check_types(*values: object, expected: type | tuple[type, ...]) -> None:
-    for value in values:
-        if not isinstance(value, expected):
-            raise TypeError(f"{value!r} stands where another type is expected")
-
-
-def _check_numbers(*values: object, least: float, most: float) -> None:
-    """Whole ones where `least` is; `bool` is no number here, and NaN lies nowhere."""
-    for value in values:
-        is_number = isinstance(value, (int, type(least))) and not isinstance(value, bool)
-        if not is_number or not least <= value <= most:  # type: ignore[operator]
-            raise TypeError(f"{value!r} stands where a number from {least} to {most} is expected")
-
-
-def _place(content_image: Reference | None, lookup: ReferenceLookup) -> str | None:
-    if content_image is None:
-        return None
-    try:
-        return lookup.find(content_image.key, content_image.digest).name
-    except ValueError:
-        return None
+        return file.open()[0]
+    except ValueError as error:
+        return str(error)

@@ -1,34 +1,48 @@
 """The datamodule of scoring: pictures that were generated before, each with its style reference."""
 
+import csv
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
-from PIL import Image
-from torch.utils.data import Dataset
 
-from datamodules.batch_sampler import batches_of, share_of_rank
-from datamodules.batches import Prediction, PredictionBatch
-from datamodules.loaders import BatchLoader
-from datamodules.prediction_batches import Found, listed
-from datamodules.prediction_folders import ReferenceLookup, read_folders
-from datamodules.prediction_tables import read_table
-from datamodules.references import ImageFile, ImageSource, open_image
+from datamodules.batches import Prediction, PredictionBatch, check_at_least
+from datamodules.images import ImageFile
+from datamodules.loaders import BatchLoader, batches_of, share_of_rank
+from datamodules.prediction_folders import Found, PredictionBatches, read_folders
+from datamodules.reading import files_of, lines_of, listed, parse_json, parse_rows, read_bytes, reading
+from datamodules.shards import ReferenceLookup
+from datamodules.vocabulary import is_text, shown
 
 REFERENCES_WAY_OUT = (
     "Give as `references` the folders that the style references were read from: what was `test` or `root` of the "
     "datamodule, such as data/object_test, or data/miniature/object_test of `MiniatureReferences`."
 )
+COLUMNS = ("image", "reference", "prompt", "content")
+TEXTS = ("style", "method", "content_image")
+FURTHER = ("style", "method", "sample", "seed", "content_image")
+TABLE_EXPECTED = (
+    "a `.csv` (UTF-8, commas, names in the first line) or `.jsonl` (one object a line) with the columns "
+    f"{', '.join(COLUMNS)}, and where known {', '.join(FURTHER)}; paths are absolute, or relative to the folder of "
+    "the table"
+)
+# So a CSV marks a text that a spreadsheet would take for a formula; `scores.csv` does.
+_MARKED = re.compile(r"^'(?='*[=+\-@\t\r\n＝＋－＠])")
+_TOO_LARGE = 2**63
 
 
 class Predictions(LightningDataModule):
     """Generated pictures that are to be scored, each once whatever the number of processes.
 
     They are named by `folders` with `references`, or by a `table`. Pictures that cannot be scored are reported
-    once, left out, and kept as `failures`; those that cannot be opened are among the failures of their batch.
+    once and left out; those that cannot be opened are among the failures of their batch.
 
     Args:
         folders: Folders that `maskst predict` wrote.
@@ -54,15 +68,13 @@ class Predictions(LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        self.folders, self.references, self.table = _names(folders), _names(references), table
+        given = ([names] if isinstance(names, str) else list(names or ()) for names in (folders, references))
+        (self.folders, self.references), self.table = given, table
         _check_sources(self.folders, self.references, table)
-        for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
-            if value < least:
-                raise ValueError(f"`{name}` is a number from {least} up and was {value}.")
+        check_at_least(1, batch_size=batch_size)
+        check_at_least(0, num_workers=num_workers)
         self.batch_size, self.num_workers = batch_size, num_workers
         self._only: set[str] | None = None
-        # With fewer pictures than processes some process has nothing to score, which is no error.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
 
     @cached_property
     def found(self) -> Found:
@@ -72,15 +84,21 @@ class Predictions(LightningDataModule):
             FileNotFoundError: If a folder or the table is missing.
             ValueError: If a folder is empty, the table is faulty, a picture comes twice, or none can be scored.
         """
-        if self.table is not None:
-            found = read_table(self.table)
-        else:
-            found = read_folders(self.folders, ReferenceLookup(self.references))
-        if self._only is not None:
-            kept = [prediction for prediction in found.predictions if prediction.path in self._only]
-            failures = {path: reason for path, reason in found.failures.items() if path in self._only}
+        lookup = ReferenceLookup(self.references)
+        found = read_folders(self.folders, lookup) if self.table is None else read_table(self.table)
+        if (only := self._only) is not None:
+            kept = [prediction for prediction in found.predictions if prediction.path in only]
+            failures = {path: reason for path, reason in found.failures.items() if path in only}
             found = found._replace(predictions=kept, failures=failures)
-        _report(found)
+        total = len(found.predictions) + len(found.failures)
+        faults = listed(f"{path}: {reason}" for path, reason in found.failures.items())
+        if not found.predictions:
+            raise ValueError(
+                f"None of the {total} pictures can be scored:\n  {faults}\n"
+                f"Where the references are missing: {REFERENCES_WAY_OUT}"
+            )
+        if faults:
+            rank_zero_warn(f"{len(found.failures)} of {total} pictures cannot be scored and are left out:\n  {faults}")
         return found
 
     def keep_only(self, paths: Iterable[str | Path]) -> None:
@@ -93,19 +111,9 @@ class Predictions(LightningDataModule):
         return self.found.predictions
 
     @property
-    def failures(self) -> dict[str, str]:
-        """Path of each picture that cannot be scored -> why; nothing of those that nobody has opened yet."""
-        return self.found.failures
-
-    @property
     def sources(self) -> list[str]:
         """Where the pictures come from: the folders, or the table."""
         return [os.path.realpath(source) for source in (self.folders if self.table is None else [self.table])]
-
-    @property
-    def content_prompts(self) -> list[str]:
-        """The prompts of all contents that the references show, which may have leaked into a picture."""
-        return sorted({prediction.content_prompt for prediction in self.predictions})
 
     def setup(self, stage: str) -> None:
         """Finds all pictures, so that a fault is named before a judge is loaded."""
@@ -116,50 +124,117 @@ class Predictions(LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         # Whole batches, the same for any number of processes: features depend on their batch in the last bits.
         batches = batches_of(range(len(self.predictions)), self.batch_size)
-        # A process without pictures gets an empty batch: without any it would leave the others waiting for it.
         share = [batches[place] for place in share_of_rank(len(batches), rank, world_size)] or [[]]
-        return BatchLoader(PredictionBatches(self.found), share, self.num_workers)
+        first = None if rank else share[0]
+        return BatchLoader(PredictionBatches(self.found, self.sources, first), share, self.num_workers)
 
 
-class PredictionBatches(Dataset[PredictionBatch]):
-    """Batches of pictures by their positions among the predictions."""
+def read_table(table: str) -> Found:
+    """The pictures that a table names, in its order; columns with any other names are not looked at.
 
-    def __init__(self, found: Found) -> None:
-        self.found = found
+    Raises:
+        FileNotFoundError: If there is no such table.
+        ValueError: If it is of another format, has no row, lacks columns, or has faulty rows: the line of each.
+    """
+    file = Path(table)
+    lines, samples = dict[str, int](), Counter[tuple[str | None, ...]]()
 
-    def __getitem__(self, indices: list[int]) -> PredictionBatch:
-        named = [self.found.predictions[index] for index in indices]
-        places = dict.fromkeys(prediction.reference_path for prediction in named)
-        references = {place: _opened(self.found.references[place]) for place in places}
-        batch: PredictionBatch = {
-            "predictions": [],
-            "images": [],
-            "references": {place: opened for place, opened in references.items() if isinstance(opened, Image.Image)},
-            "failures": {},
-        }
-        for prediction in named:
-            image, reference = _opened(ImageFile(Path(prediction.path))), references[prediction.reference_path]
-            if isinstance(image, str):
-                batch["failures"][prediction.path] = image
-            elif isinstance(reference, str):
-                what = f"its reference `{prediction.reference_path}` cannot be read: {reference}"
-                batch["failures"][prediction.path] = what
-            else:
-                batch["predictions"].append(prediction)
-                batch["images"].append(image)
-        return batch
+    def parse(number: int, row: dict[str, Any]) -> Prediction:
+        prediction = _prediction(file, row, samples)
+        first = lines.setdefault(os.path.realpath(prediction.path), number)
+        if first != number:
+            raise ValueError(f"the image {row['image']!r} stands in line {first} already")
+        return prediction
+
+    predictions = parse_rows(file, "table", TABLE_EXPECTED, _rows(file), parse, "row")
+    return Found(predictions, {}, {p.reference_path: ImageFile(Path(p.reference_path)) for p in predictions})
 
 
-def _opened(source: ImageSource) -> Image.Image | str:
-    """The image, or why it cannot be read: a picture may be spoilt at any time, which must not end a long run."""
+def _rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The rows with the numbers of their lines, without values that are blank or null."""
+    if not file.is_file():
+        raise FileNotFoundError(f"`table`: there is no file `{file}`. Expected {TABLE_EXPECTED}.")
+    if file.suffix.lower() not in (".csv", ".jsonl"):
+        raise ValueError(f"`table` was `{file}`, with the suffix {file.suffix!r}. Expected {TABLE_EXPECTED}.")
+    if file.suffix.lower() == ".csv":
+        read = _csv_rows(file)
+    else:
+        lines = lines_of(file, "table", f"Expected {TABLE_EXPECTED}.")
+        read = parse_rows(file, "table", TABLE_EXPECTED, lines, lambda number, line: (number, parse_json(line)), "row")
+    rows = [(line, {name: value for name, value in row.items() if value not in (None, "")}) for line, row in read]
+    there = list(dict.fromkeys(name for _, row in rows for name in row))
+    lacking = [name for name in COLUMNS if name not in there]
+    if lacking and rows:
+        raise ValueError(
+            f"`table`: `{file}` has nothing in the columns {', '.join(lacking)}; it has {', '.join(there)}. "
+            f"Expected {TABLE_EXPECTED}."
+        )
+    return rows
+
+
+def _csv_rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
+    with reading(file, "table", f"Expected {TABLE_EXPECTED}.", passing=ValueError):
+        try:
+            text = read_bytes(file).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"`table`: `{file}` is not UTF-8 ({error}). Save it as UTF-8.") from None
+        rows = []
+        reader = csv.DictReader(StringIO(text, newline=""), skipinitialspace=True)
+        for row in reader:
+            if None in row:
+                raise ValueError(
+                    f"`table`: line {reader.line_num} of `{file}` has more values than columns. "
+                    'Put a value that contains commas between double quotes: "a cat, sitting".'
+                )
+            values = {name.strip(): _MARKED.sub("", (value or "").strip()) for name, value in row.items()}
+            rows.append((reader.line_num, values))
+    return rows
+
+
+def _prediction(file: Path, row: dict[str, Any], samples: Counter[tuple[str | None, ...]]) -> Prediction:
+    """Raises ValueError, which says what is wrong with the row; `samples` counts the pictures of the same job."""
+    _, reference, prompt, content = (_text(row, name) for name in COLUMNS)
+    style, method, content_image = (_text(row, name) if name in row else None for name in TEXTS)
+    paths = files_of(file.parent, row, ("image", "reference", "content_image"))
+    method = method or file.stem
+    job = (method, reference, prompt, content_image)
+    samples[job] += 1
+    keys = {name: Path(row[name]).with_suffix("").as_posix() for name in paths}
+    places = {name: str(path) for name, path in paths.items()}
+    return Prediction(
+        path=places["image"],
+        method=method,
+        reference_key=keys["reference"],
+        reference_path=places["reference"],
+        content=content,
+        style=style or "",
+        prompt=prompt,
+        sample=_whole(row, "sample") if "sample" in row else samples[job] - 1,
+        seed=_whole(row, "seed") if "seed" in row else None,
+        share_masked=None,
+        settings={},
+        content_image=keys.get("content_image"),
+        content_image_path=places.get("content_image"),
+    )
+
+
+def _text(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"no text as `{name}`")
+    if not is_text(value):
+        raise ValueError(f"`{name}` is {shown(value)!r}, which UTF-8 cannot write")
+    return value
+
+
+def _whole(row: dict[str, Any], name: str) -> int:
     try:
-        return open_image(source)[0]
-    except ValueError as error:
-        return str(error)
-
-
-def _names(given: str | Sequence[str] | None) -> list[str]:
-    return [given] if isinstance(given, str) else list(given or ())
+        value = int(str(row[name]))
+    except ValueError:
+        raise ValueError(f"`{name}` is {row[name]!r} and no whole number") from None
+    if abs(value) >= _TOO_LARGE:
+        raise ValueError(f"`{name}` is {value}, which no table of scores can hold")
+    return value
 
 
 def _check_sources(folders: list[str], references: list[str], table: str | None) -> None:
@@ -171,18 +246,5 @@ def _check_sources(folders: list[str], references: list[str], table: str | None)
     if folders and not references:
         raise ValueError(f"`folders` needs `references`, which is not given. {REFERENCES_WAY_OUT}")
     if table is not None and references:
-        raise ValueError(
-            f"`references` was {references}, but a `table` names the reference of each picture itself. Leave it out."
-        )
-
-
-def _report(found: Found) -> None:
-    failures = [f"{path}: {reason}" for path, reason in found.failures.items()]
-    total = len(found.predictions) + len(failures)
-    if not found.predictions:
-        raise ValueError(
-            f"None of the {total} pictures can be scored:\n  {listed(failures)}\n"
-            f"Where the references are missing: {REFERENCES_WAY_OUT}"
-        )
-    if failures:
-        rank_zero_warn(f"{len(failures)} of {total} pictures cannot be scored and are left out:\n  {listed(failures)}")
+        what = "a `table` names the reference of each picture itself. Leave it out."
+        raise ValueError(f"`references` was {references}, but {what}")

@@ -3,13 +3,15 @@
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from pickle import UnpicklingError
 from textwrap import shorten
-from typing import Any
+from typing import Any, TypeVar
 
+Row = TypeVar("Row")
+T = TypeVar("T")
 MOST_BYTES = 1 << 30
 """Of a file that is read into memory as it is: 1 GiB."""
 _LONGEST_REASON = 200
@@ -95,6 +97,60 @@ def inside(folder: Path, name: object) -> Path:
         raise ValueError(f"{name!r} names nothing below `{folder}`")
     os.fsencode(str(name))  # a lone surrogate is in no name
     return folder / PurePath(*parts)
+
+
+def lines_of(file: Path, argument: str, expected: str) -> list[tuple[int, bytes]]:
+    """The lines of a file that are not blank, with their numbers from 1 up; errors are those of `reading`."""
+    with reading(file, argument, expected):
+        # As bytes, because `str.splitlines` would also cut at characters that JSON allows within a text.
+        lines = read_bytes(file).splitlines()
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def parse_rows(
+    file: Path, argument: str, expected: str, rows: Sequence[tuple[int, Row]], parse: Callable[[int, Row], T], name: str
+) -> list[T]:
+    """What `parse` makes of the number and the values of each row of a file.
+
+    Raises:
+        ValueError: there is no row, or `parse` raised it: the line of each, and what is wrong with it.
+    """
+    if not rows:
+        raise ValueError(f"`{argument}`: the file `{file}` has no {name}. Expected {expected}.")
+    parsed, faults = [], []
+    for number, row in rows:
+        try:
+            parsed.append(parse(number, row))
+        except ValueError as fault:
+            faults.append(f"line {number}: {fault}")
+    if faults:
+        raise ValueError(
+            f"`{argument}`: {len(faults)} of {len(rows)} {name}s of `{file}` are faulty:\n  {listed(faults)}\n"
+            f"Expected {expected}. Correct these {name}s, or take them out."
+        )
+    return parsed
+
+
+def files_of(folder: Path, row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Path]:
+    """The files that a row names under some of these names, by paths that are absolute or relative to `folder`.
+
+    Raises:
+        ValueError: one of them is no file.
+    """
+    paths = {name: folder / os.path.expanduser(row[name]) for name in names if name in row}
+    missing = [str(path) for path in paths.values() if not os.path.isfile(path)]  # also where it can be no path
+    if missing:
+        raise ValueError(f"there is no file {' and no file '.join(missing)}")
+    return paths
+
+
+def listed(texts: Iterable[str], most: int = 20, between: str = "\n  ") -> str:
+    """The first texts, one a line or with another text between them, "and N more" where there are more."""
+    named = list(texts)
+    if len(named) <= most:
+        return between.join(named)
+    end = between if "\n" in between else " "
+    return between.join(named[:most]) + f"{end}and {len(named) - most} more"
 
 
 def _reason(error: BaseException, path: Path) -> str:

@@ -1,23 +1,19 @@
-"""Sets of style references: what is there, what it shows, and its pixels, the same for folders and shards."""
+"""Sets of style references: what is there, what it shows, and its pixels."""
 
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 
 from datamodules.batches import Reference, digest_of
-from datamodules.image_files import images_below
-from datamodules.images import RAW, SUFFIXES, UNREAD, read_image
-from datamodules.reading import read_bytes
+from datamodules.images import SUFFIXES, ImageFile, images_below
+from datamodules.reading import listed
 from datamodules.vocabulary import CONTENTS, MISSPELT, contents_of, is_text, parse_reference_name, shown
-
-SHARD_INDEX = "shards.json"
-"""The file that makes a folder a folder of shards."""
 
 LAYOUT = (
     "`<root>/<class>/<class>/<article>-<class>-...-<style>_<number>.jpg` "
@@ -28,26 +24,10 @@ WAY_OUT = (
     "`datamodules.miniature.references.MiniatureReferences`, which draws a small set of its own. Images with "
     "any other names are read with `content_words`, which says what they show."
 )
-NAMES_IN_WARNING = 20
 LEAST_SIDE = 8
 """Pixels."""
 GREATEST_ASPECT = 20
 """Longer side / shorter side."""
-
-
-class ImageSource(Protocol):
-    """Where the encoded bytes of one image lie."""
-
-    @property
-    def name(self) -> str:
-        """The place, for messages."""
-
-    @property
-    def suffix(self) -> str:
-        """File suffix with its dot."""
-
-    def read(self) -> bytes:
-        """The encoded image, untouched."""
 
 
 class Entry(NamedTuple):
@@ -56,19 +36,21 @@ class Entry(NamedTuple):
     key: str
     content: str
     style: str
-    source: ImageSource
+    file: ImageFile
+    content_map: ImageFile | None = None
 
 
 class ReferenceSet:
-    """The readable style references of a root, in the order of their keys.
+    """The readable images of a root, in the order of their keys; those whose content map is unreadable are left out.
 
     Each image is decoded once here, so that a damaged one is reported and left out now, on all ranks alike,
     and does not end a run hours later.
 
     Attributes:
         references: The references; `references[i].index == i`.
+        files: The encoded file of each, in their order.
+        sizes: Width and height of each, upright, in pixels.
         skipped: Place of each unreadable image -> what is wrong with it.
-        sizes: Width and height of each reference, upright, in pixels.
 
     Args:
         root: Folder of the set, for messages.
@@ -83,12 +65,20 @@ class ReferenceSet:
         _check_keys(ordered)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             checked = list(zip(ordered, pool.map(_checked, ordered), strict=True))
-        readable = [(entry, *result) for entry, result in checked if not isinstance(result, str)]
-        self.skipped = {shown(entry.source.name): result for entry, result in checked if isinstance(result, str)}
-        self.references = [Reference(i, e.key, e.content, e.style, digest) for i, (e, digest, _) in enumerate(readable)]
-        self.sizes = [size for *_, size in readable]
-        self._sources = [entry.source for entry, *_ in readable]
-        _report(root, self.skipped, len(readable))
+        readable = [(entry, found) for entry, found in checked if isinstance(found, _Readable)]
+        self.skipped = dict(found for _, found in checked if not isinstance(found, _Readable))
+        self.references = [Reference(i, *entry[:3], found.digest) for i, (entry, found) in enumerate(readable)]
+        self.files = dict(zip(self.references, (entry.file for entry, _ in readable), strict=True))
+        self.sizes = [found.size for _, found in readable]
+        self._maps = [(entry.content_map, found.digest_of_map) for entry, found in readable]
+        if not self.skipped:
+            return
+        names = listed(f"{name} ({what})" for name, what in self.skipped.items())
+        n_skipped = len(self.skipped)
+        if not readable:
+            raise ValueError(f"None of the {n_skipped} images of `{root}` can be read; copy them again:\n  {names}")
+        n_images = n_skipped + len(readable)
+        rank_zero_warn(f"{n_skipped} of {n_images} images of `{root}` cannot be read and are skipped:\n  {names}")
 
     def __len__(self) -> int:
         """Number of readable references."""
@@ -99,36 +89,41 @@ class ReferenceSet:
         """Tells the set from all others: other images, contents or styles, or another order."""
         return digest_of(repr([reference.identity for reference in self.references]).encode())
 
-    def source(self, index: int) -> ImageSource:
+    def source(self, index: int) -> ImageFile:
         """The encoded file of a reference."""
-        return self._sources[index]
+        return self.files[self.references[index]]
 
     def image(self, index: int) -> Image.Image:
         """The image of a reference: RGB, upright, in its own size; ValueError if it can no longer be read."""
-        return open_image(self._sources[index], self.references[index].digest)[0]
+        return self.source(index).open(self.references[index].digest)[0]
+
+    def content_map(self, index: int) -> Image.Image | None:
+        """The contours of the same image, read alike; None where the set has none."""
+        file, digest = self._maps[index]
+        return None if file is None else file.open(digest)[0]
+
+    def check_sizes(self, root: Path) -> None:
+        """Raises ValueError, naming them, if images are too small or too long to show a style or a content."""
+        unfit = [
+            f"{file.name} ({size[0]} x {size[1]} pixels)"
+            for file, size in zip(self.files.values(), self.sizes, strict=True)
+            if min(size) < LEAST_SIDE or max(size) > GREATEST_ASPECT * min(size)
+        ]
+        if unfit:
+            raise ValueError(
+                f"{len(unfit)} of {len(self)} images of `{root}` are too small or too long to show a style or a "
+                f"content:\n  {listed(unfit)}\nExpected {LEAST_SIDE} pixels a side or more, and a longer side of at "
+                f"most {GREATEST_ASPECT} times the shorter. Replace or crop them, or take them out of the folder."
+            )
 
 
-class ImageFile(NamedTuple):
-    """An image that is a file of its own."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def suffix(self) -> str:
-        """File suffix with its dot."""
-        return self.path.suffix
-
-    def read(self) -> bytes:
-        """The encoded image, untouched."""
-        return read_bytes(self.path)
+class _Readable(NamedTuple):
+    digest: str
+    size: tuple[int, int]
+    digest_of_map: str | None
 
 
-class ReferenceFolder(ReferenceSet):
+def read_reference_folder(root: str | Path, content_words: str | dict[str, str] | None = None) -> ReferenceSet:
     """The style references below `<root>/<class>/<class>/` or `<root>/<class>/`, or anywhere with `content_words`.
 
     Args:
@@ -140,99 +135,50 @@ class ReferenceFolder(ReferenceSet):
         FileNotFoundError: If the root, its class folders or the images in one of them are missing.
         ValueError: If a file name or `content_words` does not say what the image shows.
     """
-
-    def __init__(self, root: str | Path, content_words: str | dict[str, str] | None = None) -> None:
-        root = Path(root)
-        if not root.is_dir():
-            raise FileNotFoundError(f"There is no folder `{root}`. Expected style references as {LAYOUT}. {WAY_OUT}")
-        folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-        names = {spelling for folder in folders for spelling in (folder.name, folder.name.lower())}
-        classes = sorted({*CONTENTS, *names} - set(MISSPELT))
-        if content_words is None:
-            paths = _images_in_class_folders(root, folders)
-            entries = [_entry(root, path, *_parsed(path, classes)) for path in paths]
-        else:
-            paths = _images_anywhere(root)
-            contents = contents_of([path.relative_to(root).as_posix() for path in paths], content_words)
-            pairs = zip(paths, contents, strict=True)
-            entries = [_entry(root, path, content, _style_of(path, classes)) for path, content in pairs]
-        super().__init__(root, entries)
-
-
-def open_references(root: str | Path, content_words: str | dict[str, str] | None = None) -> ReferenceSet:
-    """The style references of a folder of images, or of the shards that `scripts.pack_shards` wrote.
-
-    `content_words` says what the images show, as in `contents_of`; None leaves that to file names and shards.
-    """
-    if not (Path(root) / SHARD_INDEX).is_file():
-        return ReferenceFolder(root, content_words)
-    from datamodules.shards import ReferenceShards
-
-    shards = ReferenceShards(root)
-    if content_words is not None:
-        contents = contents_of([r.key + shards.source(r.index).suffix for r in shards.references], content_words)
-        shards.references = [r._replace(content=contents[r.index]) for r in shards.references]
-    return shards
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder `{root}`. Expected style references as {LAYOUT}. {WAY_OUT}")
+    folders = folders_in(root)
+    names = {spelling for folder in folders for spelling in (folder.name, folder.name.lower())}
+    classes = sorted({*CONTENTS, *names} - set(MISSPELT))
+    if content_words is None:
+        paths = _images_in_class_folders(root, folders)
+        told = [_parsed(path, classes) for path in paths]
+    else:
+        paths = images_below(root)
+        if not paths:
+            raise FileNotFoundError(
+                f"There is no image below `{root}`. Expected {', '.join(SUFFIXES)} at any depth. "
+                "Point `train` and `test` of the datamodule to folders with images."
+            )
+        contents = contents_of([path.relative_to(root).as_posix() for path in paths], content_words)
+        told = [(content, _style_of(path, classes)) for path, content in zip(paths, contents, strict=True)]
+    keys = [path.relative_to(root).with_suffix("").as_posix() for path in paths]
+    found = zip(keys, told, paths, strict=True)
+    return ReferenceSet(root, [Entry(key, *words, ImageFile(path)) for key, words, path in found])
 
 
-def open_image(source: ImageSource, digest: str | None = None) -> tuple[Image.Image, str]:
-    """The image, RGB, upright, in its own size, and the digest of its bytes.
-
-    Raises:
-        ValueError: Why it cannot be read, in one line, or that it has another digest than the one that is expected.
-    """
-    if source.suffix.lower() in (*UNREAD, *RAW):
-        raise ValueError(f"Pillow reads no {source.suffix}; save it as .png")
-    try:
-        data = source.read()
-    except OSError as error:
-        raise ValueError(error.strerror or str(error)) from error
-    if digest not in (None, digest_of(data)):
-        raise ValueError("it was replaced after the start")
-    return read_image(data), digest_of(data)
+def folders_in(root: Path) -> list[Path]:
+    """The folders directly in a folder, by name, but for hidden ones."""
+    return [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
 
 
-def check_sizes(root: Path, images: ReferenceSet) -> None:
-    """Raises ValueError, naming them, if images of a set are too small or too long to show a style or a content."""
-    sizes = zip(images.references, images.sizes, strict=True)
-    unfit = [f"{images.source(r.index).name} ({w} x {h} pixels)" for r, (w, h) in sizes if _unfit(w, h)]
-    if not unfit:
-        return
-    more = [f"and {len(unfit) - NAMES_IN_WARNING} more"] if len(unfit) > NAMES_IN_WARNING else []
-    names = "\n  ".join([*unfit[:NAMES_IN_WARNING], *more])
-    raise ValueError(
-        f"{len(unfit)} of {len(images)} images of `{root}` are too small or too long to show a style or a content:\n"
-        f"  {names}\nExpected {LEAST_SIDE} pixels a side or more, and a longer side of at most {GREATEST_ASPECT} "
-        "times the shorter. Replace or crop them, or take them out of the folder."
-    )
-
-
-def _unfit(*sides: int) -> bool:
-    return min(sides) < LEAST_SIDE or max(sides) > GREATEST_ASPECT * min(sides)
-
-
-def _checked(entry: Entry) -> tuple[str, tuple[int, int]] | str:
-    """Digest and size of an image, or what is wrong with it."""
+def _checked(entry: Entry) -> _Readable | tuple[str, str]:
+    """What is known of an image, or the place of what cannot be read and what is wrong with it."""
     if not is_text("".join(entry[:3])):
-        return "its name is not UTF-8; rename it"
+        return shown(entry.file.name), "its name is not UTF-8; rename it"
+    file = entry.content_map or entry.file
     try:
-        image, digest = open_image(entry.source)
+        digest_of_map = file.open()[1] if entry.content_map else None
+        file = entry.file
+        image, digest = file.open()
     except ValueError as error:
-        return str(error)
-    return digest, image.size
-
-
-def _check_for_tars(root: Path) -> None:
-    if any(root.glob("*.tar")):
-        raise FileNotFoundError(
-            f"`{root}` holds tar files without their index `{SHARD_INDEX}`. Write both with "
-            "`python -m scripts.pack_shards SOURCE TARGET`."
-        )
+        return shown(file.name), str(error)
+    return _Readable(digest, image.size, digest_of_map)
 
 
 def _images_in_class_folders(root: Path, folders: list[Path]) -> list[Path]:
     if not folders:
-        _check_for_tars(root)
         raise FileNotFoundError(f"`{root}` has no class folder. Expected style references as {LAYOUT}. {WAY_OUT}")
     paths = [path for path in images_below(root, 3) if path.parent != root]
     filled = {root / path.relative_to(root).parts[0] for path in paths}
@@ -241,17 +187,6 @@ def _images_in_class_folders(root: Path, folders: list[Path]) -> list[Path]:
         raise FileNotFoundError(
             f"The class folder `{(empty or folders)[0]}` holds no image. Expected {LAYOUT}. "
             "Put images there or remove the folder."
-        )
-    return paths
-
-
-def _images_anywhere(root: Path) -> list[Path]:
-    paths = images_below(root)
-    if not paths:
-        _check_for_tars(root)
-        raise FileNotFoundError(
-            f"There is no image below `{root}`. Expected {', '.join(SUFFIXES)} at any depth. "
-            "Point `train` and `test` of the datamodule to folders with images."
         )
     return paths
 
@@ -279,27 +214,10 @@ def _parsed(path: Path, classes: list[str]) -> tuple[str, str]:
         ) from None
 
 
-def _entry(root: Path, path: Path, content: str, style: str) -> Entry:
-    return Entry(path.relative_to(root).with_suffix("").as_posix(), content, style, ImageFile(path))
-
-
 def _check_keys(entries: list[Entry]) -> None:
     for one, other in pairwise(entries):
         if one.key == other.key:
             raise ValueError(
-                f"`{one.source.name}` and `{other.source.name}` have the same name but for the suffix. "
+                f"`{one.file.name}` and `{other.file.name}` have the same name but for the suffix. "
                 "Names without suffix tell references apart: rename or remove one of the two."
             )
-
-
-def _report(root: Path, skipped: dict[str, str], n_readable: int) -> None:
-    if not skipped:
-        return
-    named = [f"{name} ({what})" for name, what in list(skipped.items())[:NAMES_IN_WARNING]]
-    if len(skipped) > NAMES_IN_WARNING:
-        named.append(f"and {len(skipped) - NAMES_IN_WARNING} more")
-    names = "\n  ".join(named)
-    if not n_readable:
-        raise ValueError(f"None of the {len(skipped)} images of `{root}` can be read; copy them again:\n  {names}")
-    n_images = len(skipped) + n_readable
-    rank_zero_warn(f"{len(skipped)} of {n_images} images of `{root}` cannot be read and are skipped:\n  {names}")

@@ -1,4 +1,4 @@
-"""Style references packed into a few large tar files, which slow disks and networks read faster.
+"""Style references in folders, or packed into a few large tar files, which slow disks and networks read faster.
 
 The tar files are webdataset shards with the original image files in them. An index beside them says where
 each image begins, so that shards are read in any order, like a folder: nothing is unpacked or copied.
@@ -6,15 +6,20 @@ each image begins, so that shards are read in any order, like a folder: nothing 
 
 import json
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from datamodules.batches import Reference, digest_of
 from datamodules.folders import replacing_folder
-from datamodules.images import SUFFIXES
+from datamodules.images import SUFFIXES, ImageFile, images_below
 from datamodules.reading import inside, read_json, reading
-from datamodules.references import SHARD_INDEX, Entry, ReferenceSet
+from datamodules.references import Entry, ReferenceSet, read_reference_folder
+from datamodules.vocabulary import contents_of
 
+SHARD_INDEX = "shards.json"
+"""The file that makes a folder a folder of shards."""
 FORMAT = "style-reference-shards-1"
 PATTERN = "shard-%06d.tar"
 _ARGUMENT = "train` or `test"
@@ -23,47 +28,94 @@ _AGAIN = "Pack the references again with `python -m scripts.pack_shards SOURCE T
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
-class ShardMember(NamedTuple):
-    """An image that is a stretch of bytes within a shard."""
+def open_references(root: str | Path, content_words: str | dict[str, str] | None = None) -> ReferenceSet:
+    """The style references of a folder of images, or of the shards that `scripts.pack_shards` wrote.
 
-    shard: Path
-    key: str
-    suffix: str
-    offset: int
-    size: int
-
-    @property
-    def name(self) -> str:
-        """The shard and the name within it."""
-        return f"{self.shard}: {self.key}{self.suffix}"
-
-    def read(self) -> bytes:
-        """The encoded image, untouched."""
-        with self.shard.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
-
-
-class ReferenceShards(ReferenceSet):
-    """The style references of a folder that `write_shards` wrote.
-
-    Args:
-        root: Folder with the shards and their index.
+    `content_words` says what the images show, as in `contents_of`; None leaves that to file names and shards.
 
     Raises:
-        ValueError: If the index is damaged, of another format or speaks of other files than its shards, or a shard is
-            missing or not complete.
+        FileNotFoundError: If the folder, or the images in it, are missing.
+        ValueError: If an image does not say what it shows, or the shards are damaged, of another format or incomplete.
+    """
+    root = Path(root)
+    if (root / SHARD_INDEX).is_file():
+        return _read_shards(root, content_words)
+    try:
+        return read_reference_folder(root, content_words)
+    except FileNotFoundError:
+        if any(root.glob("*.tar")):
+            raise FileNotFoundError(
+                f"`{root}` holds tar files without their index `{SHARD_INDEX}`. Write both with "
+                "`python -m scripts.pack_shards SOURCE TARGET`."
+            ) from None
+        raise
+
+
+class ReferenceLookup:
+    """Images below some roots by what `maskst predict` wrote of them: their content decides, their name only helps.
+
+    Args:
+        roots: Folders or shards of style references, and folders of content images. A content image lies directly
+            in a root, or in the folder `content` of a root.
+
+    Raises:
+        FileNotFoundError: If a root is missing.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        root = Path(root)
-        index = read_json(root / SHARD_INDEX, _ARGUMENT, _AGAIN)
-        _check_format(root, index)
-        with reading(root / SHARD_INDEX, _ARGUMENT, _AGAIN):
-            sizes = {inside(root, name): size for name, size in index["shards"].items()}
-            entries = [_entry(root, member, sizes) for member in index["members"]]
-        _check_sizes(sizes)
-        super().__init__(root, entries)
+    def __init__(self, roots: Sequence[str]) -> None:
+        self.roots = list(roots)
+        self._named: dict[str, list[ImageFile]] = {}
+        self._digests: dict[ImageFile, str] = {}
+        self._keys: dict[str, str] = {}
+        for root in map(Path, roots):
+            if not root.is_dir():
+                raise FileNotFoundError(
+                    f"`references`: there is no folder `{root}`. Give the folders that the references were read from "
+                    "when the pictures were generated."
+                )
+            self._list(root)
+
+    def key_of(self, reference: Reference) -> str:
+        """Its key; with a part of its digest where another image has had that key."""
+        first = self._keys.setdefault(reference.key, reference.digest)
+        return reference.key if first == reference.digest else f"{reference.key} ({reference.digest[:8]})"
+
+    def find(self, key: str, digest: str) -> ImageFile:
+        """The image of these bytes, under its key or any other name; raises ValueError if there is none."""
+        named = self._named.get(key, [])
+        for file in named:
+            if self._digest(file) == digest:
+                return file
+        if digest in self._elsewhere:
+            return self._elsewhere[digest]
+        below = f"below `references` ({', '.join(self.roots)})"
+        if named:
+            raise ValueError(
+                f"`{named[0].name}` is another image than the {key!r} that the picture was drawn from; that one is "
+                f"nowhere {below}"
+            )
+        raise ValueError(f"there is no {key!r} {below}")
+
+    def _list(self, root: Path) -> None:
+        if (root / SHARD_INDEX).is_file():
+            packed = open_references(root)
+            for reference, file in packed.files.items():
+                self._named.setdefault(reference.key, []).append(file)
+        for path in images_below(root):
+            place = path.relative_to(root).with_suffix("")
+            keys = [place.as_posix(), *([f"content:{place.name}"] if str(place.parent) in (".", "content") else [])]
+            for key in keys:
+                self._named.setdefault(key, []).append(ImageFile(path))
+
+    def _digest(self, file: ImageFile) -> str:
+        if file not in self._digests:
+            self._digests[file] = digest_of(file.read())
+        return self._digests[file]
+
+    @cached_property
+    def _elsewhere(self) -> dict[str, ImageFile]:
+        """All images below the roots by their bytes: read only once a name leads nowhere."""
+        return {self._digest(file): file for files in self._named.values() for file in files}
 
 
 def write_shards(
@@ -87,48 +139,47 @@ def write_shards(
         raise ValueError(f"`shard_size` is a number of images from 1 up and was {shard_size}.")
     target = Path(target).resolve()
     with replacing_folder(target, "target") as staging:
-        _check_target(target, overwrite)
+        is_packed = (target / SHARD_INDEX).is_file()
+        if target.exists() and not is_packed and not (target.is_dir() and not any(target.iterdir())):
+            raise FileExistsError(f"`{target}` is there and holds no shards. Choose a `target` that is not there.")
+        if is_packed and not overwrite:
+            raise FileExistsError(
+                f"`{target}` holds shards already. Replace them with `overwrite`, or choose another `target`."
+            )
         staging.mkdir()
         _write_tars(references, staging, shard_size, progress)
         _write_index(references, staging)
     return sorted(target.glob("*.tar"))
 
 
-def _entry(root: Path, member: dict[str, Any], sizes: dict[Path, int]) -> Entry:
-    """Raises ValueError where a member lies outside of the shards that the index names."""
-    key, content, style, suffix = (member[name] for name in ("key", "content", "style", "suffix"))
-    place = ShardMember(inside(root, member["shard"]), key, suffix, member["offset"], member["size"])
-    inside(root, key)
-    if not 0 <= place.offset <= place.offset + place.size <= sizes[place.shard]:
-        raise ValueError(f"{key!r} lies outside of its shard")
-    is_typed = isinstance(content, str) and isinstance(style, str) and isinstance(place.offset + place.size, int)
-    if not is_typed or suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{key!r} is no image with a content and a style")
-    return Entry(key, content, style, place)
-
-
-def _check_format(root: Path, index: dict[str, Any]) -> None:
-    found = index.get("format")
-    if found != FORMAT:
-        raise ValueError(f"`{root / SHARD_INDEX}` is of the format {found!r}, not {FORMAT!r}. {_AGAIN}")
-
-
-def _check_sizes(sizes: dict[Path, int]) -> None:
+def _read_shards(root: Path, content_words: str | dict[str, str] | None) -> ReferenceSet:
+    index = read_json(root / SHARD_INDEX, _ARGUMENT, _AGAIN)
+    if index.get("format") != FORMAT:
+        raise ValueError(f"`{root / SHARD_INDEX}` is of the format {index.get('format')!r}, not {FORMAT!r}. {_AGAIN}")
+    with reading(root / SHARD_INDEX, _ARGUMENT, _AGAIN):
+        sizes = {inside(root, name): size for name, size in index["shards"].items()}
+        entries = [_entry(root, member, sizes) for member in index["members"]]
     for shard, size in sizes.items():
         n_bytes = shard.stat().st_size if shard.is_file() else 0
         if n_bytes != size:
             raise ValueError(f"The shard `{shard}` should have {size} bytes and has {n_bytes}. {_AGAIN}")
+    if content_words is not None:
+        contents = contents_of([entry.key + entry.file.suffix for entry in entries], content_words)
+        entries = [entry._replace(content=content) for entry, content in zip(entries, contents, strict=True)]
+    return ReferenceSet(root, entries)
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not (target / SHARD_INDEX).is_file():
-        raise FileExistsError(f"`{target}` is there and holds no shards. Choose a `target` that is not there.")
-    if not overwrite:
-        raise FileExistsError(
-            f"`{target}` holds shards already. Replace them with `overwrite`, or choose another `target`."
-        )
+def _entry(root: Path, member: dict[str, Any], sizes: dict[Path, int]) -> Entry:
+    """Raises ValueError where a member lies outside of the shards that the index names."""
+    key, content, style, suffix = (member[name] for name in ("key", "content", "style", "suffix"))
+    shard, start, size = inside(root, member["shard"]), member["offset"], member["size"]
+    inside(root, key)
+    if not 0 <= start <= start + size <= sizes[shard]:
+        raise ValueError(f"{key!r} lies outside of its shard")
+    is_typed = isinstance(content, str) and isinstance(style, str) and isinstance(start + size, int)
+    if not is_typed or suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{key!r} is no image with a content and a style")
+    return Entry(key, content, style, ImageFile(shard, key + suffix, start, size))
 
 
 def _write_tars(references: ReferenceSet, folder: Path, shard_size: int, progress: Progress) -> None:
@@ -139,13 +190,16 @@ def _write_tars(references: ReferenceSet, folder: Path, shard_size: int, progres
     options: dict[str, Any] = {"encoder": False, "format": "PAX_FORMAT", "mtime": 0.0, "verbose": 0}
     with ShardWriter(pattern, maxcount=shard_size, **options) as writer:
         for index in progress(range(len(references))):
-            source = references.source(index)
-            writer.write({"__key__": references.references[index].key, source.suffix[1:]: source.read()})
+            file = references.source(index)
+            writer.write({"__key__": references.references[index].key, file.suffix[1:]: file.read()})
 
 
 def _write_index(references: ReferenceSet, folder: Path) -> None:
     shards = sorted(folder.glob("*.tar"))
-    places = [(shard.name, member) for shard in shards for member in _members_of(shard)]
+    places = []
+    for shard in shards:
+        with tarfile.open(shard) as tar:
+            places += [(shard.name, member) for member in tar.getmembers()]
     members = [
         {
             "key": reference.key,
@@ -160,8 +214,3 @@ def _write_index(references: ReferenceSet, folder: Path) -> None:
     ]
     index = {"format": FORMAT, "shards": {s.name: s.stat().st_size for s in shards}, "members": members}
     (folder / SHARD_INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _members_of(shard: Path) -> list[tarfile.TarInfo]:
-    with tarfile.open(shard) as tar:
-        return tar.getmembers()

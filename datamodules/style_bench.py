@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.batches import Reference
-from datamodules.image_files import images_in
-from datamodules.images import SUFFIXES
-from datamodules.references import Entry, ImageFile, ReferenceSet, check_sizes
+from datamodules.images import SUFFIXES, ImageFile, images_in
+from datamodules.reading import listed
+from datamodules.references import Entry, ReferenceSet, folders_in
 from datamodules.style_references import StyleReferences
 from datamodules.vocabulary import contents_of
 
@@ -21,48 +21,14 @@ WAY_OUT = (
 )
 FOREGROUND = "person, animal, plant, or object in the foreground"
 PROMPTS = (
-    "A bench",
-    "A bird",
-    "A butterfly",
-    "An elephant",
-    "A car",
-    "A dog",
-    "A cat",
-    "A laptop",
-    "A moose",
-    "A penguin",
-    "A robot",
-    "A rocket",
-    "An ancient temple surrounded by lush vegetation",
-    "A chef preparing meals in kitchen",
-    "A colorful butterfly resting on a flower",
-    "A house with a tree beside",
-    "A person jogging along a scenic trail",
-    "A student walking to school with backpack",
-    "A wolf walking stealthily through the forest",
+    *("A bench", "A bird", "A butterfly", "An elephant", "A car", "A dog", "A cat", "A laptop", "A moose"),
+    *("A penguin", "A robot", "A rocket", "An ancient temple surrounded by lush vegetation"),
+    *("A chef preparing meals in kitchen", "A colorful butterfly resting on a flower"),
+    *("A house with a tree beside", "A person jogging along a scenic trail"),
+    *("A student walking to school with backpack", "A wolf walking stealthily through the forest"),
     "A wooden sailboat docked in a harbor",
 )
 """The text prompts of StyleBench."""
-
-
-class StyleBenchFolder(ReferenceSet):
-    """The style references `<root>/<style>/<file>`; the style is the name of the folder.
-
-    Args:
-        root: Folder with a folder for each style.
-        content_words: What the images show, as in `contents_of`.
-
-    Raises:
-        FileNotFoundError: If the root, its style folders or the images in one of them are missing.
-        ValueError: If `content_words` does not say what an image shows, or an image is too small or too long.
-    """
-
-    def __init__(self, root: str | Path, content_words: str | dict[str, str] = FOREGROUND) -> None:
-        root = Path(root)
-        paths = [path for folder in _style_folders(root) for path in images_in(folder)]
-        contents = contents_of([path.relative_to(root).as_posix() for path in paths], content_words)
-        super().__init__(root, [_entry(path, content) for path, content in zip(paths, contents, strict=True)])
-        check_sizes(root, self)
 
 
 class StyleBench(StyleReferences):
@@ -112,7 +78,7 @@ class StyleBench(StyleReferences):
     @cached_property
     def test_set(self) -> ReferenceSet:
         """All references below the root, read and checked once."""
-        return StyleBenchFolder(self.root, self.content_words or FOREGROUND)
+        return read_styles(self.root, self.content_words or FOREGROUND)
 
     def setup(self, stage: str) -> None:
         """Reads what the stage needs, so that a fault in it is named before a model is loaded."""
@@ -133,21 +99,36 @@ class StyleBench(StyleReferences):
         return [reference for reference in self.test_set.references if reference.style in self.styles]
 
 
-def _style_folders(root: Path) -> list[Path]:
+def read_styles(root: str | Path, content_words: str | dict[str, str] = FOREGROUND) -> ReferenceSet:
+    """The style references `<root>/<style>/<file>`; the style is the name of the folder.
+
+    Args:
+        root: Folder with a folder for each style.
+        content_words: What the images show, as in `contents_of`.
+
+    Raises:
+        FileNotFoundError: If the root, its style folders or the images in one of them are missing.
+        ValueError: If `content_words` does not say what an image shows, or an image is too small or too long.
+    """
+    root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder `{root}`. {WAY_OUT}")
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    folders = [path for path in folders if path.name != CONTENT]
-    if not folders:
+    images = {folder: images_in(folder) for folder in folders_in(root) if folder.name != CONTENT}
+    if not images:
         raise FileNotFoundError(f"`{root}` has no style folder. {WAY_OUT}")
-    empty = [folder.name for folder in folders if not images_in(folder)]
-    if empty:
+    if empty := [folder.name for folder, paths in images.items() if not paths]:
         raise FileNotFoundError(
-            f"{len(empty)} of {len(folders)} style folders of `{root}` hold no image: {', '.join(map(repr, empty))}. "
-            f"Put images directly into them, or remove them. {WAY_OUT}"
+            f"{len(empty)} of {len(images)} style folders of `{root}` hold no image: "
+            f"{listed(map(repr, empty), between=', ')}. Put images directly into them, or remove them. {WAY_OUT}"
         )
-    return folders
-
-
-def _entry(path: Path, content: str) -> Entry:
-    return Entry(f"{path.parent.name}/{path.stem}", content, path.parent.name, ImageFile(path))
+    paths = [path for folder in images.values() for path in folder]
+    contents = contents_of([path.relative_to(root).as_posix() for path in paths], content_words)
+    references = ReferenceSet(
+        root,
+        [
+            Entry(f"{path.parent.name}/{path.stem}", content, path.parent.name, ImageFile(path))
+            for path, content in zip(paths, contents, strict=True)
+        ],
+    )
+    references.check_sizes(root)
+    return references

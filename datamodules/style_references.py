@@ -1,20 +1,35 @@
 """The datamodule of style references: a train set to learn from and a test set to transfer styles from."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lightning import LightningDataModule
 
-from datamodules.batch_sampler import EpochBatchSampler, batches_of, share_of_rank
-from datamodules.batches import Job, JobBatch, Reference, ReferenceBatch, check_seed
-from datamodules.content_images import ContentImages
-from datamodules.jobs import list_jobs, same_style, spread
-from datamodules.loaders import BatchLoader, JobBatches, NegativeReferences, ReferenceBatches, ResumableLoader
-from datamodules.references import ReferenceSet, open_references
-from datamodules.vocabulary import PROMPT_CONTENTS, content_prompt
+from datamodules.batches import Job, JobBatch, Reference, check_at_least, check_seed
+from datamodules.images import ImageFile
+from datamodules.jobs import (
+    JobBatches,
+    list_jobs,
+    negative_references,
+    read_content_images,
+    same_style,
+    spread,
+)
+from datamodules.loaders import (
+    BatchLoader,
+    EpochBatchSampler,
+    ReferenceBatches,
+    ResumableLoader,
+    batches_of,
+    share_of_rank,
+)
+from datamodules.prediction_folders import finished_jobs
+from datamodules.references import ReferenceSet
+from datamodules.shards import open_references
+from datamodules.vocabulary import PROMPT_CONTENTS, check_content_words, content_prompt
 
 PROMPTS = tuple(content_prompt(content) for content in PROMPT_CONTENTS)
 
@@ -51,15 +66,14 @@ class StyleReferences(LightningDataModule):
             so that what is measured rests on as many noises as there are samples.
         num_workers: Processes that open images; 0 opens them in the main process.
 
+    Attributes:
+        finished_in: Folder of a prediction writer, set before a prediction: pictures that are finished there are not
+            drawn again. None: all are drawn.
+
     Raises:
         ValueError: If a number is too small, `prompts` is empty or has a blank or repeated prompt,
             `negative_references` names a file twice, or `content_words` has no or a blank word.
     """
-
-    keys_only: bool = False
-    """Set by a module that has cached what it needs of the images: train batches then come without them."""
-    left_out: Collection[int] = frozenset()
-    """Set by the same module: indices of train references that it found unreadable then."""
 
     def __init__(
         self,
@@ -83,13 +97,13 @@ class StyleReferences(LightningDataModule):
     ) -> None:
         super().__init__()
         _check_prompts(prompts)
-        _check_at_least(1, batch_size=batch_size, generation_batch_size=generation_batch_size)
-        _check_at_least(1, samples_per_prompt=samples_per_prompt, evaluation_references=evaluation_references)
-        _check_at_least(1, predict_references=1 if predict_references is None else predict_references)
-        _check_at_least(1, references_per_picture=references_per_picture)
+        check_at_least(1, batch_size=batch_size, generation_batch_size=generation_batch_size)
+        check_at_least(1, samples_per_prompt=samples_per_prompt, evaluation_references=evaluation_references)
+        check_at_least(1, predict_references=1 if predict_references is None else predict_references)
+        check_at_least(1, references_per_picture=references_per_picture)
         _check_negative_references(negative_references)
         check_content_words(content_words)
-        _check_at_least(0, num_workers=num_workers)
+        check_at_least(0, num_workers=num_workers)
         check_seed(seed, samples_per_prompt - 1 if noise == "shared" else 0)
         self.train, self.test, self.shuffle = train, test, shuffle
         self.batch_size, self.generation_batch_size = batch_size, generation_batch_size
@@ -99,7 +113,8 @@ class StyleReferences(LightningDataModule):
         self.negative_references, self.content_words = list(negative_references), content_words
         self.content_images = content_images
         self.seed, self.noise, self.num_workers = seed, noise, num_workers
-        self._keep_job: Callable[[Job], bool] | None = None
+        self.finished_in: str | None = None
+        self._finished: set[tuple[Any, ...]] = set()
 
     @cached_property
     def train_set(self) -> ReferenceSet:
@@ -112,14 +127,14 @@ class StyleReferences(LightningDataModule):
         return open_references(self.test, self.content_words)
 
     @cached_property
-    def negative_set(self) -> NegativeReferences:
+    def negative_set(self) -> dict[Reference, ImageFile]:
         """The references of `negative_references`, read and checked once."""
-        return NegativeReferences(self.negative_references)
+        return negative_references(self.negative_references)
 
     @cached_property
-    def content_set(self) -> ContentImages | None:
+    def content_set(self) -> ReferenceSet | None:
         """The images of `content_images`, read and checked once; None without that folder."""
-        return None if self.content_images is None else ContentImages(self.content_images)
+        return None if self.content_images is None else read_content_images(self.content_images)
 
     @cached_property
     def other_references(self) -> dict[str, tuple[Reference, ...]]:
@@ -144,22 +159,14 @@ class StyleReferences(LightningDataModule):
             _ = self.train_set
         else:
             _ = self.negative_set, self.content_set, self.test_set, self.other_references
+        if stage == "predict":  # now, before any process writes
+            self._finished = set() if self.finished_in is None else finished_jobs(self.finished_in)
 
-    def keep_jobs(self, predicate: Callable[[Job], bool]) -> None:
-        """Lets prediction generate only the jobs for which the predicate is true, the same on all ranks."""
-        self._keep_job = predicate
-
-    def train_dataloader(self) -> ResumableLoader[ReferenceBatch]:
-        """Train references, each once an epoch, in order under `overfit_batches`; without images if `keys_only`."""
+    def train_dataloader(self) -> ResumableLoader:
+        """Train references, each once an epoch, in order under `overfit_batches`."""
         shuffle = self.shuffle and not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
         sampler = EpochBatchSampler(len(self.train_set), self.batch_size, *self._rank, seed=self.seed, shuffle=shuffle)
-        num_workers = 0 if self.keys_only else self.num_workers
-        return ResumableLoader(ReferenceBatches(self.train_set, self.keys_only, self.left_out), sampler, num_workers)
-
-    def encoding_dataloader(self) -> BatchLoader[ReferenceBatch]:
-        """Each train reference once with its image, in order, the same on all ranks."""
-        batches = batches_of(range(len(self.train_set)), self.batch_size)
-        return BatchLoader(ReferenceBatches(self.train_set), batches, self.num_workers)
+        return ResumableLoader(ReferenceBatches(self.train_set, self.batch_size), sampler, self.num_workers)
 
     def val_dataloader(self) -> BatchLoader[JobBatch]:
         """The evaluation references x prompts x samples."""
@@ -170,8 +177,10 @@ class StyleReferences(LightningDataModule):
         return self.val_dataloader()
 
     def predict_dataloader(self) -> BatchLoader[JobBatch]:
-        """The test references x prompts x samples, without the jobs that `keep_jobs` drops."""
-        return self._job_loader([job for job in self.predict_jobs if self._keep_job is None or self._keep_job(job)])
+        """The test references x prompts x samples, but for the pictures that are finished."""
+        jobs = self.predict_jobs
+        missing = [job for job in jobs if job.identity not in self._finished]
+        return self._job_loader(missing, len(jobs) - len(missing))
 
     @property
     def predict_jobs(self) -> list[Job]:
@@ -179,11 +188,16 @@ class StyleReferences(LightningDataModule):
         return self._list_jobs(self.predict_references)
 
     def _list_jobs(self, n_references: int | None) -> list[Job]:
-        references = spread(self._transferred(), n_references)
-        others, negatives = self.other_references, self.negative_set.references
-        contents = [] if self.content_set is None else self.content_set.references
-        shared, samples = self.noise == "shared", self.samples_per_prompt
-        jobs = list_jobs(references, self.prompts, samples, self.seed, others, negatives, contents, shared)
+        jobs = list_jobs(
+            spread(self._transferred(), n_references),
+            self.prompts,
+            self.samples_per_prompt,
+            self.seed,
+            self.other_references,
+            tuple(self.negative_set),
+            self.content_set.references if self.content_set else (),
+            self.noise == "shared",
+        )
         return sorted(jobs, key=self._size)
 
     def _transferred(self) -> list[Reference]:
@@ -196,14 +210,14 @@ class StyleReferences(LightningDataModule):
             return 0, 0
         return self.content_set.sizes[job.content_image.index]
 
-    def _job_loader(self, jobs: list[Job]) -> BatchLoader[JobBatch]:
+    def _job_loader(self, jobs: list[Job], finished: int = 0) -> BatchLoader[JobBatch]:
         share = share_of_rank(len(jobs), *self._rank)
         of_one_size = [list(indices) for _, indices in groupby(share, lambda index: self._size(jobs[index]))]
         batches = [batch for indices in of_one_size for batch in batches_of(indices, self.generation_batch_size)]
-        if jobs and not batches:  # without a batch this process would leave the others waiting for it
-            batches = [[]]
-        source = JobBatches(self.test_set, jobs, self.negative_set, self.content_set)
-        return BatchLoader(source, batches, self.num_workers)
+        batches = batches or [[]]  # without a batch this process would leave the others waiting for it
+        files = self.test_set.files | self.negative_set | (self.content_set.files if self.content_set else {})
+        first = None if self._rank[0] else batches[0]
+        return BatchLoader(JobBatches(files, jobs, self.content_prompts, finished, first), batches, self.num_workers)
 
     @property
     def _rank(self) -> tuple[int, int]:
@@ -230,19 +244,3 @@ def _check_negative_references(files: Sequence[str]) -> None:
         raise ValueError(f"`negative_references` is a list of image files and was {files!r}. Give {[files]}.")
     if len({Path(file) for file in files}) < len(files):
         raise ValueError(f"`negative_references` has a file twice: {list(files)}. Name it once.")
-
-
-def check_content_words(content_words: str | dict[str, str] | None) -> None:
-    """Raises ValueError unless they are words, or words by file name or pattern."""
-    words = content_words.values() if isinstance(content_words, dict) else [content_words or ""]
-    if content_words is not None and not (words and all(isinstance(word, str) and word.strip() for word in words)):
-        raise ValueError(
-            f"`content_words` was {content_words!r}. Expected a word or phrase, or one for each file name or pattern, "
-            'such as {"*dog*": "dog", "*": "person"}; null takes the class in the file name.'
-        )
-
-
-def _check_at_least(least: int, **arguments: int) -> None:
-    for name, value in arguments.items():
-        if value < least:
-            raise ValueError(f"`{name}` is a number from {least} up and was {value}.")

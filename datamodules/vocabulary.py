@@ -1,41 +1,24 @@
 """The names of contents and styles, and the captions and file names made of them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
+from datamodules.reading import listed
+
 CONTENTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PROMPT_CONTENTS = ("bench", "human", "laptop", "rocket", "flower")
 TRAIN_STYLES = (
-    "natural environment",
-    "rainy day",
-    "snowy day",
-    "3D model",
-    "abstract",
-    "cyberpunk",
-    "oil painting",
-    "realism",
-    "watercolor",
-    "beautiful landscape",
+    *("natural environment", "rainy day", "snowy day", "3D model", "abstract", "cyberpunk", "oil painting"),
+    *("realism", "watercolor", "beautiful landscape"),
 )
 TEST_STYLES = (
-    "lego toy",
-    "statue",
-    "steampunk",
-    "stick figure",
-    "tattoo",
-    "line art",
-    "wool toy",
-    "surround with colored smoke",
-    "pop art",
-    "surround with white smoke",
+    *("lego toy", "statue", "steampunk", "stick figure", "tattoo", "line art", "wool toy"),
+    *("surround with colored smoke", "pop art", "surround with white smoke"),
 )
 MISSPELT = {"forg": "frog"}
 """Class fields of published files that are spelt wrongly, and what they mean."""
-NAMES_IN_ERROR = 20
 
 _SOUNDS_LIKE_CONSONANT = re.compile(r"(uni(?!n|m)|use|usu|ut[io]|uk|eu|ewe|one\b|once\b)", re.IGNORECASE)
 _SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
@@ -113,16 +96,23 @@ def contents_of(files: Sequence[str], content_words: str | dict[str, str]) -> li
     """
     if isinstance(content_words, str):
         return [content_words] * len(files)
-    found = [_first_match(file, content_words) for file in files]
-    without = [file for file, content in zip(files, found, strict=True) if content is None]
-    if without:
-        more = [f"and {len(without) - NAMES_IN_ERROR} more"] if len(without) > NAMES_IN_ERROR else []
-        names = "\n  ".join([*without[:NAMES_IN_ERROR], *more])
+    found = {file: _first_match(file, content_words) for file in files}
+    if without := [file for file, content in found.items() if content is None]:
         raise ValueError(
-            f"`content_words` has no word for {len(without)} of {len(files)} images:\n  {names}\n"
+            f"`content_words` has no word for {len(without)} of {len(files)} images:\n  {listed(without)}\n"
             'Add their file names, or a pattern; "*", as the last, matches whatever is left.'
         )
-    return [content for content in found if content is not None]
+    return [content for content in found.values() if content is not None]
+
+
+def check_content_words(content_words: str | dict[str, str] | None) -> None:
+    """Raises ValueError unless they are words, or words by file name or pattern."""
+    words = content_words.values() if isinstance(content_words, dict) else [content_words or ""]
+    if content_words is not None and not (words and all(isinstance(word, str) and word.strip() for word in words)):
+        raise ValueError(
+            f"`content_words` was {content_words!r}. Expected a word or phrase, or one for each file name or pattern, "
+            'such as {"*dog*": "dog", "*": "person"}; null takes the class in the file name.'
+        )
 
 
 def _first_match(file: str, content_words: dict[str, str]) -> str | None:

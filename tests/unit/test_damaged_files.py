@@ -12,9 +12,8 @@ from PIL import Image
 from callbacks.prediction_folder import PredictionFolder
 from callbacks.scoring.classifier_judge import Classifier, ClassifierJudge, save_classifier
 from callbacks.scoring.clip_judge import ClipJudge
-from datamodules.prediction_folders import ReferenceLookup, read_folders
-from datamodules.references import open_references
-from datamodules.shards import write_shards
+from datamodules.prediction_folders import read_folders
+from datamodules.shards import ReferenceLookup, open_references, write_shards
 from lightning_modules.adapters import ImageAdapter, TextAdapter
 from lightning_modules.conditions.trained import read_adapter, write_adapter
 from lightning_modules.diffusion.config import Backbone

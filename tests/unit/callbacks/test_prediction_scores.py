@@ -19,8 +19,7 @@ from callbacks.scoring.classifier_judge import ClassifierJudge, load_classifier
 from callbacks.scoring.clip_judge import ClipJudge
 from callbacks.scoring.judge import COLUMNS
 from callbacks.scoring.table import score_table, write_scores
-from datamodules.prediction_tables import _csv_rows
-from datamodules.predictions import Predictions
+from datamodules.predictions import Predictions, _csv_rows
 from lightning_modules.outputs import Prediction
 from tests.float64 import FEW_ROUNDINGS
 from tests.unit.callbacks.colours import ColourJudge
@@ -236,7 +235,7 @@ def test_a_spreadsheet_runs_nothing_of_scores_csv_which_reads_back_as_it_was(tmp
     with open(tmp_path / "scores.csv", newline="", encoding="utf-8") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "＝"))]
-    rows = [row for _, row in _csv_rows(tmp_path / "scores.csv", (tmp_path / "scores.csv").read_bytes().decode())]
+    rows = [row for _, row in _csv_rows(tmp_path / "scores.csv")]
     assert [row["prompt"] or "" for row in rows] == [row["setting"] or "" for row in rows] == TEXTS
     assert {row["judge"] for row in rows} == {"=judge"}
     assert pq.read_table(tmp_path / "scores.parquet")["prompt"].to_pylist() == TEXTS

@@ -1,8 +1,11 @@
 """Tiny folders of style references in the published layout, each image of one colour of its own."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
+
+from datamodules.batches import Job, JobBatch
 
 CONTENTS = ("bird", "cat", "dog")
 STYLES = ("lego toy", "line art")
@@ -36,3 +39,8 @@ def spoil(path: Path, keep: float = 0.5) -> Path:
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])
     return path
+
+
+def jobs_of(batches: Iterable[JobBatch]) -> list[Job]:
+    """All jobs of some batches, in order."""
+    return [job for batch in batches for job in batch["jobs"]]

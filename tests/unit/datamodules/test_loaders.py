@@ -1,149 +1,170 @@
+"""The order of training, on how many processes, with and without workers, and its place in a checkpoint."""
+
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from datamodules.batch_sampler import EpochBatchSampler, batches_of
-from datamodules.batches import Job
-from datamodules.jobs import list_jobs
-from datamodules.loaders import BatchLoader, JobBatches, NegativeReferences, ReferenceBatches, ResumableLoader
-from datamodules.references import ReferenceFolder, ReferenceSet
-from tests.unit.datamodules.folders import spoil, write_folder, write_image
+from datamodules.images import ImageFile
+from datamodules.jobs import JobBatches, list_jobs
+from datamodules.loaders import (
+    BatchLoader,
+    EpochBatchSampler,
+    ReferenceBatches,
+    ResumableLoader,
+    batches_of,
+    share_of_rank,
+)
+from datamodules.references import ReferenceSet
+from datamodules.shards import open_references
+from tests.unit.datamodules.folders import write_folder
+
+SIZES = [(size, batch, world) for size in (4, 7, 8, 17, 33) for batch in (1, 2, 5, 50) for world in (1, 2, 3, 4)]
+
+
+def ranks(size: int, batch: int, world: int, seed: int = 3, epoch: int = 0) -> list[list[list[int]]]:
+    samplers = [EpochBatchSampler(size, batch, rank, world, seed=seed) for rank in range(world)]
+    for sampler in samplers:
+        sampler.set_epoch(epoch)
+    return [list(sampler) for sampler in samplers]
+
+
+@pytest.mark.parametrize(("size", "batch", "world"), SIZES)
+def test_each_sample_comes_once_an_epoch_as_one_process_would_see_it(size: int, batch: int, world: int) -> None:
+    of_ranks = ranks(size, batch, world)
+    assert Counter(index for batches in of_ranks for indices in batches for index in indices) == Counter(range(size))
+    assert {len(batches) for batches in of_ranks} == {len(EpochBatchSampler(size, batch, 0, world))}
+    assert all(indices for batches in of_ranks for indices in batches)
+    alone = ranks(size, batch * world, 1)[0]
+    if len(alone) > 1 and len(alone[-1]) < world:
+        alone[-2:] = [alone[-2] + alone[-1]]
+    together = [{i for rank in batches for i in rank} for batches in zip(*of_ranks, strict=True)]
+    assert together == [set(indices) for indices in alone]
+
+
+def test_batches_have_the_size_asked_for_but_for_the_last() -> None:
+    assert [[len(indices) for indices in batches] for batches in ranks(17, 4, 2)] == [[4, 5], [4, 4]]
+    assert [len(indices) for indices in ranks(18, 4, 2)[1]] == [4, 4, 1]
+    assert batches_of(range(3, 8), 2) == [[3, 4], [5, 6], [7]]
+    assert batches_of([], 2) == []
+
+
+def test_the_order_depends_on_seed_and_epoch_alone_or_is_that_of_the_samples() -> None:
+    assert ranks(9, 4, 1) == ranks(9, 4, 1)
+    orders = [ranks(9, 4, 1, seed, epoch) for seed, epoch in ((3, 0), (3, 1), (4, 0), (0, 3), (1, 3))]
+    assert all(one != other for i, one in enumerate(orders) for other in orders[:i])
+    assert list(EpochBatchSampler(5, 2, shuffle=False)) == [[0, 1], [2, 3], [4]]
+
+
+def test_fewer_references_than_processes_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"each of the 4 processes, but there are 3. Use fewer `devices`"):
+        EpochBatchSampler(3, 2, 0, 4)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 10])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_the_shares_of_all_ranks_are_all_indices_once_and_even(size: int, world: int) -> None:
+    shares = [list(share_of_rank(size, rank, world)) for rank in range(world)]
+    assert [index for share in shares for index in share] == list(range(size))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 @pytest.fixture(scope="module")
 def references(tmp_path_factory: pytest.TempPathFactory) -> ReferenceSet:
-    return ReferenceFolder(write_folder(tmp_path_factory.mktemp("set")))
+    return open_references(write_folder(tmp_path_factory.mktemp("set")))
 
 
-def resumable(references: ReferenceSet, **settings: int) -> ResumableLoader:
+def resumable(references: ReferenceSet, num_workers: int = 0, **settings: int) -> ResumableLoader:
     arguments = {"size": len(references), "batch_size": 5, "seed": 7} | settings
-    return ResumableLoader(ReferenceBatches(references, keys_only=True), EpochBatchSampler(**arguments))
+    return ResumableLoader(ReferenceBatches(references, 5), EpochBatchSampler(**arguments), num_workers)
 
 
-def indices(loader: BatchLoader) -> list[list[int]]:
+def indices(loader: ResumableLoader) -> list[list[int]]:
     return [[reference.index for reference in batch["references"]] for batch in loader]
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 2])
 def test_the_number_of_workers_changes_nothing(references: ReferenceSet, num_workers: int) -> None:
-    batches = list(BatchLoader(ReferenceBatches(references), [[3, 1], [0], [7, 5, 2]], num_workers))
+    batches = list(BatchLoader(ReferenceBatches(references, 3), [[3, 1], [0], [7, 5, 2]], num_workers))
     assert [[r.index for r in batch["references"]] for batch in batches] == [[3, 1], [0], [7, 5, 2]]
     colours = [[image.getpixel((0, 0))[0] for image in batch["images"]] for batch in batches]
     assert colours == [[3, 1], [0], [7, 5, 2]]
 
 
-def test_images_are_left_out_on_request(references: ReferenceSet) -> None:
-    batch = ReferenceBatches(references, keys_only=True)[[2, 0]]
-    assert batch == {"references": [references.references[2], references.references[0]]}
+def test_workers_open_images_ahead_until_somebody_opens_them_himself(references: ReferenceSet) -> None:
+    loader = resumable(references, num_workers=2)
+    for batch in loader:
+        assert [image.getpixel((0, 0))[0] for image in batch["images"]] == [r.index for r in batch["references"]]
+        assert batch["content_maps"] == [None] * len(batch["references"])
+    whole, batches = indices(loader), iter(loader)
+    first = next(batches)
+    first["source"].open([0])
+    rest = list(batches)
+    assert [[r.index for r in batch["references"]] for batch in (first, *rest)] == whole == indices(loader)
+    assert "images" in first and not any("images" in batch for batch in (*rest, *loader))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_training_goes_on_without_images_that_are_gone_in_as_many_batches(tmp_path: Path, num_workers: int) -> None:
+    references = open_references(write_folder(tmp_path, ("cat",), ("lego toy",), 4))
+    paths = [file.path for file in references.files.values()]
+    for index in (0, 1):
+        paths[index].unlink()
+    source = ReferenceBatches(references, 2)
+    loader = ResumableLoader(source, EpochBatchSampler(4, 2, shuffle=False), num_workers)
+    with pytest.warns(UserWarning, match="2 images can no longer be read.*without them") as record:
+        batches = list(loader) if num_workers else [source.open(indices) for indices in ([0, 1], [2, 0])]
+    assert len(record) == 1
+    assert [batch["references"][0].index for batch in batches] == [2, 2]
+    assert [len(batch["images"]) for batch in batches] == [1, 2 if num_workers else 1]
+    assert [r.index for r in source.without(references.references[:2], {0, 1})] == [2]
+    assert [r.index for r in source.without(references.references[1:], {1, 2})] == [3]
+    for path in paths[2:]:
+        path.unlink()
+    with pytest.raises(ValueError, match="None of the 4 images of the training can be read any more"):
+        source.open([3])
 
 
 def test_a_batch_of_jobs_has_the_image_of_each_and_opens_it_once(
     references: ReferenceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = []
-    image = references.image
-    monkeypatch.setattr(references, "image", lambda index: opened.append(index) or image(index))
+    opened, read = [], ImageFile.read
+    monkeypatch.setattr(ImageFile, "read", lambda file: opened.append(file) or read(file))
     jobs = list_jobs(references.references[3:6], ["A rocket", "A bench"], 2, seed=0)
-    batch = JobBatches(references, jobs)[[2, 3, 4, 5]]
+    batch = JobBatches(references.files, jobs)[[2, 3, 4, 5]]
     assert batch["jobs"] == jobs[2:6]
     assert {key: image.getpixel((0, 0))[0] for key, image in batch["images"].items()} == {
         references.references[index].key: index for index in (3, 4)
     }
-    assert sorted(opened) == [3, 4]
+    assert len(opened) == 2
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_batch_of_jobs_has_the_images_of_others_and_negatives_too(
-    references: ReferenceSet, tmp_path: Path, num_workers: int
-) -> None:
-    files = [
-        str(write_image(tmp_path / name, colour)) for name, colour in (("a.png", (91, 0, 0)), ("b.PNG", (92, 0, 0)))
-    ]
-    negatives = NegativeReferences(files)
-    all_references = references.references
-    others = {r.key: (all_references[r.index + 1], all_references[7]) for r in all_references[3:5]}
-    jobs = list_jobs(all_references[3:5], ["A rocket"], 2, 0, others, negatives.references, shared_noise=True)
-    assert jobs[2] == Job(
-        all_references[4], "A rocket", 0, 0, (all_references[5], all_references[7]), jobs[0].negatives
-    )
-    [batch] = BatchLoader(JobBatches(references, jobs, negatives), [[0, 1, 2, 3]], num_workers)
-    assert batch["jobs"] == jobs
-    assert {key: image.getpixel((0, 0))[0] for key, image in batch["images"].items()} == {
-        **{all_references[index].key: index for index in (3, 4, 5, 7)},
-        f"negative:{files[0]}": 91,
-        f"negative:{files[1]}": 92,
-    }
-
-
-def test_negative_references_are_told_apart_from_those_of_a_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_image(tmp_path / "bad" / "smooth.jpg")
-    write_image(tmp_path / "grey.png")
-    negatives = NegativeReferences(["./bad//smooth.jpg", "grey.png"]).references
-    assert tuple(reference[:4] for reference in negatives) == (
-        (-1, "negative:bad/smooth.jpg", "", "negative"),
-        (-2, "negative:grey.png", "", "negative"),
-    )
-    assert NegativeReferences([]).references == ()
-
-
-def test_a_negative_reference_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
-    good, bad = write_image(tmp_path / "good.png"), spoil(write_image(tmp_path / "bad.png"), keep=0)
-    with pytest.raises(
-        FileNotFoundError, match=r"There is no file `.*/no.png`, a negative reference. Correct its path"
-    ):
-        NegativeReferences([str(good), str(tmp_path / "no.png")])
-    with pytest.raises(ValueError, match=r"negative reference `.*/bad.png` cannot be read: the file is empty. Correct"):
-        NegativeReferences([str(bad)])
-
-
-def test_loading_leaves_the_global_random_state_alone(references: ReferenceSet) -> None:
-    state = torch.get_rng_state()
-    numpy_state = np.random.get_state()[1].copy()
-    indices(resumable(references))
+def test_loading_leaves_the_global_random_state_alone(references: ReferenceSet, num_workers: int) -> None:
+    state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    indices(resumable(references, num_workers))
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(np.random.get_state()[1], numpy_state)
-
-
-def test_a_loader_of_nothing_is_empty(references: ReferenceSet) -> None:
-    loader = BatchLoader(JobBatches(references, []), batches_of([], 30))
-    assert len(loader) == 0
-    assert list(loader) == []
 
 
 def test_a_resumed_loader_goes_on_behind_the_batches_that_are_done(references: ReferenceSet) -> None:
     loader = resumable(references)
     loader.sampler.set_epoch(4)
     expected = indices(loader)
-    batches = iter(loader)
-    next(batches)
+    next(iter(loader))
     state = loader.state_dict()
-    assert state == {
-        "epoch": 4,
-        "batches_done": 1,
-        "order": {"references": 12, "their digest": references.digest, "global batch size": 5, "seed": 7},
-    }
+    order = {"references": 12, "their digest": references.digest, "global batch size": 5, "seed": 7}
+    assert state == {"epoch": 4, "batches_done": 1, "order": order}
     resumed = resumable(references)
     resumed.load_state_dict(state)
     assert resumed.state_dict() == state
     resumed.sampler.set_epoch(4)
-    assert indices(resumed) == expected[1:]
-    assert indices(resumed) == expected
+    assert [indices(resumed), indices(resumed)] == [expected[1:], expected]
     assert len(resumed) == 3
-
-
-def test_the_next_epoch_starts_with_its_first_batch(references: ReferenceSet) -> None:
-    loader = resumable(references)
-    loader.sampler.set_epoch(1)
-    expected = indices(loader)
-    resumed = resumable(references)
-    resumed.load_state_dict({**loader.state_dict(), "epoch": 0, "batches_done": 2})
-    resumed.sampler.set_epoch(1)
-    assert indices(resumed) == expected
+    resumed.load_state_dict({**state, "epoch": 3, "batches_done": 2})
+    assert indices(resumed) == expected, "the next epoch starts with its first batch"
 
 
 def test_a_place_in_another_order_is_dropped_with_a_warning(references: ReferenceSet) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from datamodules.batches import Prediction
-from datamodules.prediction_tables import read_table
+from datamodules.predictions import read_table
 from tests.unit.datamodules.folders import write_image
 
 ROW = {"image": "out/1.png", "reference": "refs/dog.jpg", "prompt": "A cat, sitting", "content": "dog"}
@@ -21,18 +21,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_csv(folder: Path, *rows: dict[str, Any], name: str = "others.csv") -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    with open(folder / name, "w", newline="", encoding="utf-8-sig") as file:
-        writer = csv.DictWriter(file, columns)
+def write_csv(folder: Path, *rows: dict[str, Any]) -> str:
+    with open(folder / "others.csv", "w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
-    return str(folder / name)
+    return str(folder / "others.csv")
 
 
-def write_lines(folder: Path, *rows: Any, name: str = "others.jsonl") -> str:
-    (folder / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return str(folder / name)
+def write_lines(folder: Path, *rows: Any) -> str:
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / "others.jsonl").write_text(text, encoding="utf-8")
+    return str(folder / "others.jsonl")
 
 
 @pytest.mark.parametrize("write", [write_csv, write_lines])
@@ -52,8 +52,7 @@ def test_the_needed_columns_are_enough(folder: Path, write: Any) -> None:
         settings={},
     )
     assert found.predictions == [one, one._replace(path=str(folder / "out/2.png"), sample=1)]
-    assert one.content_prompt == "A dog"
-    assert found.failures == {}
+    assert (one.content_prompt, found.failures) == ("A dog", {})
     assert found.references[one.reference_path].read() == (folder / "refs/dog.jpg").read_bytes()
 
 
@@ -70,14 +69,14 @@ def test_all_columns_are_taken_and_blank_ones_are_as_if_left_out(folder: Path, w
         assert prediction.content_image_path == str(folder / "maps/A cat.v2.png")
 
 
-def test_samples_are_numbered_within_the_same_job(folder: Path) -> None:
-    images = [{"image": f"out/{number}.png"} for number in (1, 2, 3)]
-    prompts = [{"prompt": prompt} for prompt in ("A cat", "A dog", "A cat")]
-    table = write_lines(folder, *(ROW | image | prompt for image, prompt in zip(images, prompts, strict=True)))
-    assert [p.sample for p in read_table(table).predictions] == [0, 0, 1]
-    methods = [{"method": method} for method in ("a", "a", "b")]
-    table = write_lines(folder, *(ROW | image | method for image, method in zip(images, methods, strict=True)))
-    assert [p.sample for p in read_table(table).predictions] == [0, 1, 0]
+@pytest.mark.parametrize(
+    ("column", "values", "samples"), [("prompt", ("x", "y", "x"), [0, 0, 1]), ("method", ("a", "a", "b"), [0, 1, 0])]
+)
+def test_samples_are_numbered_within_the_same_job(
+    folder: Path, column: str, values: tuple[str, ...], samples: list[int]
+) -> None:
+    rows = [ROW | {"image": f"out/{number}.png", column: value} for number, value in enumerate(values, start=1)]
+    assert [p.sample for p in read_table(write_lines(folder, *rows)).predictions] == samples
 
 
 @pytest.mark.parametrize(
@@ -91,6 +90,7 @@ def test_samples_are_numbered_within_the_same_job(folder: Path) -> None:
         ({"content_image": "9.png"}, "there is no file {folder}/9.png"),
         ({"sample": "1.5"}, "`sample` is '1.5' and no whole number"),
         ({"seed": "x"}, "`seed` is 'x' and no whole number"),
+        ({"seed": str(2**63)}, f"`seed` is {2**63}, which no table of scores can hold"),
         ({"image": "out/../out/1.png"}, "the image 'out/../out/1.png' stands in line 2 already"),
     ],
 )
@@ -103,47 +103,43 @@ def test_faulty_rows_are_named_by_their_lines(folder: Path, row: dict[str, str],
     assert str(error.value).endswith("Correct these rows, or take them out.")
 
 
-def test_only_the_first_of_many_faults_are_listed(folder: Path) -> None:
-    table = write_lines(folder, ROW, *[ROW] * 22)
-    with pytest.raises(ValueError, match=r"22 of 23 rows of .*\n  line 2: .*(\n.*){18}\n  line 21: .*\n  and 2 more\n"):
+def test_only_the_first_of_many_faults_are_listed_and_texts_of_another_type_are_faults(folder: Path) -> None:
+    table = write_lines(folder, ROW, ROW | {"image": "out/2.png", "prompt": 7}, *[ROW] * 21)
+    text = r"22 of 23 rows of .*\n  line 2: no text as `prompt`(\n.*){18}\n  line 21: .*\n  and 2 more\n"
+    with pytest.raises(ValueError, match=text):
         read_table(table)
 
 
-def test_texts_of_another_type_are_faults(folder: Path) -> None:
-    with pytest.raises(ValueError, match="line 2: no text as `prompt`"):
-        read_table(write_lines(folder, ROW, ROW | {"image": "out/2.png", "prompt": 7}))
-
-
-def test_missing_columns_and_rows_are_named(folder: Path) -> None:
-    (folder / "german.csv").write_text("image;reference;prompt;content\nout/1.png;refs/dog.jpg;A cat;dog\n")
-    with pytest.raises(ValueError, match="nothing in the columns image, reference, prompt, content; it has image;refe"):
-        read_table(str(folder / "german.csv"))
-    without = {name: value for name, value in ROW.items() if name != "content"}
-    with pytest.raises(
-        ValueError, match=r"`.*others.csv` has nothing in the columns content; it has image, reference, p"
-    ):
-        read_table(write_csv(folder, without))
-    for name in ("empty.csv", "empty.jsonl"):
-        (folder / name).write_text("\n")
-        with pytest.raises(ValueError, match=rf"`table`: `.*{name}` has no row\. Expected a `.csv`"):
-            read_table(str(folder / name))
-
-
-def test_tables_that_cannot_be_read_are_named(folder: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"`table`: there is no file `none.csv`\. Expected a `.csv` .* or `.jsonl`"
-    ):
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        (
+            "german.csv",
+            "image;reference;prompt;content\n1.png;2.png;A cat;dog\n",
+            "nothing in the columns image, .*ce;pr",
+        ),
+        (
+            "few.csv",
+            "image,reference,prompt\n1.png,2.png,A cat\n",
+            "in the columns content; it has image, reference, p",
+        ),
+        ("empty.csv", "\n", r"`table`: the file `.*empty.csv` has no row\. Expected a `.csv`"),
+        ("empty.jsonl", "\n", r"`table`: the file `.*empty.jsonl` has no row\. Expected a `.csv`"),
+        ("table.xlsx", "PK", r"`table` was `.*table.xlsx`, with the suffix '.xlsx'\. Expected a `.csv`"),
+        ("latin.csv", b"image,style\n1.png,\xd6l\n", r"`.*latin.csv` is not UTF-8 .*Save it as UTF-8"),
+        (
+            "wide.csv",
+            "image,prompt\n1.png,A\n2.png,A, B\n",
+            "line 3 of `.*` has more values than columns. Put .* double",
+        ),
+        ("cut.jsonl", f'{json.dumps(ROW)}\n{{"image": ', r"1 of 2 rows of `.*` are faulty:\n  line 2: not JSON \("),
+        ("list.jsonl", f"{json.dumps(ROW)}\n[1]", r"1 of 2 rows of `.*` are faulty:\n  line 2: not an object"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_named(folder: Path, name: str, content: str | bytes, text: str) -> None:
+    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ValueError, match=text):
+        read_table(str(folder / name))
+    missing = r"`table`: there is no file `none.csv`\. Expected a `.csv` .* or `.jsonl`"
+    with pytest.raises(FileNotFoundError, match=missing):
         read_table("none.csv")
-    (folder / "table.xlsx").write_bytes(b"PK")
-    with pytest.raises(ValueError, match=r"`table` was `.*table.xlsx`, with the suffix '.xlsx'\. Expected a `.csv`"):
-        read_table(str(folder / "table.xlsx"))
-    (folder / "latin.csv").write_bytes("image,style\n1.png,Öl\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"`.*latin.csv` is not UTF-8 .*Save it as UTF-8"):
-        read_table(str(folder / "latin.csv"))
-    (folder / "wide.csv").write_text("image,prompt\n1.png,A cat\n2.png,A cat, sitting\n")
-    with pytest.raises(ValueError, match=r"line 3 of `.*wide.csv` has more values than columns\. Put .* double quotes"):
-        read_table(str(folder / "wide.csv"))
-    for text, fault in (('{"image": ', r"is no JSON \("), ("[1]", r"is no JSON object\. Expected")):
-        (folder / "broken.jsonl").write_text(f"{json.dumps(ROW)}\n{text}\n")
-        with pytest.raises(ValueError, match=rf"`table`: line 2 of `.*broken.jsonl` {fault}"):
-            read_table(str(folder / "broken.jsonl"))

@@ -39,31 +39,31 @@ def test_batches_hold_the_pictures_with_their_references(folder: str, root: str,
     data.setup("test")
     batches = list(data.test_dataloader())
     assert [len(batch["predictions"]) for batch in batches] == [3, 1]
-    assert [p for batch in batches for p in batch["predictions"]] == data.predictions
+    assert [p for batch in batches for p in batch["predictions"]] == data.found.predictions
     assert [image.getpixel((0, 0)) for batch in batches for image in batch["images"]] == [(i, 7, 7) for i in range(4)]
     bird, cat = (f"{root}/{name}/{name}/a-{name}-in-lego toy_0.png" for name in ("bird", "cat"))
     assert [list(batch["references"]) for batch in batches] == [[bird, cat], [cat]]
     for batch in batches:
         for path, image in batch["references"].items():
             assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (4, 6), (int(path == cat), 0, 200))
-    assert data.content_prompts == ["A bird", "A cat"]
-    assert data.failures == {}
+    assert data.found.failures == {}
 
 
 def test_a_table_gives_the_same_pictures(tmp_path: Path, folder: str, root: str) -> None:
     expected = Predictions(folder, root)
     columns = ("image", "reference", "prompt", "content", "style", "method", "seed")
     names = ("path", "reference_path", "prompt", "content", "style", "method", "seed")
-    rows = [{c: getattr(p, n) for c, n in zip(columns, names, strict=True)} for p in expected.predictions]
+    rows = [{c: getattr(p, n) for c, n in zip(columns, names, strict=True)} for p in expected.found.predictions]
     (tmp_path / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = Predictions(table=str(tmp_path / "table.jsonl"))
     of_folder, of_table = (next(iter(each.test_dataloader())) for each in (expected, data))
     assert of_table["images"] == of_folder["images"]
     assert of_table["references"] == of_folder["references"]
     told = [
-        p._replace(reference_key=p.reference_path[:-4], share_masked=None, settings={}) for p in expected.predictions
+        p._replace(reference_key=p.reference_path[:-4], share_masked=None, settings={})
+        for p in expected.found.predictions
     ]
-    assert data.predictions == told
+    assert data.found.predictions == told
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
@@ -76,7 +76,7 @@ def test_each_picture_is_on_exactly_one_rank(folder: str, root: str, world_size:
         ]
         for rank in range(world_size)
     ]
-    assert [path for share in shares for path in share] == [p.path for p in Predictions(folder, root).predictions]
+    assert [path for share in shares for path in share] == [p.path for p in Predictions(folder, root).found.predictions]
     n_batches = [ceil(len(share) / 2) for share in shares]
     assert sum(n_batches) == 2, "whatever the ranks, the same pictures are scored together"
     assert max(n_batches) - min(n_batches) <= 1
@@ -86,29 +86,22 @@ def test_each_picture_is_on_exactly_one_rank(folder: str, root: str, world_size:
 def test_pictures_that_cannot_be_read_are_told_with_their_batch(folder: str, root: str, num_workers: int) -> None:
     data = Predictions(folder, root, batch_size=3, num_workers=num_workers)
     data.setup("test")
-    paths = [Path(p.path) for p in data.predictions]
+    paths = [Path(p.path) for p in data.found.predictions]
     paths[0].unlink()  # after all were found, as it may happen in a long run
+    [first, last] = data.test_dataloader()
+    assert (first["predictions"], first["positions"]) == (data.found.predictions[1:3], [1, 2])
+    assert [image.getpixel((0, 0)) for image in first["images"]] == [(1, 7, 7), (2, 7, 7)]
+    assert (first["unread"], last["unread"]) == (data.found.predictions[:1], [])
     paths[1].write_bytes(b"<html>")
     place = spoil(Path(root, "cat", "cat", "a-cat-in-lego toy_0.png"), keep=0)
     first, last = data.test_dataloader()
-    assert (first["predictions"], first["images"], len(first["references"])) == ([], [], 1)
     what = f"its reference `{place}` cannot be read: the file is empty"
-    assert first["failures"] == {
-        str(paths[0]): "No such file or directory",
-        str(paths[1]): "not an image that Pillow can read",
-        str(paths[2]): what,
-    }
-    assert last == {"predictions": [], "images": [], "references": {}, "failures": {str(paths[3]): what}}
-    assert len(data.predictions) == 4  # places in the run stay
-
-
-def test_a_spoilt_picture_takes_no_other_along(folder: str, root: str) -> None:
-    data = Predictions(folder, root)
-    path = spoil(Path(data.predictions[0].path))
-    [batch] = data.test_dataloader()
-    assert batch["predictions"] == data.predictions[1:]
-    assert [image.getpixel((0, 0)) for image in batch["images"]] == [(i, 7, 7) for i in (1, 2, 3)]
-    assert list(batch["failures"]) == [str(path)]
+    reasons = ["No such file or directory", "not an image that Pillow can read", what, what]
+    failures = dict(zip(map(str, paths), reasons, strict=True))
+    assert (first["predictions"], first["images"], len(first["references"])) == ([], [], 1)
+    assert (last["predictions"], last["images"], last["references"]) == ([], [], {})
+    assert (first["failures"] | last["failures"], list(last["failures"])) == (failures, [str(paths[3])])
+    assert first["unread"] + last["unread"] == data.found.predictions, "places in the run stay"
 
 
 def test_faulty_lines_are_counted_and_reported_once(folder: str, root: str) -> None:
@@ -121,8 +114,10 @@ def test_faulty_lines_are_counted_and_reported_once(folder: str, root: str) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data.setup("test")
-    assert list(data.failures) == [path]
-    assert path not in [p.path for p in data.predictions]
+    assert list(data.found.failures) == [path]
+    told = [[batch["failures"] for batch in on_rank(data, rank, 2).test_dataloader()] for rank in range(2)]
+    assert told == [[data.found.failures], [{}]]
+    assert path not in [p.path for p in data.found.predictions]
 
 
 def test_sources(folder: str) -> None:
@@ -131,18 +126,13 @@ def test_sources(folder: str) -> None:
 
 
 def test_only_the_pictures_that_are_kept_are_scored(folder: str, root: str) -> None:
-    every = Predictions(folder, root).predictions
-    some = Predictions(folder, root)
-    some.keep_only([every[1].path, every[3].path, "elsewhere.png"])
-    assert some.predictions == [every[1], every[3]]
-
-
-def test_a_process_without_pictures_has_an_empty_batch(folder: str, root: str) -> None:
-    data = Predictions(folder, root)
-    data.keep_only([data.__class__(folder, root).predictions[0].path])
-    data.trainer = SimpleNamespace(global_rank=0, world_size=2)  # type: ignore[assignment]
-    [batch] = data.test_dataloader()
-    assert batch == {"predictions": [], "images": [], "references": {}, "failures": {}}
+    every = Predictions(folder, root).found.predictions
+    some = on_rank(Predictions(folder, root), 0, 2)
+    some.keep_only([every[1].path, "elsewhere.png"])
+    assert some.found.predictions == [every[1]]
+    [batch] = some.test_dataloader()  # a process without pictures has an empty one
+    assert (batch["predictions"], batch["positions"], batch["images"]) == ([], [], [])
+    assert (batch["contents"], batch["sources"]) == (["A bird"], [folder])
 
 
 def test_wrong_references_for_all_pictures_are_an_error_with_the_way_out(folder: str, root: str) -> None:
@@ -204,18 +194,11 @@ def test_two_processes_score_each_picture_once(tmp_path: Path, folder: str, root
     names = [json.loads(line)["file"] for line in lines.read_text().splitlines()]
     lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:n_pictures]))
     data = Predictions(folder, root, batch_size=2)
-    trainer = Trainer(
-        accelerator="cpu",
-        devices=2,
-        strategy="ddp_fork",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    still = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp_fork", **still)
     trainer.test(PathWriter(tmp_path), data, verbose=False)
     (one, first), (other, second) = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
     assert one != other
     assert sorted(first + second) == sorted(str(Path(folder, name)) for name in names[:n_pictures])
     assert abs(len(first) - len(second)) == 1
-    assert len(data.failures) == 4 - n_pictures
+    assert len(data.found.failures) == 4 - n_pictures

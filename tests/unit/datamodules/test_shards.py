@@ -7,64 +7,56 @@ import pytest
 import webdataset
 from PIL import Image
 
-from datamodules.references import ReferenceFolder, ReferenceSet, open_references
-from datamodules.shards import ReferenceShards, write_shards
+from datamodules.references import ReferenceSet
+from datamodules.shards import open_references, write_shards
 from datamodules.style_references import StyleReferences
 from tests.unit.datamodules.folders import spoil, write_folder
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> ReferenceFolder:
-    return ReferenceFolder(write_folder(tmp_path / "folder"))
+def folder(tmp_path: Path) -> ReferenceSet:
+    return open_references(write_folder(tmp_path / "folder"))
 
 
 def pixels(references: ReferenceSet) -> list[list[int]]:
     return [np.asarray(references.image(i)).ravel().tolist() for i in range(len(references))]
 
 
-def test_shards_hold_the_same_references_pixels_and_bytes(folder: ReferenceFolder, tmp_path: Path) -> None:
+def encoded(references: ReferenceSet) -> list[bytes]:
+    return [file.read() for file in references.files.values()]
+
+
+def test_shards_hold_the_same_references_pixels_and_bytes(folder: ReferenceSet, tmp_path: Path) -> None:
     paths = write_shards(folder, tmp_path / "shards", shard_size=5)
     assert [path.name for path in paths] == ["shard-000000.tar", "shard-000001.tar", "shard-000002.tar"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "shards"]
     shards = open_references(tmp_path / "shards")
-    assert isinstance(shards, ReferenceShards)
     assert shards.references == folder.references
     assert pixels(shards) == pixels(folder)
-    assert [shards.source(i).read() for i in range(12)] == [folder.source(i).read() for i in range(12)]
+    assert encoded(shards) == encoded(folder)
+    assert sorted(path.name for path in tmp_path.rglob("*.png")) == sorted(
+        path.name for path in tmp_path.glob("f*/**/*.png")
+    )
 
 
-def test_reading_shards_leaves_no_files_behind(folder: ReferenceFolder, tmp_path: Path) -> None:
-    write_shards(folder, tmp_path / "shards")
-    before = sorted(tmp_path.rglob("*"))
-    pixels(ReferenceShards(tmp_path / "shards"))
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_webdataset_reads_the_shards_too(folder: ReferenceFolder, tmp_path: Path) -> None:
+def test_webdataset_reads_the_shards_too(folder: ReferenceSet, tmp_path: Path) -> None:
     write_shards(folder, tmp_path / "shards", shard_size=100)
     dataset = webdataset.WebDataset(str(tmp_path / "shards" / "shard-000000.tar"), shardshuffle=False)
     samples = list(dataset)
     assert [sample["__key__"] for sample in samples] == [reference.key for reference in folder.references]
-    assert [sample["png"] for sample in samples] == [folder.source(i).read() for i in range(12)]
+    assert [sample["png"] for sample in samples] == encoded(folder)
 
 
-def test_batches_from_shards_are_those_from_the_folder(folder: ReferenceFolder, tmp_path: Path) -> None:
+def test_batches_from_shards_are_those_from_the_folder(folder: ReferenceSet, tmp_path: Path) -> None:
     write_shards(folder, tmp_path / "shards", shard_size=5)
-    one, other = (
-        StyleReferences(train=str(tmp_path / name), test=str(tmp_path / name), batch_size=5, predict_references=7)
-        for name in ("folder", "shards")
-    )
-    for loaders in ("train_dataloader", "predict_dataloader"):
-        for batch, twin in zip(getattr(one, loaders)(), getattr(other, loaders)(), strict=True):
-            images, twins = batch.pop("images"), twin.pop("images")
-            assert batch == twin
-            if loaders == "predict_dataloader":
-                assert list(images) == list(twins)
-                images, twins = images.values(), twins.values()
-            assert [image.tobytes() for image in images] == [image.tobytes() for image in twins]
+    one, other = (StyleReferences(*[str(tmp_path / name)] * 2, predict_references=7) for name in ("folder", "shards"))
+    assert list(one.predict_dataloader()) == list(other.predict_dataloader())
+    batches, twins = list(one.train_dataloader()), list(other.train_dataloader())
+    assert [batch["references"] for batch in batches] == [batch["references"] for batch in twins]
+    assert batches[0]["source"].open([3, 7]) == twins[0]["source"].open([3, 7])
 
 
-def test_the_same_folder_gives_the_same_bytes(folder: ReferenceFolder, tmp_path: Path) -> None:
+def test_the_same_folder_gives_the_same_bytes(folder: ReferenceSet, tmp_path: Path) -> None:
     one, other = (write_shards(folder, tmp_path / name)[0].parent for name in ("one", "other"))
     for path in one.iterdir():
         assert path.read_bytes() == (other / path.name).read_bytes()
@@ -76,15 +68,15 @@ def test_names_may_be_long_and_of_any_script_and_hold_dots(tmp_path: Path) -> No
         path = tmp_path / "100% of it" / "cat" / "cat" / f"{name}.PNG"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (3, 3), (red, 0, 0)).save(path)
-    folder = ReferenceFolder(tmp_path / "100% of it")
+    folder = open_references(tmp_path / "100% of it")
     write_shards(folder, tmp_path / "100% packed")
-    shards = ReferenceShards(tmp_path / "100% packed")
+    shards = open_references(tmp_path / "100% packed")
     assert shards.references == folder.references
     assert {reference.key.rpartition("/")[2] for reference in shards.references} == set(names)
     assert pixels(shards) == pixels(folder)
 
 
-def test_a_damaged_image_within_a_shard_is_named_and_skipped(folder: ReferenceFolder, tmp_path: Path) -> None:
+def test_a_damaged_image_within_a_shard_is_named_and_skipped(folder: ReferenceSet, tmp_path: Path) -> None:
     (shard,) = write_shards(folder, tmp_path / "shards")
     with tarfile.open(shard) as tar:
         member = tar.getmembers()[3]
@@ -93,56 +85,42 @@ def test_a_damaged_image_within_a_shard_is_named_and_skipped(folder: ReferenceFo
         file.seek(member.offset_data)
         file.write(bytes(member.size))
     with pytest.warns(UserWarning, match=r"1 of 12 images .*\n.*shard-000000.tar: bird/bird/a-bird-in-line art_1.png"):
-        shards = ReferenceShards(tmp_path / "shards")
+        shards = open_references(tmp_path / "shards")
     assert [r.key for r in shards.references] == [r.key for r in folder.references if r.index != 3]
     assert [r.index for r in shards.references] == list(range(11))
 
 
-def test_damaged_images_of_a_folder_are_not_packed(tmp_path: Path) -> None:
-    spoil(write_folder(tmp_path / "folder") / "bird" / "bird" / "a-bird-in-lego toy_0.png")
-    with pytest.warns(UserWarning, match="1 of 12"):
-        folder = ReferenceFolder(tmp_path / "folder")
-    write_shards(folder, tmp_path / "shards")
-    assert ReferenceShards(tmp_path / "shards").references == folder.references
-
-
-def test_shards_are_never_overwritten_unasked(folder: ReferenceFolder, tmp_path: Path) -> None:
+def test_shards_are_never_overwritten_unasked(folder: ReferenceSet, tmp_path: Path) -> None:
     target = tmp_path / "shards"
     write_shards(folder, target, shard_size=5)
     with pytest.raises(FileExistsError, match=r"holds shards already. Replace them with `overwrite`"):
         write_shards(folder, target)
     assert len(write_shards(folder, target, shard_size=100, overwrite=True)) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "shards"]
-    assert ReferenceShards(target).references == folder.references
-
-
-def test_what_is_no_folder_of_shards_is_never_overwritten(folder: ReferenceFolder, tmp_path: Path) -> None:
-    for target in (tmp_path / "folder", tmp_path / "folder" / "bird" / "bird" / "a-bird-in-line art_0.png"):
+    assert open_references(target).references == folder.references
+    for other in (tmp_path / "folder", tmp_path / "folder" / "bird" / "bird" / "a-bird-in-line art_0.png"):
         with pytest.raises(FileExistsError, match=r"is there and holds no shards. Choose a `target`"):
-            write_shards(folder, target, overwrite=True)
-    assert len(ReferenceFolder(tmp_path / "folder")) == 12
+            write_shards(folder, other, overwrite=True)
+    assert len(open_references(tmp_path / "folder")) == 12
 
 
-def test_an_interrupted_packing_leaves_nothing(folder: ReferenceFolder, tmp_path: Path) -> None:
+def test_an_interrupted_packing_leaves_nothing(folder: ReferenceSet, tmp_path: Path) -> None:
     def interrupted(indices: range) -> list[int]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_shards(folder, tmp_path / "shards", progress=interrupted)
+    with pytest.raises(ValueError, match="`shard_size` is a number of images from 1 up and was 0"):
+        write_shards(folder, tmp_path / "shards", shard_size=0)
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_a_shard_without_images_is_an_error(folder: ReferenceFolder, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`shard_size` is a number of images from 1 up and was 0"):
-        write_shards(folder, tmp_path / "shards", shard_size=0)
-
-
 @pytest.mark.parametrize("found", ["cut", "missing"])
-def test_an_incomplete_shard_is_named(folder: ReferenceFolder, tmp_path: Path, found: str) -> None:
+def test_an_incomplete_shard_is_named(folder: ReferenceSet, tmp_path: Path, found: str) -> None:
     shard = write_shards(folder, tmp_path / "shards", shard_size=5)[1]
     spoil(shard) if found == "cut" else shard.unlink()
     with pytest.raises(ValueError, match=r"shard-000001.tar` should have \d+ bytes and has \d+. Pack the references"):
-        ReferenceShards(tmp_path / "shards")
+        open_references(tmp_path / "shards")
 
 
 def test_an_index_of_another_format_is_an_error(tmp_path: Path) -> None:
@@ -167,7 +145,7 @@ def test_an_index_of_another_format_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_an_index_that_speaks_of_other_files_is_refused(
-    folder: ReferenceFolder, tmp_path: Path, place: tuple[str | int, ...], value: object
+    folder: ReferenceSet, tmp_path: Path, place: tuple[str | int, ...], value: object
 ) -> None:
     write_shards(folder, tmp_path / "shards")
     index = holder = json.loads((tmp_path / "shards" / "shards.json").read_text())

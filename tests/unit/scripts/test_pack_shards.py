@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from datamodules.folders import replacing_folder
-from datamodules.references import open_references
+from datamodules.shards import open_references
 from scripts.pack_shards import main
 from tests.processes import beside
-from tests.unit.datamodules.folders import spoil, write_folder
+from tests.unit.datamodules.folders import spoil, write_folder, write_image
 
 
 def test_a_folder_is_packed_and_the_result_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,3 +79,10 @@ def test_the_help_explains_every_argument(capsys: pytest.CaptureFixture[str]) ->
     described = " ".join(capsys.readouterr().out.split())
     for part in ("SOURCE", "TARGET", "--shard-size N", "(default: 1000)", "--overwrite", "slow disks and networks"):
         assert part in described
+
+
+def test_images_with_any_names_are_packed_by_content_words(tmp_path: Path) -> None:
+    write_image(tmp_path / "mine" / "ink" / "x.png")
+    main([str(tmp_path / "mine"), str(tmp_path / "shards"), "--content-words", '{"*x*": "dog"}'])
+    [reference] = open_references(tmp_path / "shards").references
+    assert reference[1:4] == ("ink/x", "dog", "ink")

@@ -47,7 +47,7 @@ def test_the_drawings_depend_on_their_seed_alone(tmp_path: Path) -> None:
     def drawn(name: str, seed: int) -> list[bytes]:
         references = MiniatureReferences(str(tmp_path / name), 1, 1, seed)
         references.prepare_data()
-        return [references.train_set.source(i).read() for i in range(len(references.train_set))]
+        return [file.read() for file in references.train_set.files.values()]
 
     assert drawn("one", 0) == drawn("two", 0)
     assert drawn("one", 0) != drawn("three", 1)
