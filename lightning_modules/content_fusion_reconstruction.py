@@ -10,12 +10,11 @@ from typing_extensions import override
 
 from datamodules.batches import ReferenceBatch
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
-from lightning_modules.diffusion.framing import framed
-from lightning_modules.diffusion.latents import to_pixels
+from lightning_modules.diffusion.encoders import framed, to_pixels
 from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.draws import FusionDropRates
 from lightning_modules.styleshot.detectors import Detector
-from lightning_modules.styleshot.sizes import MAP_CHANNELS
+from lightning_modules.styleshot.pyramid import MAP_CHANNELS
 from lightning_modules.styleshot_reconstruction import CHECKPOINT_RECORD, StyleShotReconstruction
 
 CONTROLNET = "diffusion.controlnet."
@@ -96,7 +95,7 @@ class ContentFusionReconstruction(StyleShotReconstruction):
 
     @override
     def build(self) -> None:
-        from lightning_modules.styleshot.content_fusion import controlnet_from_unet
+        from lightning_modules.styleshot.untrained import controlnet_from_unet
 
         model: Any = self.model
         if model.controlnet is None:

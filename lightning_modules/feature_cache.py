@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from datamodules.batches import Reference, ReferenceBatch
-from lightning_modules.diffusion.framing import say_what_is_lost
+from lightning_modules.diffusion.encoders import say_what_is_lost
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion

@@ -11,7 +11,7 @@ from datamodules.batches import ReferenceBatch
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
 from lightning_modules.diffusion.ip_adapter import install_attention
 from lightning_modules.draws import DropRates
-from lightning_modules.styleshot.sizes import PatchSizes
+from lightning_modules.styleshot.pyramid import PatchSizes
 from lightning_modules.styleshot_reconstruction import IMAGE_ATTENTION, PROJECTION, StyleShotReconstruction
 
 ENCODER = "diffusion.image_encoder."

@@ -15,12 +15,11 @@ from datamodules.batches import JobBatch, Reference
 from lightning_modules.conditions import Condition, Conditioned
 from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, SamplingSettings
 from lightning_modules.diffusion.encoders import Text
-from lightning_modules.diffusion.precision import check_precision
+from lightning_modules.diffusion.unet_inputs import check_precision
 from lightning_modules.encoded_once import EncodedOnce
 from lightning_modules.frozen_state import FROZEN, drop_frozen, fingerprint, forgive_frozen, loaded_fingerprint
 from lightning_modules.outputs import JSON, Generations, joined
-from lightning_modules.styleshot.content_maps import drawn_size, map_pixels, resized
-from lightning_modules.styleshot.detector_cache import MapCache
+from lightning_modules.styleshot.content_maps import MapCache, drawn_size, map_pixels, resized
 from lightning_modules.styleshot.detectors import DETECTORS, Detector
 
 if TYPE_CHECKING:
@@ -279,7 +278,7 @@ class StyleTransfer(LightningModule):
         return features
 
     def _say_what_is_lost(self, references: Iterable[Reference], images: Iterable[Image.Image]) -> None:
-        from lightning_modules.diffusion.framing import say_what_is_lost
+        from lightning_modules.diffusion.encoders import say_what_is_lost
 
         if self.backbone.reference_fit == "crop":
             say_what_is_lost((reference.key for reference in references), images)

@@ -10,9 +10,8 @@ from typing_extensions import override
 
 from datamodules.batches import ReferenceBatch
 from lightning_modules.conditions import StyleShot
-from lightning_modules.diffusion.encoders import Text
+from lightning_modules.diffusion.encoders import LatentMoments, Text
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
-from lightning_modules.diffusion.latents import LatentMoments
 from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.draws import draw, patch_orders
 from lightning_modules.encoded_once import EncodedOnce

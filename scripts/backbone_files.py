@@ -5,9 +5,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_modules.diffusion import hub
+from lightning_modules import hub_cache as hub
 from lightning_modules.diffusion.config import MINIATURE, Backbone
-from lightning_modules.diffusion.sources import Source, files_below, find_source
+from lightning_modules.hub import Source, files_below, find_source
 from lightning_modules.styleshot.detectors import ANNOTATORS, DETECTORS
 from scripts.yaml_files import read_yaml
 

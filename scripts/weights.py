@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.diffusion import hub
-from lightning_modules.diffusion.sources import fetch_file, fetch_folder
+from lightning_modules import hub_cache as hub
+from lightning_modules.hub import fetch_file, fetch_folder
 from scripts.backbone_files import File, Inventory, needed, needs_of, read_backbone, shipped_backbones, take_inventories
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from huggingface_hub.errors import EntryNotFoundError
 
-from lightning_modules.diffusion import hub
+from lightning_modules import hub_cache as hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -26,6 +27,7 @@ class FakeHub:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
         monkeypatch.setattr(huggingface_hub, "HfApi", lambda: self)
         monkeypatch.setattr(huggingface_hub, "snapshot_download", self.snapshot_download)
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", self.hf_hub_download)
 
     def model_info(self, repository: str, *, revision: str | None, files_metadata: bool, timeout: float) -> Any:
         """Names and bytes of the files."""
@@ -62,3 +64,11 @@ class FakeHub:
                     shutil.copy(self.repositories[repository] / file.rfilename, target)
                     self.fetched.append(file.rfilename)
         return str(top / "snapshots" / COMMIT)
+
+    def hf_hub_download(self, repository: str, name: str, *, revision: str | None) -> str:
+        """Remembers, in the library's own layout, that the repository has no such file."""
+        assert not (self.repositories[repository] / name).exists()
+        missing = self.cache / f"models--{repository.replace('/', '--')}" / ".no_exist" / (revision or COMMIT) / name
+        missing.parent.mkdir(parents=True, exist_ok=True)
+        missing.touch()
+        raise EntryNotFoundError(name)

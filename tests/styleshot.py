@@ -21,7 +21,7 @@ from lightning_modules.content_fusion_reconstruction import ContentFusionReconst
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
-from lightning_modules.styleshot.untrained import PatchSizes
+from lightning_modules.styleshot.pyramid import PatchSizes
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
 from tests.fitting import trainer
 from tests.float64 import float64

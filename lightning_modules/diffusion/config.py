@@ -119,12 +119,9 @@ class MicroConditioning:
 
     def negative_time_ids(self, size: Size) -> list[int]:
         """The six numbers of the unconditional half."""
-        negative = MicroConditioning(
-            self.negative_original_size or self.original_size,
-            self.negative_crop_top_left or self.crop_top_left,
-            self.negative_target_size or self.target_size,
-        )
-        return negative.time_ids(size)
+        original = self.negative_original_size or self.original_size
+        corner = self.negative_crop_top_left or self.crop_top_left
+        return MicroConditioning(original, corner, self.negative_target_size or self.target_size).time_ids(size)
 
 
 @dataclass(frozen=True)
@@ -214,11 +211,7 @@ class ReferenceMix:
             raise ValueError(f"`weights` must be numbers from 0 up, not all 0; got {self.weights}.")
 
     def shares(self, count: int) -> list[float]:
-        """The weights of `count` references, which sum to 1.
-
-        Raises:
-            ValueError: there are more or fewer weights than references.
-        """
+        """The weights of `count` references, which sum to 1; ValueError where there are more or fewer."""
         weights = self.weights or [1.0] * count
         if len(weights) != count:
             raise ValueError(

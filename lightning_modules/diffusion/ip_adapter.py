@@ -1,12 +1,15 @@
-"""IP-Adapter (Ye et al., arXiv 2308.06721): its two file formats, its projection P and its attention layers."""
+"""IP-Adapter (Ye et al., arXiv 2308.06721): its two file formats, its projection P, its attention layers and scales."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lightning_modules.tensor_files import read_tensors
+from lightning_modules.tensor_files import key_faults, listed, read_tensors
+
+Scale = float | Mapping[str, float]
 
 _PROJECTION_KEYS = ("proj.weight", "proj.bias", "norm.weight", "norm.bias")
 _EXPECTED = "Expected a plain IP-Adapter (`.bin` or `.safetensors`) made for the base in `model`: copy it again."
@@ -40,11 +43,7 @@ class ImageProjection(nn.Module):
         return self.proj.in_features
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Image tokens `(batch, T, C)` of features `(batch, D)`, whatever their precision.
-
-        Raises:
-            ValueError: the feature has another shape.
-        """
+        """Image tokens `(batch, T, C)` of features `(batch, D)` of any precision; ValueError for other shapes."""
         dim = self.proj.in_features
         if feature.ndim != 2 or feature.shape[1] != dim:
             raise ValueError(
@@ -56,46 +55,31 @@ class ImageProjection(nn.Module):
 
 
 def read_ip_adapter(path: Path) -> IPAdapterWeights:
-    """Reads an IP-Adapter, nested (`.bin`, a pickled dictionary) or flat (`.safetensors`).
-
-    Raises:
-        ValueError: the file is damaged, holds other parts than `image_proj` and `ip_adapter`, or is a "plus" adapter.
-    """
-    content = read_tensors(path, "--model.backbone.ip_adapter", _EXPECTED).content
-    parts = _nested(content) if path.suffix == ".safetensors" else content
+    """Reads an IP-Adapter, nested (`.bin`, a pickled dictionary) or flat (`.safetensors`), and no other."""
+    parts = read_tensors(path, "--model.backbone.ip_adapter", _EXPECTED).content
+    if path.suffix == ".safetensors":
+        nested: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in parts.items():
+            part, _, rest = key.partition(".")
+            nested.setdefault(part, {})[rest] = tensor
+        parts = nested
     if set(parts) != {"image_proj", "ip_adapter"}:
         raise ValueError(
-            f"`ip_adapter` must be a file with the parts image_proj and ip_adapter; {path} has {_listed(parts)}."
+            f"`ip_adapter` must be a file with the parts image_proj and ip_adapter; {path} has {listed(parts)}."
         )
     weights = IPAdapterWeights(parts["image_proj"], parts["ip_adapter"])
-    _check_projection_keys(weights.image_proj, path)
-    return weights
-
-
-def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    parts: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in flat.items():
-        part, _, rest = key.partition(".")
-        parts.setdefault(part, {})[rest] = tensor
-    return parts
-
-
-def _check_projection_keys(image_proj: Mapping[str, Tensor], path: Path) -> None:
-    if {"latents", "proj_in.weight", "proj.0.weight"} & set(image_proj):
+    if {"latents", "proj_in.weight", "proj.0.weight"} & set(weights.image_proj):
         raise ValueError(
             f"`ip_adapter`: {path} is a 'plus' or 'full' IP-Adapter, which reads patch features. These have no "
             "text-aligned vector, so neither masking nor subtraction applies. Use the plain adapter in its place, "
             "for example ip-adapter_sd15.safetensors or ip-adapter_sdxl.safetensors of h94/IP-Adapter."
         )
-    _check_keys("image_proj", image_proj, _PROJECTION_KEYS)
+    _check_keys("image_proj", weights.image_proj, _PROJECTION_KEYS)
+    return weights
 
 
 def build_projection(image_proj: Mapping[str, Tensor], token_dim: int) -> ImageProjection:
-    """P with the weights of a file; sizes D and T are read off the weights.
-
-    Raises:
-        ValueError: the tokens do not fit a UNet with cross-attention size `token_dim`.
-    """
+    """P with the weights of a file, by which D and T are known; ValueError where the UNet's `token_dim` is another."""
     size, dim = image_proj["proj.weight"].shape[:2]
     own_dim = image_proj["norm.weight"].shape[0]
     if own_dim != token_dim or size % own_dim:
@@ -113,12 +97,18 @@ def cross_attention_layers(unet: Any) -> list[str]:
     return [name.removesuffix(".processor") for name in unet.attn_processors if name.endswith("attn2.processor")]
 
 
+def attention_keys(layers: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Layer and kind ("k", "v") of `{k}.to_k_ip.weight` and `{k}.to_v_ip.weight`, k = 1, 3, ..., of a weight file."""
+    places = ((2 * place + 1, layer) for place, layer in enumerate(layers))
+    return {f"{k}.to_{kind}_ip.weight": (layer, kind) for k, layer in places for kind in "kv"}
+
+
 def install_attention(unet: Any, weights: Mapping[str, Tensor], num_tokens: int) -> None:
     """Gives each cross-attention layer its `to_k_ip` and `to_v_ip`, in place.
 
     Args:
         unet: a UNet2DConditionModel.
-        weights: `{k}.to_k_ip.weight` and `{k}.to_v_ip.weight`, k = 1, 3, 5, ... over the cross-attention layers.
+        weights: by the names of `attention_keys`.
         num_tokens: number of image tokens.
 
     Raises:
@@ -127,38 +117,85 @@ def install_attention(unet: Any, weights: Mapping[str, Tensor], num_tokens: int)
     from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 
     layers = cross_attention_layers(unet)
-    numbered = {2 * place + 1: layer for place, layer in enumerate(layers)}
-    _check_keys("ip_adapter", weights, [f"{k}.to_{kind}_ip.weight" for k in numbered for kind in "kv"])
-    processors = unet.attn_processors
-    for k, layer in numbered.items():
-        own = unet.get_submodule(layer).to_k.weight
-        processor = IPAdapterAttnProcessor2_0(own.shape[0], own.shape[1], num_tokens=(num_tokens,))
-        for kind in "kv":
-            weight = weights[f"{k}.to_{kind}_ip.weight"]
-            _check_shape(f"{k}.to_{kind}_ip.weight", weight, own, layer)
-            processor.get_parameter(f"to_{kind}_ip.0.weight").data.copy_(weight)
-        processors[f"{layer}.processor"] = processor.to(own)
-    unet.set_attn_processor(processors)
+    keys = attention_keys(layers)
+    _check_keys("ip_adapter", weights, keys)
+    own = {layer: unet.get_submodule(layer).to_k.weight for layer in layers}
+    made = {layer: IPAdapterAttnProcessor2_0(*own[layer].shape, num_tokens=(num_tokens,)) for layer in layers}
+    for key, (layer, kind) in keys.items():
+        if weights[key].shape != own[layer].shape:
+            raise ValueError(
+                f"`ip_adapter`: {key} must be {tuple(own[layer].shape)} for the layer {layer}; got "
+                f"{tuple(weights[key].shape)}. Use an IP-Adapter made for the base in `model`."
+            )
+        made[layer].get_parameter(f"to_{kind}_ip.0.weight").data.copy_(weights[key])
+    processors = {f"{layer}.processor": processor.to(own[layer]) for layer, processor in made.items()}
+    unet.set_attn_processor({**unet.attn_processors, **processors})
 
 
 def _check_keys(part: str, weights: Mapping[str, Tensor], expected: Iterable[str]) -> None:
-    missing, unknown = sorted(set(expected) - set(weights)), sorted(set(weights) - set(expected))
-    if missing or unknown:
+    if faults := key_faults(weights, expected):
         raise ValueError(
-            f"`ip_adapter`: the part {part} does not fit this UNet: missing keys {_listed(missing)}, unknown keys "
-            f"{_listed(unknown)}. Use a plain IP-Adapter made for the base in `model`."
+            f"`ip_adapter`: the part {part} does not fit this UNet: {faults}. Use a plain IP-Adapter made for the base "
+            "in `model`."
         )
 
 
-def _check_shape(key: str, weight: Tensor, own: Tensor, layer: str) -> None:
-    if weight.shape != own.shape:
+def block_scales(scale: Scale, target_blocks: str | Sequence[str], presets: Mapping[str, Sequence[str]]) -> Scale:
+    """One number for the blocks of `target_blocks` alone: all, those of a preset (or ValueError), or the named."""
+    if target_blocks == "all" or isinstance(scale, Mapping):
+        return scale
+    if isinstance(target_blocks, str):
+        if target_blocks not in presets:
+            raise ValueError(
+                f'`target_blocks` must be "all", one of {", ".join(map(repr, presets))}, or a list of block names; '
+                f"got {target_blocks!r}."
+            )
+        target_blocks = presets[target_blocks]
+    return dict.fromkeys(target_blocks, scale)
+
+
+@contextmanager
+def scaled(unet: Any, scale: Scale, shares: Sequence[float] = (1.0,)) -> Iterator[None]:
+    """Sets scales for the duration of a `with` block and puts the former ones back, so training is not affected.
+
+    Args:
+        unet: a UNet2DConditionModel with installed IP-Adapter attention.
+        scale: one number, or block name ("up_blocks.0", "up_blocks.0.attentions.1") to number, all other layers being
+            0; where two names hold the same layer, the longer name counts.
+        shares: weight of each set of image tokens, by which its scale is multiplied. Each set has an attention
+            (softmax) of its own, all with the same matrices.
+
+    Raises:
+        ValueError: a name that the UNet does not have.
+    """
+    layers = cross_attention_layers(unet)
+    names = block_names(layers)
+    if unknown := [name for name in (scale if isinstance(scale, Mapping) else ()) if name not in names]:
         raise ValueError(
-            f"`ip_adapter`: {key} must be {tuple(own.shape)} for the layer {layer}; got {tuple(weight.shape)}. "
-            "Use an IP-Adapter made for the base in `model`."
+            f"`scale` or `target_blocks` names {', '.join(map(repr, unknown))}, which this UNet does not have or which "
+            f"holds no cross-attention. It has: {', '.join(names)}."
         )
+    processors = {layer: unet.get_submodule(layer).processor for layer in layers}
+    before = [(each.scale, each.to_k_ip, each.to_v_ip) for each in processors.values()]
+    for layer, processor in processors.items():
+        processor.scale = [_scale_of(layer, scale) * share for share in shares]
+        processor.to_k_ip = nn.ModuleList([processor.to_k_ip[0]] * len(shares))
+        processor.to_v_ip = nn.ModuleList([processor.to_v_ip[0]] * len(shares))
+    try:
+        yield
+    finally:
+        for processor, former in zip(processors.values(), before, strict=True):
+            processor.scale, processor.to_k_ip, processor.to_v_ip = former
 
 
-def _listed(names: Iterable[str], most: int = 10) -> str:
-    shown = list(names)
-    rest = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return (", ".join(shown[:most]) or "none") + rest
+def block_names(layers: list[str]) -> list[str]:
+    """Blocks and attentions that hold the given layers, in their order."""
+    attentions = [layer.split(".transformer_blocks.")[0] for layer in layers]
+    return list(dict.fromkeys(name for full in attentions for name in (full.split(".attentions.")[0], full)))
+
+
+def _scale_of(layer: str, scale: Scale) -> float:
+    if not isinstance(scale, Mapping):
+        return float(scale)
+    holding = [name for name in scale if layer.startswith(f"{name}.")]
+    return float(scale[max(holding, key=len)]) if holding else 0.0

@@ -7,13 +7,17 @@ import torch
 from torch import Tensor
 
 from lightning_modules.diffusion.config import SamplingSettings
-from lightning_modules.diffusion.constant_keys import constant_keys
 from lightning_modules.diffusion.encoders import Text
-from lightning_modules.diffusion.linear_layers import linear_as_convolution
-from lightning_modules.diffusion.scales import block_scales, scaled
+from lightning_modules.diffusion.ip_adapter import block_scales, scaled
 from lightning_modules.diffusion.schedulers import ready_scheduler, step_options
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from lightning_modules.diffusion.unet_inputs import Conditions, ContentMap, guidance_embedding
+from lightning_modules.diffusion.unet_inputs import (
+    Conditions,
+    ContentMap,
+    constant_keys,
+    guidance_embedding,
+    linear_as_convolution,
+)
 
 
 @torch.no_grad()
@@ -28,7 +32,9 @@ def sample(
     shares: Sequence[float] = (1.0,),
     content_maps: Tensor | None = None,
 ) -> Tensor:
-    """Samples one picture a row; a row depends on its own arguments only, never on the rest of the batch.
+    """Samples one picture a row, `(batch, 3, height, width)`, float32 in 0 .. 1.
+
+    A row depends on its own arguments only, never on the rest of the batch.
 
     Args:
         model: the frozen networks; their scales are the same after the call as before.
@@ -43,52 +49,42 @@ def sample(
         content_maps: lines `(batch, 3, height, width)`, 0 .. 1, that the pictures follow through the content-fusion
             ControlNet, in the size of the pictures; None: they follow prompt and style alone.
 
-    Returns:
-        Pictures `(batch, 3, height, width)`, float32 in 0 .. 1.
-
     Raises:
-        ValueError: a scheduler that cannot draw with the model, an unknown block or preset, a size that the VAE cannot
-            make, content maps without a ControlNet or of another size, or arguments of different lengths.
+        ValueError: what cannot be drawn: a scheduler, block, size or content map, or arguments of different lengths.
     """
     sets = [features] if isinstance(features, Tensor) else list(features)
-    _check_rows(text, sets, seeds)
-    _check_sets(sets, shares, negative_features)
-    if content_maps is not None and len(content_maps) != len(seeds):
-        raise ValueError(
-            f"`content_maps` must have one row for each of the {len(seeds)} pictures; got {len(content_maps)}. Draw "
-            "pictures without a content image by themselves."
-        )
+    _check_rows(text, sets, seeds, shares, negative_features, content_maps)
     size = picture_size(model, settings, content_maps)
-    time_ids = settings.micro_conditioning
+    told = settings.micro_conditioning
     tokens = [model.project(each) for each in sets]
-    conditional = model.conditions(text, tokens, time_ids.time_ids(size))
+    conditional, unconditional = model.conditions(text, tokens, told.time_ids(size)), None
     if content_maps is not None:
         style = torch.tensordot(torch.tensor(shares).to(tokens[0]), torch.stack(tokens), dims=1)
         content_map = ContentMap(content_maps.to(model.device), style, settings.content_scale)
         conditional = conditional._replace(content_map=content_map)
-    unconditional = None
     if settings.guided and not model.embeds_guidance:
         negative = model.unconditional_text(settings.negative_prompt) if negative_text is None else negative_text
         against = torch.zeros_like(sets[0][:1]) if negative_features is None else negative_features
         nothing = model.project(against).expand(len(seeds), -1, -1)
-        unconditional = model.conditions(
-            negative.expand(len(seeds)), [nothing] * len(sets), time_ids.negative_time_ids(size)
-        )
-        if conditional.content_map is not None:
-            unconditional = unconditional._replace(content_map=conditional.content_map._replace(tokens=nothing))
+        unconditional = _opposed(model, conditional, negative, nothing, told.negative_time_ids(size))
     scale = block_scales(settings.scale, settings.target_blocks, model.BLOCKS)
     with _float32_default(), scaled(model.unet, scale, shares):
         return model.decode(denoise(model, settings, conditional, unconditional, seeds, size))
 
 
+def _opposed(
+    model: StableDiffusion, conditional: Conditions, text: Text, tokens: Tensor, time_ids: Sequence[int]
+) -> Conditions:
+    """The unconditional half of those rows, with one text and image tokens `(batch, T, C)`."""
+    sets = [tokens] * len(conditional.image_tokens)
+    content_map = conditional.content_map and conditional.content_map._replace(tokens=tokens)
+    return model.conditions(text.expand(len(tokens)), sets, time_ids)._replace(content_map=content_map)
+
+
 def picture_size(
     model: StableDiffusion, settings: SamplingSettings, content_maps: Tensor | None = None
 ) -> tuple[int, int]:
-    """Height and width of the pictures: of the settings, of the content maps, or what the model was trained for.
-
-    Raises:
-        ValueError: the model has no ControlNet for the content maps, or they have another size.
-    """
+    """Height and width of the pictures: of the settings, of the content maps, or what the model was trained for."""
     if content_maps is None:
         return settings.height or model.image_size[0], settings.width or model.image_size[1]
     if model.controlnet is None:
@@ -174,7 +170,14 @@ def _float32_default() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _check_rows(text: Text, features: Sequence[Tensor], seeds: Sequence[int]) -> None:
+def _check_rows(
+    text: Text,
+    features: Sequence[Tensor],
+    seeds: Sequence[int],
+    shares: Sequence[float],
+    negatives: Tensor | None,
+    content_maps: Tensor | None,
+) -> None:
     rows = [len(text.states), *map(len, features), len(seeds)]
     if len(set(rows)) > 1 or rows[0] == 0:
         raise ValueError(
@@ -185,15 +188,17 @@ def _check_rows(text: Text, features: Sequence[Tensor], seeds: Sequence[int]) ->
         raise ValueError(
             f"`seeds` must be from 0 to {2**32 - 1}, the bits that torch's generator reads; got {list(seeds)}."
         )
-
-
-def _check_sets(features: Sequence[Tensor], shares: Sequence[float], negatives: Tensor | None) -> None:
     if len(shares) != len(features):
         raise ValueError(
             f"`shares` must have one number for each of the {len(features)} listed `features`; got {list(shares)}."
         )
-    rows = len(features[0])
-    if negatives is not None and len(negatives) not in (1, rows):
+    if negatives is not None and len(negatives) not in (1, rows[0]):
         raise ValueError(
-            f"`negative_features` must have one row, or one for each of the {rows} pictures; got {len(negatives)} rows."
+            f"`negative_features` must have one row, or one for each of the {rows[0]} pictures; got {len(negatives)} "
+            "rows."
+        )
+    if content_maps is not None and len(content_maps) != len(seeds):
+        raise ValueError(
+            f"`content_maps` must have one row for each of the {len(seeds)} pictures; got {len(content_maps)}. Draw "
+            "pictures without a content image by themselves."
         )

@@ -29,27 +29,20 @@ _TRAINED_FOR = ("epsilon", "v_prediction", "sample")
 def held_config(config: Config, mend: bool) -> dict[str, Any]:
     """The configuration as the model's pipeline holds it, the defaults of the model's own scheduler included.
 
-    `mend`: as diffusers' StableDiffusionPipeline does, and its pipeline of SDXL does not, `steps_offset` becomes 1 and
-    `clip_sample` false, whatever the file says.
+    `mend`: as in diffusers' StableDiffusionPipeline, but not in its pipeline of SDXL, `steps_offset` becomes 1 and
+    `clip_sample` false.
     """
     held = dict(config)
     own: Any = getattr(diffusers, str(config.get("_class_name")), None)
     with suppress(Exception):  # one that cannot be made, for want of a library, still tells its parameters
         held = dict(own.from_config(dict(config)).config)
         held["_use_default_values"] = sorted(held.get("_use_default_values", ()))
-    if mend and held.get("steps_offset", 1) != 1:
-        held["steps_offset"] = 1
-    if mend and held.get("clip_sample") is True:
-        held["clip_sample"] = False
-    return held
+    mended = {"steps_offset": 1, "clip_sample": False} if mend else {}
+    return held | {name: value for name, value in mended.items() if name in held}
 
 
 def build_scheduler(name: str, config: Config, options: Config | None = None) -> Any:
-    """A fresh diffusers scheduler of class `name`: `from_config(config, **options)`.
-
-    Raises:
-        ValueError: diffusers has no scheduler of that name, or it has no such options.
-    """
+    """A fresh diffusers scheduler, `from_config(config, **options)`; ValueError for an unknown name or option."""
     kind = _scheduler_class(name)
     if kind is None:
         raise _must_be(name, config, _NO_SUCH)
@@ -72,7 +65,7 @@ def ready_scheduler(settings: SamplingSettings, config: Config) -> Any:
             raise ValueError(f"`scheduler` {name} cannot draw in {settings.steps} `steps` with {options}: {reason}.")
         raise _must_be(name, config, reason)
     scheduler = build_scheduler(name, config, options)
-    if settings.eta and "eta" not in step_options(scheduler, settings.eta, ()):
+    if settings.eta and "eta" not in _parameters(type(scheduler), "step"):
         able = [each for each in working_schedulers(config) if "eta" in _parameters(_scheduler_class(each), "step")]
         raise ValueError(
             f"`eta` is {settings.eta}, but {name} does not read it. Leave it at 0, or take as `scheduler` one of "
@@ -101,11 +94,7 @@ def working_schedulers(config: Config) -> list[str]:
 
 
 def training_scheduler(config: Config) -> DDPMScheduler:
-    """The forward process of a model, which knows what the model predicts.
-
-    Raises:
-        ValueError: the model was trained by another process, or predicts something else.
-    """
+    """The forward process of a model; ValueError where it was trained by another process than DDPM's."""
     if "beta_schedule" not in config:
         raise ValueError(
             f"`model` has the scheduler {config.get('_class_name')}, whose noise is not that of a DDPM: `fit` cannot "
@@ -115,11 +104,7 @@ def training_scheduler(config: Config) -> DDPMScheduler:
 
 
 def check_for_training(scheduler: DDPMScheduler, settings: SamplingSettings) -> None:
-    """Refuses to train for another target than the model's, or to draw as if it had been trained otherwise.
-
-    Raises:
-        ValueError: the prediction is of an unknown kind, or the options of sampling say how the model was trained.
-    """
+    """Raises ValueError for an unknown target, and for options of sampling that say how the model was trained."""
     if scheduler.config.prediction_type not in _TRAINED_FOR:
         raise ValueError(
             f"`model` predicts {scheduler.config.prediction_type!r} by its scheduler_config.json; `fit` can train on "
@@ -167,10 +152,9 @@ def _check_options(kind: Any, options: Config) -> None:
 
 
 def _made(kind: Any, config: Config, options: Config) -> Any:
-    held = dict(config)
-    if held.get("_class_name") == kind.__name__:
-        held.pop("_use_default_values", None)  # another class takes over what the file says, and no defaults
-    return kind.from_config(held, **options)
+    # Another class takes over what the file says, and no defaults.
+    own = config.get("_class_name") == kind.__name__
+    return kind.from_config({key: config[key] for key in config if not own or key != "_use_default_values"}, **options)
 
 
 def _scheduler_class(name: str) -> Any:

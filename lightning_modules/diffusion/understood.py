@@ -4,27 +4,24 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
 Config = Mapping[str, Any]
 # What would call for inputs that are not given here, and what the image attention cannot be put into.
 _UNET = {
-    "class_embed_type": None,
-    "num_class_embeds": None,
-    "encoder_hid_dim": None,
-    "encoder_hid_dim_type": None,
+    **dict.fromkeys(["class_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type"]),
     "attention_type": "default",
     "dual_cross_attention": False,
     "only_cross_attention": False,
 }
-_BLOCKS = ("down_block_types", "mid_block_type", "up_block_types")
+_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
 _PARTS = {
-    "unet": {"UNet2DConditionModel"},
-    "vae": {"AutoencoderKL"},
-    "text_encoder": {"CLIPTextModel"},
-    "text_encoder_2": {"CLIPTextModelWithProjection"},
-    "tokenizer": {"CLIPTokenizer", "CLIPTokenizerFast"},
-    "tokenizer_2": {"CLIPTokenizer", "CLIPTokenizerFast"},
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel",),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+    "tokenizer": _TOKENIZERS,
+    "tokenizer_2": _TOKENIZERS,
 }
 # The scheduler is read by itself; the others have no part in a picture from prompt and image feature.
 _OTHERS = {"scheduler", "image_encoder", "safety_checker", "feature_extractor"}
@@ -32,11 +29,7 @@ _OPTIONS = {"force_zeros_for_empty_prompt", "requires_safety_checker"}
 
 
 def check_pipeline(config: Config) -> None:
-    """Refuses a model_index.json with parts or options that are unknown here.
-
-    Raises:
-        ValueError: with the name of the first.
-    """
+    """Raises ValueError for the first part or option of a model_index.json that is unknown here."""
     for name, value in config.items():
         if name.startswith("_") or name in _OPTIONS | _OTHERS or not value or value == [None, None]:
             continue
@@ -46,72 +39,86 @@ def check_pipeline(config: Config) -> None:
             raise _refused("model", "model_index.json", name, value[1], " or ".join(_PARTS.get(name, ["no such part"])))
 
 
+def check_one_file(model: str, model_config: str | None) -> None:
+    """Raises ValueError where a model of one file comes without the folder that says how it is built, or vice versa."""
+    if model.endswith((".safetensors", ".ckpt")) != (model_config is not None):
+        raise ValueError(
+            f"`model_config` must be given with a `model` of one file, and only then; got {model_config!r} "
+            f"with {model!r}. For a file name a diffusers folder that is built like it, such as "
+            "stable-diffusion-v1-5/stable-diffusion-v1-5 or stabilityai/stable-diffusion-xl-base-1.0, or convert it to "
+            "a folder: `diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)`."
+        )
+
+
+def check_scheduler(config: Config) -> None:
+    """Raises an error where a scheduler's numbers make no DDPM."""
+    kept = DDPMScheduler.from_config(dict(config)).alphas_cumprod
+    if not ((kept >= 0) & (kept <= 1)).all():
+        raise ValueError("the scheduler's betas keep shares of the signal that are not within 0 .. 1")
+
+
 def check_unet(config: Config, latent_channels: int, added_embedding: str | None) -> None:
-    """Refuses a UNet that reads other inputs than latents, text, image tokens and those of its family.
+    """Raises ValueError for a UNet that reads other inputs than latents, text, image tokens and those of its family.
 
-    Args:
-        config: the UNet's config.json.
-        latent_channels: of the VAE's latents.
-        added_embedding: the `addition_embed_type` of the family.
-
-    Raises:
-        ValueError: with the name of the first setting that is not understood.
+    `latent_channels` are the VAE's, `added_embedding` is the `addition_embed_type` of the family.
     """
-    config = _with_defaults(UNet2DConditionModel, config)
+    config, where = _with_defaults(UNet2DConditionModel, config), "unet/config.json"
     channels = {"in_channels": latent_channels, "out_channels": latent_channels}
     for name, expected in {**_UNET, "addition_embed_type": added_embedding, **channels}.items():
         value = config[name]
         if value not in (expected, [expected] * len(value) if isinstance(value, list) else expected):
-            raise _refused("model", "unet/config.json", name, value, expected)
-    for name in _BLOCKS:
-        if "SimpleCrossAttn" in str(config[name]):
-            raise _refused("model", "unet/config.json", name, config[name], "blocks with the usual cross-attention")
-    if config["sample_size"] is None:
-        raise _refused("model", "unet/config.json", "sample_size", None, "the size of the latents it was trained for")
-    if not isinstance(config["cross_attention_dim"], int):
-        raise _refused("model", "unet/config.json", "cross_attention_dim", config["cross_attention_dim"], "one number")
+            raise _refused("model", where, name, value, expected)
+    blocks = ("down_block_types", "mid_block_type", "up_block_types")
+    for name, is_fine, expected in (
+        *(
+            (name, lambda value: "SimpleCrossAttn" not in str(value), "blocks with the usual cross-attention")
+            for name in blocks
+        ),
+        ("sample_size", lambda value: value is not None, "the size of the latents it was trained for"),
+        ("cross_attention_dim", lambda value: isinstance(value, int), "one number"),
+    ):
+        if not is_fine(config[name]):
+            raise _refused("model", where, name, config[name], expected)
 
 
 def check_added_width(config: Config, pooled: int) -> None:
-    """Refuses a UNet of SDXL that is told other numbers than the six sizes, such as an aesthetic score.
-
-    Args:
-        config: the UNet's config.json.
-        pooled: size of the pooled text.
-
-    Raises:
-        ValueError: the widths do not fit.
-    """
+    """Raises ValueError for a UNet that is told other numbers than a text of size `pooled` and SDXL's six sizes."""
     name, expected = "projection_class_embeddings_input_dim", 6 * config["addition_time_embed_dim"] + pooled
     if config[name] != expected:
         raise _refused("model", "unet/config.json", name, config[name], f"{expected}, six sizes and the pooled text")
 
 
 def check_vae(config: Config, argument: str, normalised: bool) -> None:
-    """Refuses another class of VAE, and what the family's pipeline does not read.
+    """Raises ValueError for another class of VAE, and for what the family's pipeline does not read.
 
-    Args:
-        config: its config.json.
-        argument: which argument named it.
-        normalised: whether the family reads `latents_mean` and `latents_std`.
-
-    Raises:
-        ValueError: with the name of the first setting that is not understood.
+    `argument` named it; `normalised` says whether the family reads `latents_mean` and `latents_std`.
     """
-    where = "the VAE's config.json"
-    if (name := config.get("_class_name", "AutoencoderKL")) != "AutoencoderKL":
-        raise _refused(argument, where, "_class_name", name, "AutoencoderKL")
-    config = _with_defaults(AutoencoderKL, config)
-    if config["shift_factor"]:
-        raise _refused(argument, where, "shift_factor", config["shift_factor"], None)
+    where, config = "the VAE's config.json", {"_class_name": "AutoencoderKL", **_with_defaults(AutoencoderKL, config)}
+    for name, expected in (("_class_name", "AutoencoderKL"), ("shift_factor", None)):
+        if (config[name] or None) != expected:
+            raise _refused(argument, where, name, config[name], expected)
     given = {name: config[name] for name in ("latents_mean", "latents_std") if config[name] is not None}
     for name, value in given.items():
         if not normalised:
-            raise _refused(
-                argument, where, name, value, "none, for the pipeline of Stable Diffusion 1 and 2 ignores it"
-            )
+            ignored = "none, for the pipeline of Stable Diffusion 1 and 2 ignores it"
+            raise _refused(argument, where, name, value, ignored)
         if len(given) < 2 or len(value) != config["latent_channels"]:
             raise _refused(argument, where, name, value, "both, a number for each latent channel")
+
+
+def check_features(images: Any, contents: Any, projection: Any) -> None:
+    """Raises ValueError where the image encoder, its text tower and the adapter's projection are no set."""
+    if images.dim != projection.dim:
+        raise ValueError(
+            f"`image_encoder` gives features of size {images.dim}, but `ip_adapter` was trained on size "
+            f"{projection.dim}. Use the image encoder that belongs to the adapter (1024: CLIP ViT-H/14, 1280: CLIP "
+            "ViT-bigG/14)."
+        )
+    if contents.dim != images.dim:
+        raise ValueError(
+            f"`text_tower` gives features of size {contents.dim}, `image_encoder` of size {images.dim}. "
+            "Use the text tower of the same CLIP model."
+        )
 
 
 def _with_defaults(kind: Any, config: Config) -> dict[str, Any]:

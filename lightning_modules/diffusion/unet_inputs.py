@@ -1,10 +1,16 @@
-"""What the UNet, and the ControlNet beside it, are told of each row."""
+"""What the UNet, and the ControlNet beside it, are told of each row, and how a device computes with them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._pytree import tree_map
+
+from lightning_modules.diffusion.config import Backbone
+from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 
 
 class ContentMap(NamedTuple):
@@ -16,15 +22,6 @@ class ContentMap(NamedTuple):
     """(batch, T, C): the style, in place of a text."""
     scale: float
     """Weight of what the ControlNet adds to the UNet."""
-
-    def joined(self, other: "ContentMap") -> "ContentMap":
-        """The rows of both, these first; the scale is that of these."""
-        pixels, tokens = torch.cat([self.pixels, other.pixels]), torch.cat([self.tokens, other.tokens])
-        return ContentMap(pixels, tokens, self.scale)
-
-    def to(self, dtype: torch.dtype) -> "ContentMap":
-        """The same in another precision."""
-        return ContentMap(self.pixels.to(dtype), self.tokens.to(dtype), self.scale)
 
 
 class Conditions(NamedTuple):
@@ -43,18 +40,61 @@ class Conditions(NamedTuple):
 
     def joined(self, other: "Conditions") -> "Conditions":
         """The rows of both, these first; either both or none of them follow a content image."""
-        tokens = [torch.cat(pair) for pair in zip(self.image_tokens, other.image_tokens, strict=True)]
-        added = {name: torch.cat([tensor, other.added[name]]) for name, tensor in self.added.items()}
-        content_map = self.content_map and other.content_map and self.content_map.joined(other.content_map)
-        return Conditions(torch.cat([self.text_states, other.text_states]), tokens, added, content_map)
+        return tree_map(lambda a, b: torch.cat([a, b]) if isinstance(a, Tensor) else a, self, other)
 
     def to(self, dtype: torch.dtype) -> "Conditions":
         """The same in another precision."""
-        tokens = [tensor.to(dtype) for tensor in self.image_tokens]
-        added = {name: tensor.to(dtype) for name, tensor in self.added.items()}
-        content_map = self.content_map and self.content_map.to(dtype)
-        guidance = None if self.guidance is None else self.guidance.to(dtype)
-        return Conditions(self.text_states.to(dtype), tokens, added, content_map, guidance)
+        return tree_map(lambda part: part.to(dtype) if isinstance(part, Tensor) else part, self)
+
+
+class Frozen(nn.Module):
+    """Frozen networks; with `offload`, only those at work lie on the device, the others in main memory."""
+
+    image_projection: nn.Module  # small enough to stay on the device
+    _place: Tensor  # empty; lies where the networks work
+
+    def __init__(self, offload: bool) -> None:
+        super().__init__()
+        self.register_buffer("_place", torch.empty(0), persistent=False)
+        self._offload = offload
+        self._at_work: list[nn.Module] = []  # a list, for a module would become a part of this one
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode: a frozen network has no training mode."""
+        return super().train(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks work."""
+        return self._place.device
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follows to another device or precision; with offload the large networks follow to the latter alone.
+
+        They come to the device only when they are at work.
+        """
+        if not self._offload:
+            return super()._apply(fn, recurse)
+        self._send_away()
+        asked = {fn(torch.empty(0, dtype=dtype)).dtype for dtype in (torch.float16, torch.float32)}
+        if len(asked) == 1:  # whatever a tensor had before: another precision
+            [dtype] = asked
+            for part in self.children():
+                part.to(dtype=dtype)
+        self.image_projection._apply(fn)
+        return super()._apply(fn, recurse=False)
+
+    def _use(self, *parts: nn.Module) -> Any:
+        """The first of these networks; with offload, they come to the device and those before them go away."""
+        if self._offload and parts[0] not in self._at_work:
+            self._send_away()
+            self._at_work = [part.to(self.device) for part in parts]
+        return parts[0]
+
+    def _send_away(self) -> None:
+        for part in self._at_work:
+            part.to("cpu")
+        self._at_work = []
 
 
 def guidance_embedding(guidance_scale: float, width: int, rows: int) -> Tensor:
@@ -64,3 +104,98 @@ def guidance_embedding(guidance_scale: float, width: int, rows: int) -> Tensor:
     embedding: Any = StableDiffusionPipeline.get_guidance_scale_embedding  # a method that reads nothing of `self`
     embedded: Tensor = embedding(None, torch.tensor([guidance_scale - 1.0] * rows), width)
     return embedded
+
+
+def check_precision(device: torch.device, backbone: Backbone) -> None:
+    """Tries the kernels that the networks are made of; ValueError where the device lacks one in this precision."""
+    x = torch.zeros(1, 8, 8, 8, device=device, dtype=backbone.torch_dtype)
+    try:
+        y = functional.group_norm(functional.conv2d(x, x.expand(8, -1, -1, -1)[..., :3, :3], padding=1), 4)
+        z = functional.silu(y).flatten(2)
+        functional.scaled_dot_product_attention(z, z, z)
+    except RuntimeError as error:
+        raise ValueError(
+            f"`dtype` is {backbone.dtype}, in which {device.type!r} cannot compute ({error}). Give "
+            "`--model.backbone.dtype float32` (or bfloat16), or run on an accelerator."
+        ) from error
+
+
+@contextmanager
+def constant_keys(unet: Any, controlnet: Any = None) -> Iterator[None]:
+    """Computes cross-attention's keys and values, and the ControlNet's lines, once while their inputs are the same.
+
+    They take `rows x tokens x width` numbers a layer. Compiled networks are left as they are.
+    """
+    parts = {part for network in (unet, controlnet) if network is not None for part in _constant(network)}
+    with replaced_forward({part: _remembering(part.forward) for part in parts}):
+        yield
+
+
+def _constant(network: Any) -> Iterator[nn.Module]:
+    """The modules of a UNet or a ControlNet whose input is the same in every step."""
+    if network._compiled_call_impl:
+        return
+    for layer in map(network.get_submodule, cross_attention_layers(network)):
+        yield from (layer.to_k, layer.to_v)
+        yield from (*getattr(layer.processor, "to_k_ip", ()), *getattr(layer.processor, "to_v_ip", ()))
+    if (lines := getattr(network, "controlnet_cond_embedding", None)) is not None:
+        yield lines
+
+
+def _remembering(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same function, which knows its last answer."""
+    known: list[tuple[Tensor, Tensor]] = []
+
+    def remembered(same: Tensor) -> Tensor:
+        if not known or known[0][0] is not same:
+            known[:] = [(same, forward(same))]
+        return known[0][1]
+
+    return remembered
+
+
+@contextmanager
+def linear_as_convolution(network: nn.Module) -> Iterator[None]:
+    """In a `with` block without gradients, hands the linear layers of a network at work on a CPU to oneDNN.
+
+    PyTorch gives those in float32 to MKL, whose products reach half of oneDNN's speed on AMD's processors; a
+    convolution of one pixel is the same sum and goes to oneDNN. Results differ in rounding at most. Compiled networks
+    and other precisions are left as they are.
+    """
+    with replaced_forward({layer: _convolution(layer) for layer in _linear_layers(network)}):
+        yield
+
+
+def _linear_layers(network: nn.Module) -> Iterator[nn.Linear]:
+    if network._compiled_call_impl or not torch.backends.mkldnn.is_available():
+        return
+    for layer in network.modules():
+        # A subclass may do more than its weight says, as those of quantisation do.
+        if type(layer) is nn.Linear and layer.weight.dtype == torch.float32:
+            yield layer
+
+
+def _convolution(layer: nn.Linear) -> Callable[[Tensor], Tensor]:
+    def forward(x: Tensor) -> Tensor:
+        """`layer` of `x` `(..., in)`, as an image of one column whose channels come last in memory."""
+        column = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
+        column = functional.conv2d(column, layer.weight[:, :, None, None], layer.bias)
+        return column.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+
+    return forward
+
+
+@contextmanager
+def replaced_forward(forwards: Mapping[nn.Module, Any]) -> Iterator[None]:
+    """Gives modules another `forward` in a `with` block, and back what they had before."""
+    before = {module: vars(module).get("forward") for module in forwards}
+    for module, forward in forwards.items():
+        module.forward = forward
+    try:
+        yield
+    finally:
+        for module, former in before.items():
+            if former is None:
+                del module.forward
+            else:
+                module.forward = former

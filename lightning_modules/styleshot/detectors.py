@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,26 +13,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from datamodules.reading import reading
-from lightning_modules.diffusion.sources import fetch_file, find_source
 from lightning_modules.finite import check_numbers
-from lightning_modules.styleshot.detector_edges import (
-    connected_to,
-    otsu_threshold,
-    step_contrast,
-    thickened,
-    thin_ridges,
-)
-from lightning_modules.styleshot.detector_networks import HED, LineartGenerator, contour_map
+from lightning_modules.hub import fetch_file, find_source
+from lightning_modules.styleshot.lines import HED, LineartGenerator, canny, contour_map
 from lightning_modules.tensor_files import read_tensors
 
 ANNOTATORS = "lllyasviel/Annotators@982e7edaec38759d914a963c48c4726685de7d96"
 """The public repository of both networks' weights."""
 Bytes = NDArray[np.uint8]
-Network = TypeVar("Network", bound=nn.Module)
-# Standard deviation of the narrowest Gaussian whose sampled derivative still is one, in pixels.
-_LEAST_SIGMA = 0.8
-# A line is followed down to this share of the contrast at which one starts, as Canny advises (a third to a half).
-_FOLLOWED = 0.4
+Settings = dict[str, Any]
 
 
 class Detector(ABC):
@@ -46,7 +35,7 @@ class Detector(ABC):
 
     @property
     @abstractmethod
-    def settings(self) -> dict[str, int | float | str | bool]:
+    def settings(self) -> Settings:
         """Everything besides `name` that decides the map; weights by a digest of their file."""
 
     @abstractmethod
@@ -87,51 +76,38 @@ class EdgeDetector(Detector):
             )
         if dilation < 0:
             raise ValueError(f"`dilation` must be a number of pixels, 0 or more; got {dilation}.")
-        self.blur, self.dilation = blur, dilation
-        self.least_contrast, self.sure_contrast = least_contrast, sure_contrast
+        self._settings: Settings = {"blur": blur, "least_contrast": least_contrast}
+        self._settings |= {"sure_contrast": sure_contrast, "dilation": dilation}
 
     @property
-    def settings(self) -> dict[str, int | float | str | bool]:
+    def settings(self) -> Settings:
         """The arguments."""
-        return {
-            "blur": self.blur,
-            "least_contrast": self.least_contrast,
-            "sure_contrast": self.sure_contrast,
-            "dilation": self.dilation,
-        }
+        return dict(self._settings)
 
     def lines(self, pixels: Bytes) -> Bytes:
         """255 on edges, 0 elsewhere."""
-        sigma = max(_LEAST_SIGMA, self.blur * min(pixels.shape[:2]))
-        contrast, gradient = step_contrast(pixels.astype(np.float32) / 255, sigma)
-        start = np.clip(otsu_threshold(contrast), self.least_contrast, self.sure_contrast)
-        ridges = thin_ridges(contrast, gradient, _FOLLOWED * start)
-        edges = connected_to(contrast >= start, ridges)
-        return thickened(edges, self.dilation).astype(np.uint8) * 255
+        return canny(pixels, **self._settings).astype(np.uint8) * 255
 
 
-class _NetworkDetector(Detector, Generic[Network]):
+class NetworkDetector(Detector):
     """A detector with trained weights, which are fetched and loaded when they are first asked for."""
 
     file: str
-    network_class: type[Network]
+    network_class: type[nn.Module]
     least_side: int
 
-    def __init__(self, weights: str, device: str) -> None:
+    def __init__(self, weights: str, device: str, **settings: int | bool) -> None:
         self.weights, self.device = weights, torch.device(device)
+        self._settings = settings
 
     @property
-    def settings(self) -> dict[str, int | float | str | bool]:
+    def settings(self) -> Settings:
         """The arguments that decide the map."""
-        return {"weights": hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]}
+        return {"weights": hashlib.sha256(self.path.read_bytes()).hexdigest()[:16], **self._settings}
 
     @cached_property
     def path(self) -> Path:
-        """The local path of the weights.
-
-        Raises:
-            FileNotFoundError: they are neither at a local path nor on the hub, or the hub cannot be reached.
-        """
+        """The local path of the weights; FileNotFoundError where they cannot be had, locally or from the hub."""
         try:
             return fetch_file(find_source(self.weights, "weights"), "weights")
         except OSError as error:
@@ -143,12 +119,8 @@ class _NetworkDetector(Detector, Generic[Network]):
             ) from error
 
     @cached_property
-    def network(self) -> Network:
-        """The network in float32 (the public HED is stored in float16), ready to use.
-
-        Raises:
-            ValueError: the file is damaged, or holds other tensors.
-        """
+    def network(self) -> nn.Module:
+        """The network in float32 (the public HED is stored in float16); ValueError for a file with other tensors."""
         network = self.network_class()
         argument = f"weights` of `{type(self).__name__}"
         expected = f"It must be the public file {self.file} of https://huggingface.co/lllyasviel/Annotators."
@@ -158,11 +130,7 @@ class _NetworkDetector(Detector, Generic[Network]):
         return network.float().requires_grad_(False).eval().to(self.device)
 
     def lines(self, pixels: Bytes) -> Bytes:
-        """What `draw` makes of the pixels.
-
-        Raises:
-            ValueError: the picture is too small for the network.
-        """
+        """What `draw` makes of the pixels; ValueError where the picture is too small for the network."""
         height, width = pixels.shape[:2]
         if min(height, width) < self.least_side:
             raise ValueError(
@@ -178,7 +146,7 @@ class _NetworkDetector(Detector, Generic[Network]):
         """The map `(1, 1, height, width)`, uint8, of RGB pixels `(1, 3, height, width)`, 0 to 255."""
 
 
-class ContourDetector(_NetworkDetector[HED]):
+class ContourDetector(NetworkDetector):
     """StyleShot's contour: HED's edges above a threshold, thickened by one pixel to each side.
 
     Args:
@@ -198,21 +166,15 @@ class ContourDetector(_NetworkDetector[HED]):
     ) -> None:
         if not 0 <= threshold < 255:
             raise ValueError(f"`threshold` must be 0 to 254, of edges from 0 to 255 (StyleShot: 200); got {threshold}.")
-        super().__init__(weights, device)
-        self.threshold = threshold
-
-    @property
-    def settings(self) -> dict[str, int | float | str | bool]:
-        """The arguments that decide the map."""
-        return {**super().settings, "threshold": self.threshold}
+        super().__init__(weights, device, threshold=threshold)
 
     def draw(self, pixels: Tensor) -> Tensor:
         """255 on contours, 0 elsewhere."""
         height, width = pixels.shape[-2:]
-        return contour_map(self.network(pixels), (height, width), self.threshold).to(torch.uint8) * 255
+        return contour_map(self.network(pixels), (height, width), self._settings["threshold"]).to(torch.uint8) * 255
 
 
-class LineartDetector(_NetworkDetector[LineartGenerator]):
+class LineartDetector(NetworkDetector):
     """Lines of a pencil drawing, in shades of grey.
 
     Args:
@@ -228,19 +190,13 @@ class LineartDetector(_NetworkDetector[LineartGenerator]):
     def __init__(
         self, weights: str = f"{ANNOTATORS}/sk_model.pth", dark_lines: bool = True, device: str = "cpu"
     ) -> None:
-        super().__init__(weights, device)
-        self.dark_lines = dark_lines
+        super().__init__(weights, device, dark_lines=dark_lines)
         self.name = "lineart" if dark_lines else "light_lineart"
-
-    @property
-    def settings(self) -> dict[str, int | float | str | bool]:
-        """The arguments that decide the map."""
-        return {**super().settings, "dark_lines": self.dark_lines}
 
     def draw(self, pixels: Tensor) -> Tensor:
         """Grey lines."""
         drawing = (self.network(pixels / 255) * 255).to(torch.uint8)
-        return drawing if self.dark_lines else 255 - drawing
+        return drawing if self._settings["dark_lines"] else 255 - drawing
 
 
 DETECTORS: dict[str, type[EdgeDetector] | type[ContourDetector] | type[LineartDetector]] = {

@@ -15,8 +15,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lightning_modules.diffusion.encoders import frozen
 from lightning_modules.diffusion.ip_adapter import ImageProjection
-from lightning_modules.styleshot.pyramid import PATCHES, centre_crop, patch_pyramid, shuffled
-from lightning_modules.styleshot.sizes import CHANNELS, UNSHUFFLE
+from lightning_modules.styleshot.pyramid import CHANNELS, PATCHES, UNSHUFFLE, centre_crop, patch_pyramid, shuffled
 
 LEVELS = ("high", "middle", "low")
 STYLE_TOKENS = (0, PATCHES[0] + 1, PATCHES[0] + PATCHES[1] + 2)
@@ -28,15 +27,8 @@ _BLOCKS_BEFORE, _BLOCKS_AFTER = 2, 1
 
 def clip_vit_h() -> CLIPVisionConfig:
     """Sizes of CLIP ViT-H/14's image encoder, which the published style encoder has."""
-    return CLIPVisionConfig(
-        hidden_size=1280,
-        intermediate_size=5120,
-        num_hidden_layers=32,
-        num_attention_heads=16,
-        patch_size=14,
-        projection_dim=1024,
-        hidden_act="gelu",
-    )
+    sizes = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16}
+    return CLIPVisionConfig(**sizes, patch_size=14, projection_dim=1024, hidden_act="gelu")
 
 
 @dataclass(frozen=True)
@@ -44,10 +36,9 @@ class StyleEncoderConfig:
     """Sizes of a style encoder, by default the published ones.
 
     Args:
-        channels: for the high, the middle and the low level the channels behind the CNN's first convolution and
-            behind each of its residual blocks. All blocks but the first two and the last halve the patch, so each
-            level has one block less than the level above.
-        unshuffle: side of the pixel squares that become channels before the first convolution.
+        channels: as those of `PatchSizes`. All blocks but the first two and the last halve the patch, so each level has
+            one block less than the level above.
+        unshuffle: likewise.
         vision: sizes of the CLIP image encoder whose layers read the tokens.
 
     Raises:
@@ -123,12 +114,8 @@ class StyleEncoder(nn.Module):
     def encode(self, pixels: Tensor, orders: Sequence[Tensor] | None = None) -> Tensor:
         """Style features `(batch, 3, dim)` of pictures `(batch, 3, size, size)` in -1 to 1, in their precision.
 
-        Args:
-            pixels: the pictures.
-            orders: of the patches of each level, `(batch, patches)`; None: as `permutations` says.
-
-        Raises:
-            ValueError: the pictures have another size than the encoder's.
+        `orders` are those of the patches of each level, `(batch, patches)`; None: as `permutations` says. Raises
+        ValueError where the pictures have another size than the encoder's.
         """
         size = self.config.image_size
         if pixels.ndim != 4 or pixels.shape[1:] != (3, size, size):
@@ -158,13 +145,7 @@ class StyleEncoder(nn.Module):
 
 
 class PatchEncoder(nn.Module):
-    """The CNN of one level: patches to vectors.
-
-    Args:
-        channels: channels behind the first convolution and behind each residual block.
-        unshuffle: side of the pixel squares that become channels first.
-        width: size of a vector.
-    """
+    """The CNN of one level: patches to vectors of size `width`; `channels` and `unshuffle` as in `PatchSizes`."""
 
     def __init__(self, channels: Sequence[int], unshuffle: int, width: int) -> None:
         super().__init__()
@@ -202,12 +183,7 @@ class ResidualBlock(nn.Module):
 
 
 class StyleProjection(nn.Module):
-    """P of StyleShot: a head of two tokens for each level; zeros give the unconditional tokens.
-
-    Args:
-        dim: size D of a style feature.
-        token_dim: size C of a token, the UNet's cross-attention size.
-    """
+    """P of StyleShot: features of size `dim` to two tokens of `token_dim` a level; zeros give the unconditional."""
 
     def __init__(self, dim: int, token_dim: int) -> None:
         super().__init__()
@@ -216,11 +192,7 @@ class StyleProjection(nn.Module):
         self.heads = nn.ModuleList(ImageProjection(dim, _TOKENS_PER_LEVEL, token_dim) for _ in LEVELS)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Image tokens `(batch, 6, C)` of style features `(batch, 3, D)`: two for each level, high to low.
-
-        Raises:
-            ValueError: the features have another shape.
-        """
+        """Image tokens `(batch, 6, C)` of style features `(batch, 3, D)`, high to low; ValueError for other shapes."""
         if features.ndim != 3 or features.shape[1] != len(LEVELS):
             raise ValueError(
                 f"`features` must be (batch, 3, dim): one for the {', '.join(LEVELS)} level each; got "

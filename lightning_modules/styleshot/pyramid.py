@@ -1,6 +1,7 @@
-"""StyleShot's patch pyramid (Gao et al., arXiv 2407.01414): one picture in patches of three sizes."""
+"""StyleShot's patch pyramid (Gao et al., arXiv 2407.01414): one picture in patches of three sizes; and its sizes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,14 +10,30 @@ from torch import Generator, Tensor
 
 PATCHES = (8, 16, 32)
 """Patches of a picture on the high, the middle and the low level."""
+CHANNELS = ((320, 320, 640, 640, 640, 1280, 1280), (320, 320, 640, 640, 1280, 1280), (320, 320, 640, 1280, 1280))
+"""Channels of the published CNNs of the high, the middle and the low level."""
+UNSHUFFLE = 8
+"""Side of the pixel squares that become channels in front of them."""
+MAP_CHANNELS = (16, 32, 96, 256)
+"""Channels of the ControlNet's convolutions that read a map; each but the first halves it (arXiv 2302.05543)."""
+
+
+@dataclass(frozen=True)
+class PatchSizes:
+    """Sizes of the three CNNs of a new style encoder, by default the published ones for pictures of 512 pixels.
+
+    Args:
+        channels: for the high, the middle and the low level the channels behind the CNN's first convolution and
+            behind each of its residual blocks.
+        unshuffle: side of the pixel squares that become channels first; pictures are 64 times as large: 8 for 512.
+    """
+
+    channels: Sequence[Sequence[int]] = CHANNELS
+    unshuffle: int = UNSHUFFLE
 
 
 def centre_crop(image: Image.Image, size: int = 512) -> Tensor:
-    """The middle square of an image whose short side was scaled to `size` pixels (bilinear).
-
-    Returns:
-        Pixels `(3, size, size)` in float32, -1 to 1.
-    """
+    """The middle square `(3, size, size)`, float32, -1 to 1, of an image whose short side was scaled to `size`."""
     width, height = image.size
     short = min(width, height)
     scaled = image.convert("RGB").resize((size * width // short, size * height // short), Image.Resampling.BILINEAR)
@@ -32,12 +49,8 @@ def patch_pyramid(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     left and top right are cut again, for the middle level, and theirs once more, for the low level. Quadrants come
     in the order top left, bottom left, top right, bottom right.
 
-    Args:
-        pixels: square pictures `(batch, channels, size, size)`.
-
-    Returns:
-        Views stacked to `(batch, 8, channels, size / 4, size / 4)`, `(batch, 16, channels, size / 8, size / 8)` and
-        `(batch, 32, channels, size / 16, size / 16)`.
+    Of pictures `(batch, channels, size, size)` these are `(batch, 8, channels, size / 4, size / 4)`, `(batch, 16,
+    channels, size / 8, size / 8)` and `(batch, 32, channels, size / 16, size / 16)`.
 
     Raises:
         ValueError: the pictures are no squares whose side is a multiple of 16.
@@ -57,9 +70,7 @@ def patch_pyramid(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def shuffled(levels: Sequence[Tensor], generator: Generator) -> list[Tensor]:
     """Every level `(batch, patches, ...)` in an order of its own, the same for the whole batch.
 
-    Args:
-        levels: patches, or what was computed from each of them.
-        generator: source of the orders, on the CPU; one permutation is drawn for each level.
+    `generator` draws a permutation for each level, on the CPU.
     """
     orders = [torch.randperm(level.shape[1], generator=generator) for level in levels]
     return [level[:, order.to(level.device)] for level, order in zip(levels, orders, strict=True)]

@@ -9,8 +9,9 @@ from accelerate import init_empty_weights
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 
+from lightning_modules.diffusion.ip_adapter import attention_keys
 from lightning_modules.styleshot.encoder import LEVELS, StyleEncoder, StyleEncoderConfig, StyleProjection
-from lightning_modules.tensor_files import check_tensors, read_tensors
+from lightning_modules.tensor_files import check_tensors, key_faults, read_tensors
 
 _VISION = "image_encoder.vision_model"
 _HEADS, _LAYERS, _CONTROLNET = "style_image_proj_modules.", "adapter_modules.", "controlnet."
@@ -31,13 +32,7 @@ class StyleShotWeights(NamedTuple):
 
 
 def load_style_encoder(path: Path, heads: int = 16, permutations: int = 0, seed: int = 0) -> StyleEncoder:
-    """The style encoder of a file, in the file's precision; all sizes but `heads` are read off the weights.
-
-    Args:
-        path: `style_aware_encoder.bin`, or the same tensors as safetensors.
-        heads: attention heads of its CLIP layers.
-        permutations: see `StyleEncoder`.
-        seed: see `StyleEncoder`.
+    """The style encoder of `style_aware_encoder.bin`, in the file's precision; all sizes but `heads` are read off it.
 
     Raises:
         ValueError: keys are missing or unknown, or the tensors' sizes do not fit each other.
@@ -58,39 +53,29 @@ def load_style_encoder(path: Path, heads: int = 16, permutations: int = 0, seed:
 def read_styleshot(path: Path, layers: Sequence[str]) -> StyleShotWeights:
     """Reads `ip.bin`, or a safetensors file that kept only one of the two names of each attention weight.
 
-    Args:
-        path: the file.
-        layers: names of the UNet's cross-attention layers in the order down, up, mid.
-
-    Raises:
-        ValueError: keys are missing or unknown.
+    `layers` are the UNet's cross-attention layers in the order down, up, mid. Raises ValueError for missing or unknown
+    keys.
     """
     # Mapped, since `ip.bin` holds a whole UNet besides.
     tensors = read_tensors(path, "--model.backbone.ip_adapter", _EXPECTED, mapped=True).content
     with init_empty_weights():
         heads = [f"{_HEADS}{key.removeprefix('heads.')}" for key in StyleProjection(1, 1).state_dict()]
     names = {
-        f"{_LAYERS}{2 * place + 1}.to_{kind}_ip.weight": f"{_UNET}{layer}.processor.to_{kind}_ip.weight"
-        for place, layer in enumerate(layers)
-        for kind in "kv"
+        f"{_LAYERS}{key}": f"{_UNET}{layer}.processor.to_{kind}_ip.weight"
+        for key, (layer, kind) in attention_keys(layers).items()
     }
     # A retrained UNet holds the same tensors as `adapter_modules`, and safetensors stores a shared tensor once.
     own = {key: tensor for key, tensor in tensors.items() if not key.startswith((_UNET, _CONTROLNET))}
     own |= {key: tensors[alias] for key, alias in names.items() if key not in own and alias in tensors}
     _check_keys(own, [*heads, *names], "ip_adapter", path)
     controlnet = _part(tensors, _CONTROLNET)
-    used = {key: tensor for key, tensor in tensors.items() if key.startswith(_CONTROLNET)}
+    used = {f"{_CONTROLNET}{key}": tensor for key, tensor in controlnet.items()}
     check_tensors(own | used, path, "--model.backbone.ip_adapter", _EXPECTED)
     return StyleShotWeights(_part(own, _HEADS), _part(own, _LAYERS), controlnet)
 
 
 def build_style_projection(heads: Mapping[str, Tensor], dim: int, token_dim: int) -> StyleProjection:
-    """The projection with the heads of a file.
-
-    Args:
-        heads: `StyleShotWeights.heads`.
-        dim: size of the style encoder's features.
-        token_dim: the UNet's cross-attention size.
+    """The projection with the heads of a file, for style features of size `dim` and the UNet's tokens of `token_dim`.
 
     Raises:
         ValueError: the heads fit another style encoder or another UNet.
@@ -118,35 +103,25 @@ def encoder_tensors(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tenso
 
 
 def ip_tensors(state: Mapping[str, Tensor], prefix: str, layers: Sequence[str]) -> dict[str, Tensor]:
-    """The tensors of `ip.bin`, but for the UNet's own, of the state dict of a whole model.
+    """The tensors of `ip.bin`, but for the UNet's own, of the state dict of a whole model that has them at `prefix`.
 
-    Args:
-        state: with the projection's, the image attention's and perhaps the ControlNet's tensors.
-        prefix: of all these tensors.
-        layers: names of the UNet's cross-attention layers in the order down, up, mid.
+    `layers` are the UNet's cross-attention layers in the order down, up, mid.
     """
     own = _part(state, prefix)
-    heads = _part(own, "image_projection.heads.")
-    attention = {
-        f"{2 * place + 1}.to_{kind}_ip.weight": own[f"{_UNET}{layer}.processor.to_{kind}_ip.0.weight"]
-        for place, layer in enumerate(layers)
-        for kind in "kv"
-    }
-    parts = {_HEADS: heads, _LAYERS: attention, _CONTROLNET: _part(own, _CONTROLNET)}
+    keys = attention_keys(layers).items()
+    attention = {key: own[f"{_UNET}{layer}.processor.to_{kind}_ip.0.weight"] for key, (layer, kind) in keys}
+    parts = {_HEADS: _part(own, "image_projection.heads."), _LAYERS: attention, _CONTROLNET: _part(own, _CONTROLNET)}
     return {f"{name}{key}": tensor for name, part in parts.items() for key, tensor in part.items()}
 
 
 def _sizes(tensors: Mapping[str, Tensor], heads: int) -> StyleEncoderConfig:
     """Sizes of the encoder that has these weights; `KeyError` where a weight that tells them is missing."""
     pixels = tensors["cnn.0.conv_in.weight"].shape[1] // 3
-    channels = tuple(tuple(_channels(tensors, f"cnn.{level}")) for level in range(len(LEVELS)))
-    return StyleEncoderConfig(channels, isqrt(pixels), _vision_sizes(tensors, heads))
-
-
-def _channels(tensors: Mapping[str, Tensor], cnn: str) -> Iterable[int]:
-    yield tensors[f"{cnn}.conv_in.weight"].shape[0]
-    for place in range(count(tensors, f"{cnn}.body.")):
-        yield tensors[f"{cnn}.body.{place}.block1.weight"].shape[0]
+    channels = []
+    for cnn in (f"cnn.{level}" for level in range(len(LEVELS))):
+        blocks = [f"body.{place}.block1" for place in range(count(tensors, f"{cnn}.body."))]
+        channels.append(tuple(tensors[f"{cnn}.{name}.weight"].shape[0] for name in ("conv_in", *blocks)))
+    return StyleEncoderConfig(tuple(channels), isqrt(pixels), _vision_sizes(tensors, heads))
 
 
 def _vision_sizes(tensors: Mapping[str, Tensor], heads: int) -> CLIPVisionConfig:
@@ -191,14 +166,8 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], argument: str, place:
 
 
 def _check_keys(tensors: Iterable[str], expected: Iterable[str], argument: str, place: Path | str) -> None:
-    missing, unknown = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
-    if missing or unknown:
+    if faults := key_faults(tensors, expected):
         raise ValueError(
-            f"`{argument}`: {place} does not hold StyleShot's tensors: missing keys {_listed(missing)}, unknown keys "
-            f"{_listed(unknown)}. Use StyleShot's own file, and the base in `model` that it was trained with."
+            f"`{argument}`: {place} does not hold StyleShot's tensors: {faults}. Use StyleShot's own file, and the "
+            "base in `model` that it was trained with."
         )
-
-
-def _listed(names: Sequence[str], most: int = 10) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + rest

@@ -17,7 +17,7 @@ from lightning_modules.diffusion.config import MINIATURE, Backbone
 from lightning_modules.draws import DropRates, FusionDropRates
 from lightning_modules.style_transfer import StyleTransfer
 from lightning_modules.styleshot.encoder import StyleEncoderConfig
-from lightning_modules.styleshot.sizes import MAP_CHANNELS
+from lightning_modules.styleshot.pyramid import MAP_CHANNELS
 from scripts.cli import ROOT, main
 from tests.integration.conftest import CONFIGS, Run
 

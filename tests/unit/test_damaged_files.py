@@ -18,7 +18,7 @@ from lightning_modules.adapters import ImageAdapter, TextAdapter
 from lightning_modules.conditions.trained import read_adapter, write_adapter
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
-from lightning_modules.diffusion.loading import load
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.styleshot.weights import load_style_encoder, read_styleshot
 from tests.mutations import mutate, outcome
 from tests.tiny import tiny_unet, write_tiny_backbone, write_tiny_judge
@@ -75,7 +75,7 @@ def _read_shards(folder: Path) -> Any:
 def _read_backbone(folder: Path) -> Any:
     read = []
     for name in ("ip_adapter.bin", "ip_adapter.safetensors"):
-        model = load(Backbone(str(folder), ip_adapter=str(folder / name)))
+        model = StableDiffusion.load(Backbone(str(folder), ip_adapter=str(folder / name)))
         model.encode_prompts(["frog"]), model.encode_contents(["frog"]), model.encode_images([IMAGE])
         read += list(model.parameters())
     return read

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from huggingface_hub.errors import OfflineModeIsEnabled
 
-from lightning_modules.diffusion import hub
+from lightning_modules import hub_cache as hub
 from lightning_modules.diffusion.config import Backbone
-from lightning_modules.diffusion.loading import load
-from lightning_modules.diffusion.sources import Source
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.hub import Source
 from scripts.backbone_files import (
     File,
     Inventory,
@@ -76,7 +76,7 @@ def test_a_copy_of_these_files_alone_loads(tiny_backbone: Backbone, tmp_path: Pa
     for file in files_of(tiny_backbone):
         (tmp_path / file.name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(tiny_backbone.model) / file.name, tmp_path / file.name)
-    load(Backbone(str(tmp_path)))
+    StableDiffusion.load(Backbone(str(tmp_path)))
 
 
 def test_what_a_local_folder_lacks_is_named(tiny_backbone: Backbone, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_fetch_brings_what_is_missing_and_nothing_else(
     assert "All of it is here." in said
     assert "no │" not in said
     assert sorted(fake.fetched) == sorted(file.name for file in files)
-    load(Backbone(TINY))
+    StableDiffusion.load(Backbone(TINY))
     assert len(fake.fetched) == len(files)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from lightning_modules.diffusion.config import Backbone
+from lightning_modules.diffusion.encoders import GREY, framed, say_what_is_lost
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from tests.float64 import assert_same
 from tests.unit.lightning_modules.diffusion.stock import Pair
@@ -17,6 +18,7 @@ from tests.unit.lightning_modules.diffusion.stock import Pair
 pytestmark = pytest.mark.usefixtures("float64")
 
 TEXTS = ["A rocket", "frog", ""]
+WIDE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 60, 3), dtype=np.uint8))
 
 
 @torch.no_grad()
@@ -98,3 +100,26 @@ def test_features_serve_training_after_inference_mode(model: StableDiffusion, im
     layer = torch.nn.Linear(20, 1).double()
     layer(feature).sum().backward()
     assert_same(layer.weight.grad, feature)
+
+
+def test_a_crop_is_left_to_the_encoders() -> None:
+    assert framed(WIDE, "crop") is WIDE
+
+
+def test_squash_is_pillows_own_resize() -> None:
+    assert np.array_equal(framed(WIDE, "squash"), WIDE.resize((512, 512)))
+
+
+def test_pad_keeps_the_whole_picture_between_margins_and_bounds_its_size() -> None:
+    padded = np.asarray(framed(WIDE, "pad"))
+    assert np.array_equal(padded[20:40], WIDE)
+    assert (padded[:20] == GREY).all()
+    assert (padded[40:] == GREY).all()
+    assert framed(Image.new("RGB", (5000, 100)), "pad").size == (1024, 1024)
+
+
+def test_only_what_loses_more_than_a_third_is_named(recwarn: pytest.WarningsRecorder) -> None:
+    say_what_is_lost(["a/photo"], [Image.new("RGB", (30, 20))])
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r"Of 'a/wide' \(60 x 20 pixels\).*reference_fit pad` or `squash`"):
+        say_what_is_lost(["a/wide"], [WIDE])

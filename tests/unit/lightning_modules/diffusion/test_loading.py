@@ -3,11 +3,13 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
@@ -49,73 +51,88 @@ def test_without_a_processor_clips_own_is_used(copy: Path, model: StableDiffusio
         assert getattr(processor, name) == getattr(expected, name), name
 
 
-@pytest.mark.parametrize(
-    ("part", "argument"),
-    [
-        ("unet", "model"),
-        ("vae", "model"),
-        ("text_encoder", "model"),
-        ("scheduler", "model"),
-        ("image_encoder", "image_encoder"),
-        ("text_tower", "text_tower"),
-    ],
-)
-def test_absent_part(copy: Path, part: str, argument: str) -> None:
-    shutil.rmtree(copy / part)
-    with pytest.raises(FileNotFoundError, match=rf"`{argument}`: could not load '.*{part}' .*works in place"):
-        StableDiffusion.load(Backbone(str(copy)))
-
-
-def test_absent_ip_adapter(copy: Path) -> None:
-    (copy / "ip_adapter.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"`ip_adapter`: could not load '.*ip_adapter.safetensors'"):
-        StableDiffusion.load(Backbone(str(copy)))
-
-
-def test_absent_vocabulary(copy: Path) -> None:
-    for file in ("vocab.json", "merges.txt"):
-        (copy / "tokenizer" / file).unlink()
-    with pytest.raises(
-        FileNotFoundError, match="`model`: no vocabulary in '.*tokenizer'.*needs tokenizer.json, or vocab"
-    ):
-        StableDiffusion.load(Backbone(str(copy)))
-
-
-@pytest.mark.parametrize("part, file", [("unet", "diffusion_pytorch_model"), ("text_tower", "model")])
-def test_gaps_in_the_weights(copy: Path, part: str, file: str) -> None:
-    path = copy / part / f"{file}.safetensors"
-    weights = load_file(path)
-    removed = sorted(weights)[0]
-    save_file({key: tensor for key, tensor in weights.items() if key != removed}, path, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=rf"lack 1 of the tensors of a .*, first {removed}"):
-        StableDiffusion.load(Backbone(str(copy)))
-
-
-def _halve(path: Path, key: str) -> None:
-    """Halves the feature size of a tower, in its configuration and its projection."""
-    config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps({**config, "projection_dim": 10}))
-    weights = load_file(path / "model.safetensors")
-    weights[key] = weights[key][:10].clone()
-    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
-
-
-def test_image_encoder_of_another_size(copy: Path) -> None:
-    _halve(copy / "image_encoder", "visual_projection.weight")
-    with pytest.raises(ValueError, match="`image_encoder` gives features of size 10, .*trained on size 20"):
-        StableDiffusion.load(Backbone(str(copy)))
-
-
-def test_text_tower_of_another_size(copy: Path) -> None:
-    _halve(copy / "text_tower", "text_projection.weight")
-    with pytest.raises(ValueError, match="`text_tower` gives features of size 10, `image_encoder` of size 20"):
-        StableDiffusion.load(Backbone(str(copy)))
-
-
 @pytest.fixture
 def xl_copy(tiny_sdxl: Backbone, tmp_path: Path) -> Path:
     """A copy of the tiny SDXL that a test may damage."""
     return shutil.copytree(tiny_sdxl.model, tmp_path / "sdxl")
+
+
+MISSING = [
+    *(
+        ("sd15", [part], rf"`model`: could not load '.*{part}' .*works in place")
+        for part in ("unet", "vae", "scheduler")
+    ),
+    *(("sd15", [part], rf"`{part}`: could not load '.*{part}' ") for part in ("image_encoder", "text_tower")),
+    ("sd15", ["text_encoder"], r"`model`: could not load '.*text_encoder' "),
+    *(("sdxl", [part], rf"`model`: could not load '.*{part}'") for part in ("text_encoder_2", "tokenizer_2")),
+    ("sd15", ["ip_adapter.safetensors"], r"`ip_adapter`: could not load '.*ip_adapter.safetensors'"),
+    ("sd15", ["model_index.json"], "`model`: could not load"),
+    (
+        "sd15",
+        ["tokenizer/vocab.json", "tokenizer/merges.txt"],
+        "`model`: no vocabulary in '.*tokenizer'.*needs tokenizer.json, or vocab",
+    ),
+]
+
+
+@pytest.mark.parametrize(("family", "names", "message"), MISSING)
+def test_what_is_missing_is_named(copy: Path, xl_copy: Path, family: str, names: list[str], message: str) -> None:
+    folder = copy if family == "sd15" else xl_copy
+    for path in (folder / name for name in names):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(FileNotFoundError, match=message):
+        StableDiffusion.load(Backbone(str(folder)))
+
+
+def changed_weights(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("file", "tensor", "told"),
+    [
+        ("unet/diffusion_pytorch_model", "conv_in.bias", "UNet2DConditionModel"),
+        ("text_tower/model", "text_projection.weight", "CLIPTextModelWithProjection"),
+    ],
+)
+def test_gaps_in_the_weights(copy: Path, file: str, tensor: str, told: str) -> None:
+    changed_weights(copy / f"{file}.safetensors", lambda weights: weights.pop(tensor))
+    with pytest.raises(ValueError, match=rf"lack 1 of the tensors of a {told}, first {tensor}"):
+        StableDiffusion.load(Backbone(str(copy)))
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "message"),
+    [
+        (
+            "image_encoder",
+            "visual_projection.weight",
+            "`image_encoder` gives features of size 10, .*trained on size",
+        ),
+        ("text_tower", "text_projection.weight", "`text_tower` gives features of size 10, `image_encoder` of size 20"),
+    ],
+)
+def test_towers_of_another_size(copy: Path, part: str, key: str, message: str) -> None:
+    config = copy / part / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "projection_dim": 10}))
+    changed_weights(config.with_name("model.safetensors"), lambda w: w.update({key: w[key][:10].clone()}))
+    with pytest.raises(ValueError, match=message):
+        StableDiffusion.load(Backbone(str(copy)))
+
+
+def test_adapters_and_towers_of_another_base(
+    tiny_backbone: Backbone, tiny_sdxl: Backbone, tiny_sdxl_vit_h: Backbone
+) -> None:
+    other = str(Path(tiny_sdxl.model) / "ip_adapter.safetensors")
+    for backbone, changes, message in (
+        (tiny_backbone, {"ip_adapter": other}, r"gives tokens of size 40 .*attends to size 24.* 2048: SDXL"),
+        (tiny_sdxl, {"ip_adapter": tiny_sdxl_vit_h.ip_adapter}, r"features of size 28, .*trained on size 20.*bigG"),
+        (tiny_sdxl_vit_h, {"text_tower": None}, "`text_tower` gives features of size 28, `image_encoder` of size 20"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            StableDiffusion.load(dataclasses.replace(backbone, **changes))
 
 
 def test_sdxl_with_the_smaller_clip_pair(tiny_sdxl_vit_h: Backbone, sdxl: StableDiffusion) -> None:
@@ -133,45 +150,6 @@ def test_unknown_pipeline(copy: Path, name: str | None) -> None:
     known = "StableDiffusionPipeline, StableDiffusionXLPipeline"
     with pytest.raises(ValueError, match=rf"`model`: the pipeline in '.*' is a {name}; expected one of {known}"):
         StableDiffusion.load(Backbone(str(copy)))
-
-
-def test_absent_model_index(copy: Path) -> None:
-    (copy / "model_index.json").unlink()
-    with pytest.raises(FileNotFoundError, match="`model`: could not load"):
-        StableDiffusion.load(Backbone(str(copy)))
-
-
-@pytest.mark.parametrize("part", ["text_encoder_2", "tokenizer_2"])
-def test_absent_part_of_sdxl(xl_copy: Path, part: str) -> None:
-    shutil.rmtree(xl_copy / part)
-    with pytest.raises(FileNotFoundError, match=rf"`model`: could not load '.*{part}'"):
-        StableDiffusion.load(Backbone(str(xl_copy)))
-
-
-def test_gaps_in_the_second_text_encoder(xl_copy: Path) -> None:
-    path = xl_copy / "text_encoder_2" / "model.safetensors"
-    weights = load_file(path)
-    weights.pop("text_projection.weight")
-    save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="lack 1 of the tensors of a CLIPTextModelWithProjection, first text_proj"):
-        StableDiffusion.load(Backbone(str(xl_copy)))
-
-
-def test_ip_adapter_of_another_family(tiny_backbone: Backbone, tiny_sdxl: Backbone) -> None:
-    other = str(Path(tiny_sdxl.model) / "ip_adapter.safetensors")
-    with pytest.raises(ValueError, match=r"`ip_adapter` gives tokens of size 40 .*attends to size 24.* 2048: SDXL"):
-        StableDiffusion.load(dataclasses.replace(tiny_backbone, ip_adapter=other))
-
-
-def test_ip_adapter_of_another_clip_pair(tiny_sdxl: Backbone, tiny_sdxl_vit_h: Backbone) -> None:
-    mixed = dataclasses.replace(tiny_sdxl, ip_adapter=tiny_sdxl_vit_h.ip_adapter)
-    with pytest.raises(ValueError, match=r"`image_encoder` gives features of size 28, .*trained on size 20.*ViT-bigG"):
-        StableDiffusion.load(mixed)
-
-
-def test_without_its_text_tower_the_smaller_pair_is_no_pair(tiny_sdxl_vit_h: Backbone) -> None:
-    with pytest.raises(ValueError, match="`text_tower` gives features of size 28, `image_encoder` of size 20"):
-        StableDiffusion.load(dataclasses.replace(tiny_sdxl_vit_h, text_tower=None))
 
 
 def test_half_an_ip_adapter(xl_copy: Path) -> None:

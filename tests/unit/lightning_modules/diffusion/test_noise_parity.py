@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from lightning_modules.diffusion.scales import Scale, block_scales, scaled
+from lightning_modules.diffusion.ip_adapter import Scale, block_scales, scaled
 from tests.float64 import assert_same
 from tests.unit.lightning_modules.diffusion.stock import Pair
 

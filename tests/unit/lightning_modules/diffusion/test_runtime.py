@@ -1,6 +1,5 @@
 """How the networks run: where they lie, in which layout and precision; the pictures are the same."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
-from lightning_modules.diffusion.precision import check_precision
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.diffusion.unet_inputs import check_precision
 from tests.float64 import assert_same
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -96,21 +95,3 @@ def test_a_precision_that_the_device_lacks(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.nn.functional, "conv2d", lacking)
     with pytest.raises(ValueError, match=r"`dtype` is float16, in which 'cpu' cannot compute .*Half.*dtype float32"):
         check_precision(torch.device("cpu"), Backbone(dtype="float16"))
-
-
-def test_a_vae_that_overflows_stays_in_float32(tiny_backbone: Backbone) -> None:
-    half = replace(tiny_backbone, dtype="float16")
-    made: Any = StableDiffusion.load(half)
-    assert (made.unet.dtype, made.vae.dtype) == (torch.float16, torch.float32), "the tiny VAE says force_upcast"
-    made = StableDiffusion.load(replace(half, vae_dtype="float16"))
-    assert made.vae.dtype == torch.float16
-    made = StableDiffusion.load(replace(tiny_backbone, dtype="bfloat16"))
-    assert made.vae.dtype == torch.bfloat16
-    assert bool(_draw(made).isfinite().all())
-
-
-def test_another_vae(tiny_backbone: Backbone) -> None:
-    made: Any = StableDiffusion.load(replace(tiny_backbone, vae=f"{tiny_backbone.model}/vae"))
-    assert made.vae.config.sample_size == 16
-    with pytest.raises(FileNotFoundError, match="`vae`"):
-        StableDiffusion.load(replace(tiny_backbone, vae="no such/folder at all"))

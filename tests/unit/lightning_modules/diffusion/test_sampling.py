@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler
 from torch import Tensor
 
 from lightning_modules.diffusion.config import SamplingSettings
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.sampling import initial_noise, sample
-from lightning_modules.diffusion.schedulers import build_scheduler
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from tests.float64 import assert_same
 from tests.unit.lightning_modules.diffusion.stock import Pair
@@ -115,40 +113,19 @@ def test_noise_is_the_generators_own() -> None:
     assert torch.equal(noise[1:], expected)
 
 
-def test_scheduler_takes_the_models_parameters(model: StableDiffusion) -> None:
-    scheduler = build_scheduler("EulerDiscreteScheduler", model.scheduler_config)
-    assert isinstance(scheduler, EulerDiscreteScheduler)
-    assert scheduler.config.beta_end == 0.012 and scheduler.config.steps_offset == 1
-
-
-@pytest.mark.parametrize("name", ["Euler", "UNet2DConditionModel", "not a name"])
-def test_unknown_scheduler(model: StableDiffusion, name: str) -> None:
-    with pytest.raises(ValueError, match=rf"`scheduler` must be .*UniPCMultistepScheduler; got '{name}' .*no such sch"):
-        build_scheduler(name, model.scheduler_config)
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32, 2**63])
-def test_seeds_of_which_the_generator_reads_a_part_are_refused(model: StableDiffusion, seed: int) -> None:
-    with pytest.raises(ValueError, match=r"`seeds` must be from 0 to 4294967295, .*; got "):
-        sample(model, SETTINGS, model.encode_prompts(["A rocket"]), _features(1), [seed])
-
-
-def test_unequal_rows(model: StableDiffusion) -> None:
-    with pytest.raises(ValueError, match="must have one row for each picture .* got 1, 2 and 1 rows"):
-        sample(model, SETTINGS, model.encode_prompts(["A rocket"]), _features(2), [1])
-
-
-def test_unequal_sets_of_tokens(model: StableDiffusion) -> None:
-    with pytest.raises(ValueError, match="got 2, 2, 1 and 2 rows"):
-        sample(model, SETTINGS, model.encode_prompts(["A rocket"] * 2), [_features(2), _features(1)], [1, 2])
-
-
-def test_a_share_for_each_set_of_tokens(model: StableDiffusion) -> None:
-    with pytest.raises(ValueError, match="`shares` must have one number for each of the 2"):
-        sample(model, SETTINGS, model.encode_prompts(["A rocket"]), [_features(1)] * 2, [1])
-
-
-def test_negative_rows(model: StableDiffusion) -> None:
-    text = model.encode_prompts(["A rocket"] * 2)
-    with pytest.raises(ValueError, match="`negative_features` must have one row, or one for each of the 2 pictures"):
-        sample(model, SETTINGS, text, _features(2), [1, 2], negative_features=_features(3))
+@pytest.mark.parametrize(
+    ("pictures", "features", "seeds", "options", "message"),
+    [
+        (1, _features(1), [-1], {}, r"`seeds` must be from 0 to 4294967295, .*; got "),
+        (1, _features(1), [2**32], {}, r"`seeds` must be from 0 to 4294967295, .*; got "),
+        (1, _features(2), [1], {}, "must have one row for each picture .* got 1, 2 and 1 rows"),
+        (2, [_features(2), _features(1)], [1, 2], {}, "got 2, 2, 1 and 2 rows"),
+        (1, [_features(1)] * 2, [1], {}, "`shares` must have one number for each of the 2"),
+        (2, _features(2), [1, 2], {"negative_features": _features(3)}, "must have one row, or one for each of the 2"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(
+    model: StableDiffusion, pictures: int, features: Any, seeds: list[int], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        sample(model, SETTINGS, model.encode_prompts(["A rocket"] * pictures), features, seeds, **options)

@@ -7,7 +7,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.loaders import IPAdapterMixin
 from diffusers.models.attention_processor import AttnProcessor2_0, IPAdapterAttnProcessor2_0
 
-from lightning_modules.diffusion.scales import block_names, block_scales, cross_attention_layers, scaled, set_scales
+from lightning_modules.diffusion.ip_adapter import block_names, block_scales, cross_attention_layers, scaled
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from tests.tiny import TEXT_DIM
 
@@ -45,10 +45,9 @@ def test_scales_come_back_after_an_error(model: StableDiffusion) -> None:
 
 @pytest.mark.parametrize("name", ["up_blocks.9", "up_blocks.0.attentions.7", "up", "down_blocks.1."])
 def test_unknown_block(model: StableDiffusion, name: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"`scale` or `target_blocks` names '{name}'.*It has: down_blocks.0, down_blocks.0"
-    ):
-        set_scales(model.unet, {name: 1.0})
+    refused = rf"`scale` or `target_blocks` names '{name}'.*It has: down_blocks.0, down_blocks.0"
+    with pytest.raises(ValueError, match=refused), scaled(model.unet, {name: 1.0}):
+        pass
     assert _scales(model) == [1.0] * 7
 
 
@@ -98,8 +97,8 @@ def test_style_and_layout_of_stable_diffusion_1_are_instantstyles() -> None:
     )
     _Recorder(unet).set_ip_adapter_scale({"down": {"block_2": [0.5] * 2}, "mid": 0.5, "up": {"block_1": [0.5] * 3}})
     expected = [unet.get_submodule(layer).processor.scale for layer in layers]
-    set_scales(unet, block_scales(0.5, "style_layout", StableDiffusion.BLOCKS))
-    assert [unet.get_submodule(layer).processor.scale for layer in layers] == expected
+    with scaled(unet, block_scales(0.5, "style_layout", StableDiffusion.BLOCKS)):
+        assert [unet.get_submodule(layer).processor.scale for layer in layers] == expected
     assert sum(scale == [0.5] for scale in expected) == 2 + 1 + 3
 
 
@@ -108,15 +107,14 @@ def test_unknown_preset(sdxl: StableDiffusion) -> None:
         block_scales(1.0, "layout", sdxl.BLOCKS)
 
 
-def test_a_preset_of_blocks_that_this_unet_lacks(model: StableDiffusion) -> None:
+def test_blocks_that_a_unet_lacks_or_that_see_no_image(model: StableDiffusion, sdxl: StableDiffusion) -> None:
     scale = block_scales(1.0, "style_layout", model.BLOCKS)
-    with pytest.raises(ValueError, match="`target_blocks` names 'down_blocks.2', which this UNet does not have"):
-        set_scales(model.unet, scale)
-
-
-def test_a_block_without_cross_attention(sdxl: StableDiffusion) -> None:
-    with pytest.raises(ValueError, match="'down_blocks.0', which .*holds no cross-attention. It has: down_blocks.1,"):
-        set_scales(sdxl.unet, {"down_blocks.0": 1.0})
+    lacking = "`target_blocks` names 'down_blocks.2', which this UNet does not have"
+    with pytest.raises(ValueError, match=lacking), scaled(model.unet, scale):
+        pass
+    blind = "'down_blocks.0', which .*holds no cross-attention. It has: down_blocks.1,"
+    with pytest.raises(ValueError, match=blind), scaled(sdxl.unet, {"down_blocks.0": 1.0}):
+        pass
 
 
 def test_sets_of_tokens_share_the_scale_and_the_matrices(model: StableDiffusion) -> None:

@@ -133,11 +133,6 @@ def test_brownian_noise_is_that_of_each_rows_seed(exact: Exact) -> None:
     assert_same(exact.own(settings), exact.stock(seeded))
 
 
-def test_a_share_of_noise_is_one() -> None:
-    with pytest.raises(ValueError, match=r"`eta` must be a share, 0 .. 1; got 1.5"):
-        SamplingSettings(eta=1.5)
-
-
 @pytest.mark.parametrize(
     "changes",
     [{"steps_offset": 0, "clip_sample": True}, {"steps_offset": ..., "clip_sample": ...}],

@@ -6,10 +6,9 @@ import torch
 from diffusers import DDPMScheduler
 from PIL import Image
 
-from lightning_modules.diffusion import latents as latents_module
-from lightning_modules.diffusion.stable_diffusion import LatentMoments, StableDiffusion
-from lightning_modules.diffusion.stable_diffusion_xl import StableDiffusionXL
-from tests.float64 import ONCE_ROUNDED, assert_same
+from lightning_modules.diffusion import encoders
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion, StableDiffusionXL
+from tests.float64 import assert_same
 from tests.unit.lightning_modules.diffusion.stock import Pair
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -69,12 +68,6 @@ def test_images_are_fitted_by_their_centre(model: StableDiffusion) -> None:
     assert_same(model.encode_latents([framed]).mean, model.encode_latents(images).mean)
 
 
-def test_moments_sample_mean_plus_std_times_noise() -> None:
-    moments = LatentMoments(torch.full((2, 1, 2, 2), 3.0), torch.full((2, 1, 2, 2), 0.5))
-    noise = torch.randn(2, 1, 2, 2, generator=torch.Generator().manual_seed(1))
-    assert_same(moments.sample(torch.Generator().manual_seed(1)), 3 + 0.5 * noise, ONCE_ROUNDED)
-
-
 @torch.no_grad()
 def test_decode_is_the_vae_in_unit_range(pair: Pair) -> None:
     model, factor = pair.model, SCALING[type(pair.model)]
@@ -87,7 +80,7 @@ def test_decode_is_the_vae_in_unit_range(pair: Pair) -> None:
 def test_vae_in_chunks_is_the_same(model: StableDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
     images, _ = _square_images(model, 3)
     latents, moments = model.decode(torch.ones(3, 4, 8, 8)), model.encode_latents(images)
-    monkeypatch.setattr(latents_module, "_VAE_PIXELS", 2 * 16 * 16)
+    monkeypatch.setattr(encoders, "_VAE_PIXELS", 2 * 16 * 16)
     assert_same(model.decode(torch.ones(3, 4, 8, 8)), latents)
     assert_same(model.encode_latents(images).mean, moments.mean)
 

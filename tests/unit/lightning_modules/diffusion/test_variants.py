@@ -12,7 +12,7 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
-from lightning_modules.diffusion.loading import load
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from tests.float64 import ONCE_ROUNDED, assert_same
 from tests.tiny import randomised
 from tests.unit.lightning_modules.diffusion.exact import load_exact, variant
@@ -38,7 +38,7 @@ def test_what_the_model_predicts(backbone: Backbone, tmp_path: Path, kind: str) 
 
 @pytest.mark.parametrize(("kind", "factors"), [("epsilon", (0, 1)), ("sample", (1, 0)), ("v_prediction", None)])
 def test_what_the_model_is_trained_for(tiny_backbone: Backbone, tmp_path: Path, kind: str, factors: Any) -> None:
-    model = load(variant(tiny_backbone, tmp_path / "a", "scheduler", {"prediction_type": kind}))
+    model = StableDiffusion.load(variant(tiny_backbone, tmp_path / "a", "scheduler", {"prediction_type": kind}))
     latents, noise = torch.randn(2, 2, 4, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     steps = torch.tensor([3, 800])
     alpha = model.training_scheduler.alphas_cumprod[steps].double().view(2, 1, 1, 1)
@@ -100,7 +100,7 @@ def test_a_unet_with_other_inputs_is_refused(
     tiny_backbone: Backbone, tmp_path: Path, changes: Mapping[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=f"`model`: unet/config.json sets {message}"):
-        load(variant(tiny_backbone, tmp_path / "a", "unet", changes))
+        StableDiffusion.load(variant(tiny_backbone, tmp_path / "a", "unet", changes))
 
 
 @pytest.mark.parametrize(
@@ -125,15 +125,15 @@ def test_what_is_not_understood_of_sdxl_is_refused(
     tiny_sdxl: Backbone, tmp_path: Path, part: str, changes: Mapping[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        load(variant(tiny_sdxl, tmp_path / "a", part, changes))
+        StableDiffusion.load(variant(tiny_sdxl, tmp_path / "a", part, changes))
 
 
 def test_diffusers_ignores_the_means_of_the_first_family(tiny_backbone: Backbone, tmp_path: Path) -> None:
     backbone = variant(tiny_backbone, tmp_path / "a", "vae", MEANS)
     with pytest.raises(ValueError, match="`model`: .* sets `latents_mean` .* pipeline of Stable Diffusion 1 and 2"):
-        load(backbone)
+        StableDiffusion.load(backbone)
     shutil.rmtree(tmp_path / "a" / "vae")
     shutil.copytree(Path(tiny_backbone.model) / "vae", tmp_path / "a" / "vae")
     other = variant(tiny_backbone, tmp_path / "b", "vae", {"shift_factor": 1.0})
     with pytest.raises(ValueError, match="`vae`: .* `shift_factor`"):
-        load(replace(backbone, vae=f"{other.model}/vae"))
+        StableDiffusion.load(replace(backbone, vae=f"{other.model}/vae"))

@@ -20,9 +20,9 @@ from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.sampling import initial_noise, sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_transfer import StyleTransfer
-from lightning_modules.styleshot.content_fusion import controlnet_from_unet
 from lightning_modules.styleshot.content_maps import drawn_size, map_pixels, resized
 from lightning_modules.styleshot.detectors import ContourDetector
+from lightning_modules.styleshot.untrained import controlnet_from_unet
 from tests.float64 import assert_same
 from tests.tiny import randomised
 from tests.unit.lightning_modules.diffusion.stock import sampled_latents

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_modules.styleshot.detector_cache import MapCache
+from lightning_modules.styleshot.content_maps import MapCache
 from lightning_modules.styleshot.detectors import Bytes, EdgeDetector
 
 

@@ -13,8 +13,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.styleshot.detector_networks import HED, LineartGenerator, contour_map
 from lightning_modules.styleshot.detectors import ContourDetector, Detector, EdgeDetector, LineartDetector
+from lightning_modules.styleshot.lines import HED, LineartGenerator, contour_map
 from tests.float64 import assert_same
 from tests.mutations import POINTER
 

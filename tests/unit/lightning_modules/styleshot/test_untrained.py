@@ -8,9 +8,14 @@ from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
 
 from lightning_modules.diffusion.ip_adapter import install_attention
-from lightning_modules.styleshot.content_fusion import controlnet_from_unet
 from lightning_modules.styleshot.encoder import StyleEncoderConfig
-from lightning_modules.styleshot.untrained import PatchSizes, new_projection, new_style_encoder, text_attention
+from lightning_modules.styleshot.untrained import (
+    PatchSizes,
+    controlnet_from_unet,
+    new_projection,
+    new_style_encoder,
+    text_attention,
+)
 from tests.styleshot import PATCHES
 from tests.tiny import FEATURE_DIM, TEXT_DIM, tiny_unet, vision_config
 from tests.unit.lightning_modules.styleshot.test_weights import NAMES

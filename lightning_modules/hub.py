@@ -1,4 +1,4 @@
-"""Where weights come from: a local path, or a name on the Hugging Face hub."""
+"""One door to weights: local folders and files, and repositories of the Hugging Face hub by way of its cache."""
 
 import re
 from collections.abc import Callable, Collection
@@ -6,9 +6,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_modules.diffusion import hub
 from lightning_modules.diffusion.config import MINIATURE
-from lightning_modules.pretrained import pretrained
+from lightning_modules.hub_cache import (
+    cached_file,
+    cached_snapshot,
+    errors,
+    explained,
+    files_below,
+    has_weights,
+    in_folder,
+    is_commit,
+    is_unreachable,
+    list_repository,
+    needed_files,
+    option,
+)
+from lightning_modules.tensor_files import pretrained
 
 _HUB_NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<inside>.+))?")
 UNDAMAGED = "Copy it again from where it is whole, or name another folder in the formats of diffusers and transformers."
@@ -21,8 +34,6 @@ class Source(NamedTuple):
     repository: str
     revision: str | None = None
     inside: str = ""
-    checkpoint: str = ""
-    """File with the weights of the model, of which the folder has the settings; "": the folder has both."""
 
     def within(self, *parts: str) -> "Source":
         """The source of a folder or file inside this one."""
@@ -64,52 +75,75 @@ def find_source(name: str, argument: str, revision: str | None = None) -> Source
     return Source(False, match["repository"], match["revision"] or revision, match["inside"] or "")
 
 
-def load_pretrained(load: Callable[..., Any], source: Source, argument: str, **options: Any) -> Any:
+def load_pretrained(
+    load: Callable[..., Any],
+    source: Source,
+    argument: str,
+    required: Collection[str] = ("config.json",),
+    **options: Any,
+) -> Any:
     """Calls `load` (the `from_pretrained` of a model, tokenizer or processor) on a source.
 
     What a hub name lacks in the cache is fetched first; `load` then reads a folder without touching the network.
     Weights are fetched only where `variant` is among the options, None meaning those without a variant.
 
     Raises:
-        FileNotFoundError: the folder or the hub repository does not hold what was asked for.
-        ConnectionError: it is not in the cache, and the hub cannot be reached.
-        PermissionError: the hub repository is gated.
+        FileNotFoundError, ConnectionError, PermissionError: as `fetch_folder`.
         ValueError: a file is damaged.
     """
-    folder = fetch_folder(source, argument, "variant" in options, options.get("variant"))
+    folder = fetch_folder(source, argument, "variant" in options, options.get("variant"), required)
     try:
-        return pretrained(load, folder, hub.option(argument), UNDAMAGED, **options)
+        return pretrained(load, folder, option(argument), UNDAMAGED, **options)
     except OSError as error:
         raise _not_found(source, argument, error) from error
 
 
-def fetch_folder(source: Source, argument: str, weights: bool = False, variant: str | None = None) -> Path:
+def fetch_folder(
+    source: Source,
+    argument: str,
+    weights: bool = False,
+    variant: str | None = None,
+    required: Collection[str] = (),
+    stays: bool = False,
+) -> Path:
     """The local path of a folder; of a hub repository those files come into the cache that loading opens.
 
+    The network is asked of a commit only for what the cache does not know of, of other revisions always.
+
+    Args:
+        source: the folder.
+        argument: that named it.
+        weights: whether weights are needed, beside settings and vocabulary.
+        variant: of the weights.
+        required: names without which, unless it is known that there are none, the cache is not taken for complete.
+        stays: a branch stays at the commit that a complete cache has, as if that had been named.
+
     Raises:
-        FileNotFoundError, ConnectionError, PermissionError: as `load_pretrained`.
+        FileNotFoundError: the folder or the hub repository does not hold what was asked for.
+        ConnectionError: it is not in the cache, and the hub cannot be reached.
+        PermissionError: the hub repository is gated.
     """
     if source.local:
         return Path(source.repository)
 
     def choose(names: Collection[str]) -> list[str]:
-        there = hub.in_folder(names, source.inside)
-        chosen = hub.needed_files(there, weights, variant)
+        there = in_folder(names, source.inside)
+        chosen = needed_files(there, weights, variant)
         if not chosen:
             raise _not_found(source, argument, "no file of a model, tokenizer or processor is there")
-        if weights and not hub.has_weights(chosen):
-            others = ", ".join(name for name in there if hub.has_weights([name])) or "no weights at all"
+        if weights and not has_weights(chosen):
+            others = ", ".join(name for name in there if has_weights([name])) or "no weights at all"
             raise _not_found(source, argument, f"of the variant {variant} it has no weights; there: {others}")
         return [source.within(name).inside for name in chosen]
 
-    return _fetch(source, argument, choose) / source.inside
+    return _fetch(source, argument, choose, [source.within(name).inside for name in required], stays) / source.inside
 
 
 def fetch_file(source: Source, argument: str) -> Path:
     """The local path of a file, downloaded into the hub's cache first where the source is a hub name.
 
     Raises:
-        FileNotFoundError, ConnectionError, PermissionError: as `load_pretrained`.
+        FileNotFoundError, ConnectionError, PermissionError: as `fetch_folder`.
     """
     if source.local:
         if not Path(source.repository).is_file():
@@ -124,34 +158,54 @@ def fetch_file(source: Source, argument: str) -> Path:
     return _fetch(source, argument, choose) / source.inside
 
 
-def _fetch(source: Source, argument: str, choose: Callable[[Collection[str]], list[str]]) -> Path:
+def _fetch(
+    source: Source,
+    argument: str,
+    choose: Callable[[Collection[str]], list[str]],
+    required: Collection[str] = (),
+    stays: bool = False,
+) -> Path:
     """The folder of a repository in the hub's cache, with the files that are chosen of its names."""
-    place = source.repository, source.revision
+    if (stays or is_commit(source.revision)) and (folder := _cached(source, choose, required)):
+        return folder
     try:
-        listing = hub.list_repository(*place)
-    except hub.errors() as error:
-        return _cached(source, argument, choose, error)
+        listing = list_repository(source.repository, source.revision)
+    except errors() as error:
+        if is_unreachable(error) and (folder := _cached(source, choose)):
+            return folder
+        raise explained(error, argument, source.repository, source.revision) from error
     names = choose(listing.sizes)
     try:
-        return hub.download(*place, listing.commit, names)
-    except hub.errors() as error:
-        raise hub.explained(error, argument, *place) from error
+        return _download(source, listing.commit, names, set(required) - set(listing.sizes))
+    except errors() as error:
+        raise explained(error, argument, source.repository, source.revision) from error
 
 
-def _cached(source: Source, argument: str, choose: Callable[[Collection[str]], list[str]], error: Exception) -> Path:
-    """The same folder as an earlier run left it, where the hub is out of reach and the files are all there."""
-    place = source.repository, source.revision
-    folder = hub.cached_snapshot(*place) if hub.is_unreachable(error) else None
-    if folder is not None:
-        with suppress(FileNotFoundError):
+def _cached(source: Source, choose: Callable[..., object], required: Collection[str] = ()) -> Path | None:
+    """The same folder as an earlier run left it, if all that is chosen is there and nothing required is unknown."""
+    from huggingface_hub import try_to_load_from_cache
+
+    folder, place = cached_snapshot(source.repository, source.revision), source.repository
+    with suppress(FileNotFoundError):
+        known = all(try_to_load_from_cache(place, name, revision=source.revision) is not None for name in required)
+        if folder is not None and known:
             choose(files_below(folder))
             return folder
-    raise hub.explained(error, argument, *place) from error
+    return None
 
 
-def files_below(folder: Path) -> list[str]:
-    """Names of all files in a folder and its subfolders, with forward slashes."""
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+def _download(source: Source, commit: str, names: list[str], absent: Collection[str]) -> Path:
+    """The folder of a repository in the hub's cache, after those of the files are fetched that are not there."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    for name in absent if is_commit(source.revision) else ():
+        with suppress(EntryNotFoundError):  # by which the cache learns that there is none
+            hf_hub_download(source.repository, name, revision=source.revision)
+    there = [cached_file(source.repository, name, commit) for name in names]
+    if there[0] and all(there):
+        return there[0].parents[names[0].count("/")]
+    return Path(snapshot_download(source.repository, revision=source.revision, allow_patterns=names))
 
 
 def _not_found(source: Source, argument: str, reason: object) -> FileNotFoundError:

@@ -1,17 +1,17 @@
-"""The Hugging Face hub: which files of a repository are needed, fetching them, and saying what went wrong."""
+"""The Hugging Face hub and its cache: which files a repository has, which are needed, and what went wrong."""
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-_SETTINGS = {"model_index.json", "config.json", "scheduler_config.json", "preprocessor_config.json"}
-_VOCABULARY = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
-_READ = _SETTINGS | _VOCABULARY | {"vocab.json", "merges.txt"}
+from lightning_modules.tensor_files import READ
+
 _WEIGHTS = re.compile(
     r"(diffusion_pytorch_model|model|pytorch_model)"
-    r"(\.(?P<before>\w+))?(?P<shard>-\d{5}-of-\d{5})?(\.(?P<after>\w+))?\.(?P<format>safetensors|bin)"
+    r"(\.(?P<before>\w+))?(-\d{5}-of-(?P<shards>\d{5}))?(\.(?P<after>\w+))?\.(?P<format>safetensors|bin)"
 )
 # One request, which is not repeated: without a network this fails at once instead of after minutes.
 _PATIENCE = 10.0  # seconds
@@ -22,44 +22,6 @@ class Listing(NamedTuple):
 
     commit: str
     sizes: dict[str, int | None]
-
-
-def in_folder(names: Iterable[str], folder: str) -> list[str]:
-    """The names of the files directly in `folder` ("" is the top), without it."""
-    start = f"{folder}/" if folder else ""
-    inside = [name.removeprefix(start) for name in names if name.startswith(start)]
-    return [name for name in inside if "/" not in name]
-
-
-def needed_files(names: Iterable[str], weights: bool = False, variant: str | None = None) -> list[str]:
-    """Those of a folder's file names that loading opens: settings, vocabulary and, with `weights`, one set of weights.
-
-    Weights are taken of `variant` alone, as safetensors where they exist, and in one file before shards.
-    """
-    names = sorted(names)
-    chosen = [name for name in names if name in _READ]
-    return chosen + _one_set(names, variant) if weights else chosen
-
-
-def _one_set(names: Iterable[str], variant: str | None) -> list[str]:
-    matches = [match for match in map(_WEIGHTS.fullmatch, names) if match and _variant(match) == variant]
-    for kind in ("safetensors", "bin"):
-        of_kind = [match for match in matches if match["format"] == kind]
-        whole, shards = ([m.string for m in of_kind if bool(m["shard"]) == is_shard] for is_shard in (False, True))
-        if whole:
-            return whole[:1]
-        if shards:
-            return [*shards, *(name for name in names if f".{kind}.index" in name and (variant or "") in name)]
-    return []
-
-
-def _variant(match: re.Match[str]) -> str | None:
-    return match["before"] or match["after"]
-
-
-def has_weights(names: Iterable[str]) -> bool:
-    """Whether any of the names is a file of weights."""
-    return any(_WEIGHTS.fullmatch(name) for name in names)
 
 
 @lru_cache
@@ -82,22 +44,53 @@ def cached_file(repository: str, name: str, revision: str | None) -> Path | None
 def cached_snapshot(repository: str, revision: str | None) -> Path | None:
     """The folder of a repository in the hub's cache, complete or not, if there is one."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    try:  # with a pattern that no file has, so that none is missed
-        return Path(snapshot_download(repository, revision=revision, local_files_only=True, allow_patterns=["/"]))
-    except LocalEntryNotFoundError:
-        return None
+    options: Any = {"revision": revision, "local_files_only": True}
+    with suppress(LocalEntryNotFoundError, HFValidationError):  # of a pattern that no file has: none is missed
+        return Path(snapshot_download(repository, allow_patterns=["/"], **options))
+    return None
 
 
-def download(repository: str, revision: str | None, commit: str, names: list[str]) -> Path:
-    """The folder of a repository in the hub's cache, after those of the files are fetched that are not there."""
-    from huggingface_hub import snapshot_download
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision is a full commit, which never moves."""
+    return re.fullmatch("[0-9a-f]{40}", revision or "") is not None
 
-    there = [cached_file(repository, name, commit) for name in names]
-    if there and there[0] and all(there):
-        return there[0].parents[names[0].count("/")]
-    return Path(snapshot_download(repository, revision=revision, allow_patterns=names))
+
+def in_folder(names: Iterable[str], folder: str) -> list[str]:
+    """The names of the files directly in `folder` ("" is the top), without it."""
+    start = f"{folder}/" if folder else ""
+    inside = [name.removeprefix(start) for name in names if name.startswith(start)]
+    return [name for name in inside if "/" not in name]
+
+
+def files_below(folder: Path) -> list[str]:
+    """Names of all files in a folder and its subfolders, with forward slashes."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def needed_files(names: Iterable[str], weights: bool = False, variant: str | None = None) -> list[str]:
+    """Those of a folder's file names that loading opens: settings, vocabulary and, with `weights`, one set of weights.
+
+    Weights are taken of `variant` alone, as safetensors where they exist, and in one file before shards.
+    """
+    names = sorted(names)
+    chosen = [name for name in names if name in READ]
+    matches = [match for match in map(_WEIGHTS.fullmatch, names) if match]
+    of_variant = [match for match in matches if (match["before"] or match["after"]) == variant]
+    for kind in ("safetensors", "bin") if weights else ():
+        of_kind = [match for match in of_variant if match["format"] == kind]
+        if whole := [match.string for match in of_kind if not match["shards"]]:
+            return [*chosen, whole[0]]
+        if of_kind and len(of_kind) >= int(of_kind[0]["shards"]):
+            indices = [name for name in names if f".{kind}.index" in name and (variant or "") in name]
+            return [*chosen, *(match.string for match in of_kind), *indices]
+    return chosen
+
+
+def has_weights(names: Iterable[str]) -> bool:
+    """Whether any of the names is a file of weights."""
+    return any(_WEIGHTS.fullmatch(name) for name in names)
 
 
 def errors() -> tuple[type[Exception], ...]:
@@ -111,19 +104,19 @@ def errors() -> tuple[type[Exception], ...]:
 
 def is_unreachable(error: Exception) -> bool:
     """Whether the hub did not answer, so that what lies in the cache has to do."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HFValidationError
 
-    if isinstance(error, HfHubHTTPError):
-        return error.response.status_code >= 500
+    if (status := _status(error)) is not None:
+        return status >= 500
     return not isinstance(error, HFValidationError) and not _is_of_the_disk(error)
 
 
 def explained(error: Exception, argument: str, repository: str, revision: str | None) -> OSError:
     """The same error in a line that names the argument and the way out."""
     from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RevisionNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
 
-    at = f"`{argument}`: {repository!r}"
+    at, reason = f"`{argument}`: {repository!r}", _reason(error)
     local = f"give a local folder or file in its place by `{option(argument)} PATH`"
     if isinstance(error, RevisionNotFoundError):
         return FileNotFoundError(
@@ -135,19 +128,18 @@ def explained(error: Exception, argument: str, repository: str, revision: str | 
             f"{at} is gated: the hub gives it to those who accepted its terms. Do so at "
             f"https://huggingface.co/{repository}, log in by `hf auth login` and try again; or {local}."
         )
-    if isinstance(error, HfHubHTTPError) and not is_unreachable(error) and _status(error) not in (401, 404):
-        return ConnectionError(f"{at} is refused by the hub ({_reason(error)}). Try again later; or {local}.")
     if _is_of_the_disk(error):
         return OSError(
-            f"{at} cannot be kept in the cache {HF_HUB_CACHE} ({_reason(error)}). Free some space or set HF_HOME to "
+            f"{at} cannot be kept in the cache {HF_HUB_CACHE} ({reason}). Free some space or set HF_HOME to "
             "another folder, and try again: what is fetched is kept."
         )
     if is_unreachable(error):
         return ConnectionError(
-            f"{at} is no local path, and the hub cannot be reached for it ({_reason(error)}). Try again with a "
-            f"connection, or run `maskst weights --fetch` where there is one and copy its cache to "
-            f"{HF_HUB_CACHE} here; or {local}."
+            f"{at} is no local path, and the hub cannot be reached for it ({reason}). Try again with a connection, "
+            f"or run `maskst weights --fetch` where there is one and copy its cache to {HF_HUB_CACHE} here; or {local}."
         )
+    if _status(error) not in (None, 401, 404):
+        return ConnectionError(f"{at} is refused by the hub ({reason}). Try again later; or {local}.")
     return FileNotFoundError(
         f"{at} is neither a local path nor a repository on the hub that you may see. Check the spelling; for a "
         f"private one log in by `hf auth login`; or {local}."

@@ -1,6 +1,7 @@
-"""Loading by hub names: what is fetched, what the cache serves, and the line that each failure comes to."""
+"""Names of weights: what is fetched, what the cache serves, and the line that each failure comes to."""
 
 import errno
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -19,11 +20,11 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from lightning_modules.diffusion import hub
+from lightning_modules import hub, hub_cache
 from lightning_modules.diffusion.config import Backbone
-from lightning_modules.diffusion.hub import needed_files
-from lightning_modules.diffusion.loading import load
-from lightning_modules.diffusion.sources import Source, fetch_file, fetch_folder, files_below
+from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from lightning_modules.hub import Source, fetch_file, fetch_folder, find_source, load_pretrained
+from lightning_modules.hub_cache import files_below, needed_files
 from tests.hub import COMMIT, FakeHub
 
 TINY = "owner/tiny"
@@ -38,7 +39,7 @@ def fake(tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.list_repository.cache_clear()
+    hub_cache.list_repository.cache_clear()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
 
 
@@ -67,7 +68,10 @@ def test_the_needed_files_of_a_folder(names: list[str], variant: str | None, exp
 
 
 def test_a_hub_name_gives_the_same_model_from_the_needed_files_alone(fake: FakeHub, tiny_backbone: Backbone) -> None:
-    expected, loaded = load(tiny_backbone).state_dict(), load(Backbone(TINY)).state_dict()
+    expected, loaded = (
+        StableDiffusion.load(tiny_backbone).state_dict(),
+        StableDiffusion.load(Backbone(TINY)).state_dict(),
+    )
     assert loaded.keys() == expected.keys()
     assert all(torch.equal(loaded[key], expected[key]) for key in expected)
     everything = set(files_below(Path(tiny_backbone.model)))
@@ -88,13 +92,42 @@ def test_what_is_cached_is_not_fetched_again(fake: FakeHub) -> None:
 def test_the_cache_serves_where_the_hub_is_out_of_reach(fake: FakeHub) -> None:
     source = Source(False, TINY, None, "unet")
     folder = fetch_folder(source, "model", weights=True)
-    hub.list_repository.cache_clear()
+    hub_cache.list_repository.cache_clear()
     fake.failure = OfflineModeIsEnabled("offline")
     assert fetch_folder(source, "model", weights=True) == folder
     assert fetch_folder(source._replace(revision=COMMIT), "model", weights=True) == folder
     for lacking in (source._replace(inside="vae"), source._replace(revision="v2"), Source(False, "owner/other")):
         with pytest.raises(ConnectionError, match="the hub cannot be reached for it"):
             fetch_folder(lacking, "model", weights=True)
+
+
+def test_a_commit_that_is_cached_asks_the_network_for_nothing(fake: FakeHub, tiny_backbone: Backbone) -> None:
+    folder = Path(shutil.copytree(tiny_backbone.model, fake.cache.parent / "bare"))
+    (folder / "image_encoder" / "preprocessor_config.json").unlink()
+    fake.repositories[TINY] = folder
+    first = StableDiffusion.load(Backbone(TINY, revision=COMMIT)).state_dict()
+    hub_cache.list_repository.cache_clear()
+    fake.failure = AssertionError("the network was asked")
+    again = StableDiffusion.load(Backbone(TINY, revision=COMMIT)).state_dict()
+    assert all(torch.equal(again[key], first[key]) for key in first)
+    with pytest.raises(AssertionError):
+        StableDiffusion.load(Backbone(TINY))
+
+
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_commit_that_is_not_wholly_cached_is_completed(fake: FakeHub, lost: str) -> None:
+    source, required = Source(False, TINY, COMMIT, "text_tower"), ("config.json", "tokenizer.json")
+    folder = fetch_folder(source, "text_tower", weights=True, required=required)
+    (folder / lost).unlink()
+    assert (fetch_folder(source, "text_tower", weights=True, required=required) / lost).exists()
+
+
+def test_a_branch_may_stay_where_the_cache_has_it(fake: FakeHub) -> None:
+    source = Source(False, TINY, None, "unet")
+    folder = fetch_folder(source, "model", weights=True, stays=True)
+    hub_cache.list_repository.cache_clear()
+    fake.failure = AssertionError("the network was asked")
+    assert fetch_folder(source, "model", weights=True, required=("config.json",), stays=True) == folder
 
 
 @pytest.mark.parametrize(
@@ -166,6 +199,68 @@ def test_without_a_network_it_fails_at_once(empty_cache: None, monkeypatch: pyte
     with pytest.raises(
         ConnectionError, match=r"^`model`: 'owner/name' is no local path, and the hub cannot be reached"
     ):
-        load(Backbone("owner/name"))
+        StableDiffusion.load(Backbone("owner/name"))
     with pytest.raises(ConnectionError, match="^`image_encoder`: 'owner/name' is no local path"):
         fetch_folder(Source(False, "owner/name", "v1", "sub"), "image_encoder", weights=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("owner/name", Source(False, "owner/name", "main-revision", "")),
+        ("owner/name@abc123", Source(False, "owner/name", "abc123", "")),
+        ("h94/IP-Adapter@v1/models/image_encoder", Source(False, "h94/IP-Adapter", "v1", "models/image_encoder")),
+        ("owner/na.me/a/b.bin", Source(False, "owner/na.me", "main-revision", "a/b.bin")),
+    ],
+)
+def test_hub_names(name: str, expected: Source) -> None:
+    assert find_source(name, "model", "main-revision") == expected
+
+
+def test_a_folder_comes_before_a_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert find_source("owner/name", "model", "main") == Source(True, "owner/name")
+
+
+def test_places_within() -> None:
+    assert Source(False, "owner/name", "v1", "sub").within("unet") == Source(False, "owner/name", "v1", "sub/unet")
+    assert Source(True, "folder").within("unet") == Source(True, "folder/unet")
+
+
+def test_neither_path_nor_hub_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"`text_tower` must be a local path or a hub name .* nothing lies at"):
+        find_source(str(tmp_path / "absent"), "text_tower")
+
+
+def test_absent_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "MINIATURE", tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match='`model` is "miniature", but its weights are not at .*absent'):
+        StableDiffusion.load(Backbone())
+
+
+def test_the_miniature_lies_beside_the_packages() -> None:
+    root = Path(__file__).parents[3]
+    assert hub.MINIATURE.relative_to(root) == Path("weights/miniature")
+
+
+def test_what_a_loader_cannot_read_names_the_way_out(tmp_path: Path) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError("no config\nand more")
+
+    with pytest.raises(FileNotFoundError, match="`model`: could not load '.*'.*a local folder or file.*: no config$"):
+        load_pretrained(fails, Source(True, str(tmp_path)), "model")
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="`ip_adapter`: could not load '.*a.bin'.*no such file"):
+        fetch_file(Source(True, str(tmp_path / "a.bin")), "ip_adapter")
+
+
+def test_a_local_backbone_opens_no_connection(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    StableDiffusion.load(tiny_backbone)
