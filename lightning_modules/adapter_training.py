@@ -1,27 +1,53 @@
 """LightningModule of `fit`: trains an adapter by reconstructing style references (Zhu et al., arXiv 2502.07466)."""
 
+from collections.abc import Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from PIL import Image
 from torch import Tensor
+from tqdm.auto import tqdm
+from typing_extensions import override
 
-from datamodules.batches import ReferenceBatch
+from datamodules.batches import ReferenceBatch, ReferenceSource
 from lightning_modules.adapters import Adapter, ImageAdapter, load_adapter_weights
 from lightning_modules.conditions import Adapted, IPAdapter, subtract_content
 from lightning_modules.conditions.trained import CHECKPOINT_RECORD, checkpoint_weights
 from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
 from lightning_modules.diffusion.encoders import Text
-from lightning_modules.draws import Draws, DropRates, draw
-from lightning_modules.feature_cache import FrozenFeatures, encode_images, encode_references
 from lightning_modules.finite import check_numbers
-from lightning_modules.objectives import BoundedContrast, Losses, Objective
-from lightning_modules.outputs import ReconstructionLosses
+from lightning_modules.objectives import BoundedContrast, Draws, DropRates, Losses, Objective
+from lightning_modules.picture_generator import PictureGenerator, say_what_is_cropped
 from lightning_modules.reconstruction import Reconstruction
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+
+
+class FrozenFeatures(NamedTuple):
+    """The encodings of some references, float32."""
+
+    latent_mean: Tensor  # (n, channels, height, width), scaled latents
+    latent_std: Tensor  # (n, channels, height, width)
+    image_feature: Tensor  # (n, dim), e
+
+    def rows(self, indices: Sequence[int]) -> "FrozenFeatures":
+        """The encodings of the references `indices` (batch,)."""
+        places = torch.tensor(indices, device=self.image_feature.device)
+        return FrozenFeatures(*(part[places] for part in self))
+
+    def to(self, device: torch.device) -> "FrozenFeatures":
+        """The same encodings on `device`."""
+        return FrozenFeatures(*(part.to(device, non_blocking=True) for part in self))
+
+
+class EncodedSet(NamedTuple):
+    """The encodings of a train set on the CPU, at the index of each reference."""
+
+    features: FrozenFeatures
+    left_out: frozenset[int]
+    """Indices of the references that could no longer be read; their encodings are those of others."""
 
 
 class AdapterReconstruction(Reconstruction):
@@ -32,8 +58,6 @@ class AdapterReconstruction(Reconstruction):
         objective: loss of the two predictions, BoundedContrast or PublishedObjective.
         backbone: names of the frozen weights.
         sampling: how pictures are sampled in validation.
-        optimizer: optimizer of the adapter's parameters.
-        lr_scheduler: schedule of the learning rate, advanced every step.
         strength: lambda, the weight of the subtracted f, in training and inference.
         rescale: rescale f to the norm of e, in inference and, unless `rescale_in_training` says no, in training.
         rescale_in_training: False trains on e - strength * f as published, although `rescale` changes it later.
@@ -41,10 +65,9 @@ class AdapterReconstruction(Reconstruction):
             the subtraction, which without rescaling gives P(-strength * f), as published.
         drop: how often the image, the content word or both are dropped; a dropped word is the empty prompt.
         quality_prompt: the text beside which p is predicted.
-        cache_features: encode the train references once, before the first step, and open no image afterwards.
-        gradient_checkpointing: recompute the UNet's activations in the backward pass, to save memory.
-        seed: seed of the adapter's first weights and of all that is drawn in training, at least 0.
+        cache_features: encode the train references once, at the first step, and open no image afterwards.
         runtime: how the networks run.
+        kwargs: further arguments of `Reconstruction`.
     """
 
     def __init__(
@@ -53,8 +76,6 @@ class AdapterReconstruction(Reconstruction):
         objective: Objective = BoundedContrast(),
         backbone: Backbone = Backbone(),
         sampling: SamplingSettings = SamplingSettings(),
-        optimizer: OptimizerCallable = lambda params: torch.optim.AdamW(params, lr=1e-5, weight_decay=1e-2),
-        lr_scheduler: LRSchedulerCallable | None = None,
         strength: float = 1.0,
         rescale: bool = True,
         rescale_in_training: bool = True,
@@ -62,24 +83,21 @@ class AdapterReconstruction(Reconstruction):
         drop: DropRates = DropRates(),
         quality_prompt: str = "best quality, high quality",
         cache_features: bool = True,
-        gradient_checkpointing: bool = False,
-        seed: int = 42,
         runtime: Runtime = Runtime(),
+        **kwargs: Any,
     ) -> None:
         # The adapter's sizes are the backbone's, which is not loaded yet: until then nothing is subtracted.
-        super().__init__(
-            IPAdapter(), backbone, sampling, optimizer, lr_scheduler, drop, gradient_checkpointing, seed, runtime
-        )
+        super().__init__(PictureGenerator(IPAdapter(), backbone, sampling, runtime=runtime), drop, **kwargs)
         check_numbers(strength=strength)
         self.adapter_class, self.objective = adapter, objective
         self.strength, self.rescale, self.rescale_in_training = strength, rescale, rescale and rescale_in_training
         self.dropped_image, self.quality_prompt = dropped_image, quality_prompt
         self.cache_features = cache_features
-        self._cache: FrozenFeatures | None = None
+        self._encoded: EncodedSet | None = None
 
     @property
+    @override
     def name(self) -> str:
-        """Short name of the method: "image_adapter" or "text_adapter"."""
         return self.adapter_class.name
 
     @property
@@ -96,17 +114,19 @@ class AdapterReconstruction(Reconstruction):
             )
         return self.condition.adapter
 
+    @override
     def build(self) -> None:
-        """Build the adapter."""
-        adapter = _build_adapter(self.adapter_class, self.model, self.seed)
-        self.condition = Adapted(adapter, self.strength, self.rescale)
+        projection: Any = self.model.image_projection
+        sizes = {"dim": projection.dim, "text_dim": self.model.unet.config.cross_attention_dim}
+        named = {name: size for name, size in sizes.items() if name in signature(self.adapter_class).parameters}
+        # The weights depend on `seed` alone, whatever the device.
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            torch.random.default_generator.manual_seed(self.seed)
+            adapter = self.adapter_class(**named)
+        self.use(Adapted(adapter, self.strength, self.rescale), self.sampling)
 
+    @override
     def setup(self, stage: str) -> None:
-        """Refuse what cannot be trained, before anything is loaded or evaluated.
-
-        Raises:
-            ValueError: float16 weights without a scaled loss, or a backbone whose image feature has levels.
-        """
         super().setup(stage)
         if self.backbone.style_encoder is not None:
             raise ValueError(
@@ -120,58 +140,45 @@ class AdapterReconstruction(Reconstruction):
                 "`--model.backbone.dtype bfloat16`."
             )
 
+    @override
     def on_fit_start(self) -> None:
-        """Encode the train references and the texts, before the training loader is asked for."""
         super().on_fit_start()
-        self._cache = None
-        if self.cache_features:
-            self._fill_cache()
+        self._encoded = None
 
-    def _fill_cache(self) -> None:
-        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not hasattr(datamodule, "encoding_dataloader"):
-            raise ValueError(
-                f"`cache_features` needs the `encoding_dataloader` of a datamodule such as StyleReferences, got "
-                f"{type(datamodule).__name__}. Pass one to `fit`, or set `cache_features` to false to encode the "
-                "images of every batch."
-            )
+    def training_step(self, batch: ReferenceBatch, batch_idx: int) -> dict[str, Tensor]:
+        """The losses of a batch, as means over the batches of all processes."""
+        features = self._frozen_features(batch)
+        draws, dropped, contents = self.drawn()
+        content = self.generator.prompts(contents)
+        v = self._edited(features.image_feature, content.states, dropped.image.to(self.device)[:, None])
+        return self.reduced(self._losses(features, v, content, draws)._asdict())
+
+    def _frozen_features(self, batch: ReferenceBatch) -> FrozenFeatures:
+        """Encodings of the references of a batch that can be read."""
+        if not self.cache_features:
+            return encode_images(self.model, self.opened(batch)["images"])
+        source = batch["source"]
+        self._encoded = self._encoded or self._encode(source)
+        self.references = source.without(batch["references"], self._encoded.left_out)
+        return self._encoded.features.rows([each.index for each in self.references]).to(self.device)
+
+    def _encode(self, source: ReferenceSource) -> EncodedSet:
+        """All references of the train set and their texts, before the first step."""
         rank, world_size = self.trainer.global_rank, self.trainer.world_size
         show_progress = self.trainer.is_global_zero and self.trainer.progress_bar_callback is not None
-        encoded = encode_references(self.model, datamodule.encoding_dataloader(), rank, world_size, show_progress)
-        self._cache = encoded.features
-        self._prompts(["", self.quality_prompt, *sorted({reference.content for reference in encoded.references})])
-        datamodule.keys_only, datamodule.left_out = True, encoded.left_out
+        encoded = encode_train_set(self.model, source, rank, world_size, show_progress)
+        contents = {each.content for each in source.references if each.index not in encoded.left_out}
+        self.generator.prompts(["", self.quality_prompt, *sorted(contents)])
+        return encoded
 
-    def training_step(self, batch: ReferenceBatch, batch_idx: int) -> ReconstructionLosses:
-        """The losses of a batch, as means over the batches of all processes."""
-        references, device = batch["references"], self.device
-        indices = [reference.index for reference in references]
-        features = self._frozen_features(batch, indices).to(device)
-        draws = draw(self.seed, self.current_epoch, indices, self.model.latent_shape, self._n_timesteps)
-        dropped = self.drop(draws.u)
-        words = zip(references, dropped.content.tolist(), strict=True)
-        content = self._prompts(["" if is_dropped else word.content for word, is_dropped in words])
-        feature = self._edited(features.image_feature, content.states, dropped.image.to(device)[:, None])
-        losses = self._losses(features, feature, content, draws.to(device))
-        return self._reduced(losses)
-
+    @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record which adapter the weights belong to."""
         super().on_save_checkpoint(checkpoint)
         checkpoint[CHECKPOINT_RECORD] = {"kind": self.adapter.kind, **self.adapter.settings}
 
+    @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the weights of another adapter.
-
-        Raises:
-            ValueError: the class, keys or sizes of the adapter in the checkpoint do not fit.
-        """
         load_adapter_weights(self.adapter, *checkpoint_weights(checkpoint))
-
-    def _frozen_features(self, batch: ReferenceBatch, indices: list[int]) -> FrozenFeatures:
-        if self._cache is not None:
-            return self._cache.rows(indices)
-        return encode_images(self.model, batch["images"])
 
     def _edited(self, e: Tensor, content_states: Tensor, dropped: Tensor) -> Tensor:
         """v (batch, dim) in float32, where `dropped` (batch, 1) images count as zero before or after subtraction."""
@@ -184,29 +191,40 @@ class AdapterReconstruction(Reconstruction):
 
     def _losses(self, features: FrozenFeatures, v: Tensor, content: Text, draws: Draws) -> Losses:
         """The losses of each sample; both predictions are one UNet call of 2 * batch rows."""
-        model, rows = self.model, len(v)
-        latents = features.sample_latents(draws.latent_noise)
+        model = self.model
+        latents = features.latent_mean + features.latent_std * draws.latent_noise
         noisy = model.add_noise(latents, draws.noise, draws.timesteps)
         tokens = [model.project(v)]
-        quality = model.conditions(self._prompts([self.quality_prompt]).expand(rows), tokens)
+        quality = model.conditions(self.generator.prompts([self.quality_prompt]).expand(len(v)), tokens)
         both = quality.joined(model.conditions(content, tokens))
         p, pc = model.predict_noise(torch.cat([noisy, noisy]), draws.timesteps.repeat(2), both).chunk(2)
         return self.objective(p, pc, model.target(latents, draws.noise, draws.timesteps))
 
-    def _reduced(self, losses: Losses) -> ReconstructionLosses:
-        """Means over all processes; the one that is differentiated is that of the joint batch."""
-        rows = len(losses.total)
-        part, means = self._joint_means(torch.stack([each.sum() for each in losses]), rows)
-        logged = {f"loss/{name}": mean for name, mean in zip(("total", *Losses._fields[1:]), means, strict=True)}
-        self.log_dict(logged, prog_bar=True, batch_size=rows)
-        return {"loss": part[0], "reconstruction": means[1], "contrast": means[2]}
+
+def encode_images(model: "StableDiffusion", images: Sequence[Image.Image]) -> FrozenFeatures:
+    """Encode images by the VAE and the image encoder, (len(images), ...)."""
+    return FrozenFeatures(*model.encode_latents(images), model.encode_images(images))
 
 
-def _build_adapter(adapter: type[Adapter], model: "StableDiffusion", seed: int) -> Adapter:
-    """A new adapter in the backbone's sizes, whose weights depend on `seed` alone, whatever the device."""
-    projection: Any = model.image_projection
-    sizes = {"dim": projection.dim, "text_dim": model.unet.config.cross_attention_dim}
-    named = {name: size for name, size in sizes.items() if name in signature(adapter).parameters}
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.random.default_generator.manual_seed(seed)
-        return adapter(**named)
+def encode_train_set(
+    model: "StableDiffusion", source: ReferenceSource, rank: int = 0, world_size: int = 1, show_progress: bool = True
+) -> EncodedSet:
+    """Encode each batch of consecutive references on one process, and give the whole to every process."""
+    size = len(source.references)
+    starts = range(0, size, source.batch_size)[rank::world_size]  # the images of the others are not even opened here
+    indices: list[int] = []
+    encoded = []
+    for start in tqdm(starts, "Encoding references", unit="batch", disable=not show_progress):
+        batch = source.open(range(start, min(start + source.batch_size, size)))
+        say_what_is_cropped(model, batch["references"], batch["images"])
+        indices += [reference.index for reference in batch["references"]]
+        encoded.append(encode_images(model, batch["images"]).to(torch.device("cpu")))
+    shares = [(indices, encoded)] * world_size
+    if world_size > 1:  # shares differ in size, and go through main memory, not through an accelerator's
+        group = torch.distributed.new_group(backend="gloo")
+        torch.distributed.all_gather_object(shares, (indices, encoded), group=group)
+        torch.distributed.destroy_process_group(group)
+    rows = {index: row for row, index in enumerate(index for share, _ in shares for index in share)}
+    features = FrozenFeatures(*map(torch.cat, zip(*(batch for _, share in shares for batch in share), strict=True)))
+    # One that stands in comes twice, at its own index.
+    return EncodedSet(features.rows([rows.get(i, 0) for i in range(size)]), frozenset(range(size)) - rows.keys())

@@ -1,12 +1,13 @@
 """The two small networks that predict the content feature f, which is subtracted from the image feature e."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 from typing_extensions import override
 
 
-class Adapter(nn.Module):
+class Adapter(nn.Module, ABC):
     """Linear layer and LayerNorm: f = LayerNorm(proj(x)), from ``(..., in_dim)`` to ``(..., dim)``.
 
     The state dict has exactly the keys ``proj.weight``, ``proj.bias``, ``norm.weight`` and ``norm.bias``.
@@ -30,12 +31,17 @@ class Adapter(nn.Module):
         return {"dim": self.proj.out_features}
 
     def forward(self, image_feature: Tensor, text_states: Tensor | None = None) -> Tensor:
-        """Predict the content feature f."""
-        raise NotImplementedError
+        """Predict f ``(batch, dim)``, by an ImageAdapter in the shape of ``image_feature``.
 
-    def _content_feature(self, x: Tensor) -> Tensor:
+        Raises ValueError where what the adapter reads is missing or of another shape.
+        """
+        x = self.read(image_feature, text_states)
         feature: Tensor = self.norm(self.proj(x.to(self.proj.weight.dtype)))
         return feature
+
+    @abstractmethod
+    def read(self, image_feature: Tensor, text_states: Tensor | None) -> Tensor:
+        """What f is predicted from, ``(..., in_dim)``."""
 
 
 class ImageAdapter(Adapter):
@@ -51,18 +57,14 @@ class ImageAdapter(Adapter):
         super().__init__(dim, dim)
 
     @override
-    def forward(self, image_feature: Tensor, text_states: Tensor | None = None) -> Tensor:
-        """Predict f in the shape of ``image_feature``, ``(batch, dim)`` or ``(batch, levels, dim)``.
-
-        ``text_states`` is not read. Raises ValueError where the last size is not ``dim``.
-        """
+    def read(self, image_feature: Tensor, text_states: Tensor | None) -> Tensor:
         dim = self.proj.in_features
         if image_feature.shape[-1] != dim:
             raise ValueError(
                 f"`image_feature` must have the last size {dim}, got the shape {tuple(image_feature.shape)}. "
                 f"Build the adapter for this image encoder: ImageAdapter(dim={image_feature.shape[-1]})."
             )
-        return self._content_feature(image_feature)
+        return image_feature
 
 
 class TextAdapter(Adapter):
@@ -79,16 +81,13 @@ class TextAdapter(Adapter):
         super().__init__(text_dim, dim)
 
     @property
+    @override
     def settings(self) -> dict[str, int]:
-        """The constructor's arguments."""
         return {**super().settings, "text_dim": self.proj.in_features}
 
     @override
-    def forward(self, image_feature: Tensor, text_states: Tensor | None = None) -> Tensor:
-        """Predict f ``(batch, dim)`` from ``text_states`` ``(batch, tokens, text_dim)``, padding included.
-
-        ``image_feature`` is not read. Raises ValueError where ``text_states`` is missing or of another shape.
-        """
+    def read(self, image_feature: Tensor, text_states: Tensor | None) -> Tensor:
+        """The mean of ``text_states`` ``(batch, tokens, text_dim)`` over the tokens, padding included."""
         text_dim, dim = self.proj.in_features, self.proj.out_features
         if text_states is None:
             raise ValueError(
@@ -103,20 +102,17 @@ class TextAdapter(Adapter):
                 "encoder, not a pooled feature; for another text encoder build "
                 f"TextAdapter(dim={dim}, text_dim={text_states.shape[-1]})."
             )
-        return self._content_feature(text_states.mean(dim=1))
+        return text_states.mean(dim=1)
 
 
 def load_adapter_weights(adapter: Adapter, state: Mapping[str, Tensor], kind: str | None = None) -> None:
-    """Copy ``state`` into ``adapter``, refusing missing and unknown keys and the weights of another adapter.
+    """Copy ``state``, whose keys have no prefix, into ``adapter``.
 
-    Args:
-        adapter: the adapter to fill, in place.
-        state: ``proj.weight``, ``proj.bias``, ``norm.weight`` and ``norm.bias``, without a prefix.
-        kind: :attr:`Adapter.kind` of the stored adapter where the file's metadata names it. Without it an
-            ImageAdapter and a TextAdapter of the same sizes (dim equal to text_dim) cannot be told apart.
+    ``kind`` is :attr:`Adapter.kind` of the stored adapter where its file tells it. Without it an ImageAdapter and a
+    TextAdapter of the same sizes (dim equal to text_dim) cannot be told apart.
 
     Raises:
-        ValueError: kind, keys or sizes do not fit; the message names the expected, the given and the way out.
+        ValueError: kind, keys or sizes do not fit.
     """
     if kind is not None and kind != adapter.kind:
         raise ValueError(

@@ -1,8 +1,9 @@
 """What leaves a step, for callbacks to read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, Self, TypeAlias, TypedDict
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from typing import Protocol, Self, TypeAlias
 
 import torch
 from PIL import Image
@@ -30,6 +31,10 @@ class Generations:
     """(batch, dim) or (batch, levels, dim), bool, True = kept; None for methods without a mask."""
     failures: dict[Job, str] = field(default_factory=dict)
     """Each job that made no picture -> why; it is in none of the lists."""
+    contents: list[str] = field(default_factory=list)
+    """The prompts of all contents that references show, which may leak into a picture."""
+    finished: int = 0
+    """Pictures of the run that lay there already: told with the first batch of rank 0, else 0."""
 
     @classmethod
     def nothing(cls) -> Self:
@@ -38,18 +43,18 @@ class Generations:
 
     def without_spoilt(self) -> Self:
         """The same with pictures that are not finite among the failures."""
-        drawn = self.images.isfinite().flatten(1).all(1)
+        drawn = self.images.isfinite().flatten(1).all(1).cpu()
         if drawn.all():
             return self
-        kept = drawn.nonzero().flatten().tolist()
-        spoilt = [job for job, is_drawn in zip(self.jobs, drawn.tolist(), strict=True) if not is_drawn]
-        return type(self)(
-            self.images[drawn],
-            [self.jobs[place] for place in kept],
-            [self.references[place] for place in kept],
-            None if self.share_masked is None else self.share_masked[drawn.to(self.share_masked.device)],
-            None if self.keep_mask is None else self.keep_mask[drawn.to(self.keep_mask.device)],
-            {**self.failures, **dict.fromkeys(spoilt, NOT_FINITE)},
+        share, mask = self.share_masked, self.keep_mask
+        return replace(
+            self,
+            images=self.images[drawn.to(self.images.device)],
+            jobs=list(compress(self.jobs, drawn)),
+            references=list(compress(self.references, drawn)),
+            share_masked=None if share is None else share[drawn.to(share.device)],
+            keep_mask=None if mask is None else mask[drawn.to(mask.device)],
+            failures={**self.failures, **dict.fromkeys(compress(self.jobs, ~drawn), NOT_FINITE)},
         )
 
 
@@ -63,15 +68,21 @@ class Predicted:
     """What is known of each picture."""
     references: list[Image.Image]
     """Reference image of each picture, RGB, each in its own size."""
+    positions: list[int] = field(default_factory=list)
+    """Place of each picture among all that are scored."""
+    unread: list[Prediction] = field(default_factory=list)
+    """Those of the batch that could not be opened."""
     failures: dict[str, str] = field(default_factory=dict)
     """Path of each picture that belongs here and could not be read -> why."""
+    contents: list[str] = field(default_factory=list)
+    """The prompts of all contents that references show, which may have leaked into a picture."""
+    sources: list[str] = field(default_factory=list)
+    """Where all pictures come from: folders, or a table."""
 
 
 def joined(parts: Sequence[Generations]) -> Generations:
     """Several batches as one, in their order."""
     first = parts[0]
-    if len(parts) == 1:
-        return first
     shares, masks = [part.share_masked for part in parts], [part.keep_mask for part in parts]
     return Generations(
         images=torch.cat([part.images for part in parts]),
@@ -80,14 +91,6 @@ def joined(parts: Sequence[Generations]) -> Generations:
         share_masked=None if first.share_masked is None else torch.cat(shares),  # type: ignore[arg-type]
         keep_mask=None if first.keep_mask is None else torch.cat(masks),  # type: ignore[arg-type]
     )
-
-
-class ReconstructionLosses(TypedDict):
-    """Losses of one batch, 0-dim tensors, returned by the training step."""
-
-    loss: Tensor
-    reconstruction: Tensor
-    contrast: Tensor
 
 
 class GenerationModule(Protocol):

@@ -2,6 +2,7 @@
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,65 +12,58 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from datamodules.batches import Reference, ReferenceBatch, check_seed
-from lightning_modules.conditions import Condition
-from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
-from lightning_modules.draws import DropRates
 from lightning_modules.finite import check_numbers
-from lightning_modules.style_transfer import StyleTransfer
+from lightning_modules.objectives import Draws, Dropped, DropRates, draw
+from lightning_modules.picture_generator import PictureGenerator, say_what_is_cropped
+from lightning_modules.style_transfer import StyleModule
 
 
-class Reconstruction(StyleTransfer):
+class Reconstruction(StyleModule):
     """Base of the modules of `fit`, which learn to reconstruct images; validates by generating with what is learnt.
 
     Args:
-        condition: the method by which pictures are generated.
-        backbone: names of the frozen weights.
-        sampling: how pictures are sampled in validation.
         optimizer: optimizer of the trained parameters.
         lr_scheduler: schedule of the learning rate, advanced every step.
-        drop: how often the image, its text or both are dropped.
-        gradient_checkpointing: recompute the UNet's activations in the backward pass, to save memory.
+        gradient_checkpointing: recompute activations in the backward pass, to save memory.
         seed: seed of all first weights and of all that is drawn in training, at least 0.
-        runtime: how the networks run.
-        kwargs: further arguments of `StyleTransfer`.
     """
 
     def __init__(
         self,
-        condition: Condition,
-        backbone: Backbone,
-        sampling: SamplingSettings,
-        optimizer: OptimizerCallable,
-        lr_scheduler: LRSchedulerCallable | None,
+        generator: PictureGenerator,
         drop: DropRates,
-        gradient_checkpointing: bool,
-        seed: int,
-        runtime: Runtime,
-        **kwargs: Any,
+        optimizer: OptimizerCallable = lambda params: torch.optim.AdamW(params, lr=1e-5, weight_decay=1e-2),
+        lr_scheduler: LRSchedulerCallable | None = None,
+        gradient_checkpointing: bool = False,
+        seed: int = 42,
     ) -> None:
-        super().__init__(condition, backbone, sampling, runtime=runtime, **kwargs)
+        super().__init__(generator)
         check_seed(seed)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.drop, self.gradient_checkpointing, self.seed = drop, gradient_checkpointing, seed
         self._built = False
-        self._references: list[Reference] = []
+        self.references: list[Reference] = []
 
     @abstractmethod
     def build(self) -> None:
         """Make what is trained, in the sizes of the loaded networks, and let its parameters take gradients."""
 
+    @override
     def configure_model(self) -> None:
-        """Load the frozen networks and build what is trained, once.
-
-        Raises:
-            ValueError: the base cannot be trained on.
-        """
         super().configure_model()
         if self._built:
             return
-        self._check_base()
+        from lightning_modules.diffusion.schedulers import check_for_training
+
+        if self.model.embeds_guidance:
+            raise ValueError(
+                "`model` embeds its guidance (`time_cond_proj_dim`): it was distilled to need few steps, and `fit` "
+                "trains on single noise levels. Train on the base that it was distilled from; the adapter fits both."
+            )
+        check_for_training(self.model.training_scheduler, self.sampling)
         self.build()
         self._built = True
         frozen = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
@@ -79,27 +73,13 @@ class Reconstruction(StyleTransfer):
         if self.gradient_checkpointing:
             self.model.unet.enable_gradient_checkpointing()
 
-    def _check_base(self) -> None:
-        from lightning_modules.diffusion.schedulers import check_for_training
-
-        if self.model.embeds_guidance:
-            raise ValueError(
-                "`model` embeds its guidance (`time_cond_proj_dim`): it was distilled to need few steps, and `fit` "
-                "trains on single noise levels. Train on the base that it was distilled from; the adapter fits both."
-            )
-        check_for_training(self.model.training_scheduler, self.sampling)
-
     @property
     def trained_parameters(self) -> list[nn.Parameter]:
         """The parameters that take gradients."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
+    @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer of the trained parameters, and the schedule by steps.
-
-        Raises:
-            ValueError: the parameters are held in half precision, or a number of the optimizer cannot be.
-        """
         parameters = self.trained_parameters
         if wrong := {parameter.dtype for parameter in parameters} - {torch.float32, torch.float64}:
             raise ValueError(
@@ -123,18 +103,25 @@ class Reconstruction(StyleTransfer):
         """Keep Lightning from taking frozen networks in evaluation mode for a mistake."""
         warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
 
-    def on_train_batch_start(self, batch: ReferenceBatch, batch_idx: int) -> None:
-        """Note what is trained on, to name it."""
-        self._references = batch["references"]
-        if "images" in batch:
-            self._say_what_is_lost(self._references, batch["images"])
+    def opened(self, batch: ReferenceBatch) -> ReferenceBatch:
+        """The batch with its images, opened here unless workers did so ahead."""
+        if "images" not in batch:
+            batch = batch["source"].open([reference.index for reference in batch["references"]])
+        self.references = batch["references"]
+        say_what_is_cropped(self.model, self.references, batch["images"])
+        return batch
 
+    def drawn(self) -> tuple[Draws, Dropped, list[str]]:
+        """What the references of the step draw and drop, and the texts of their contents, "" where dropped."""
+        indices = [reference.index for reference in self.references]
+        timesteps = int(self.model.training_scheduler.config.num_train_timesteps)
+        draws = draw(self.seed, self.current_epoch, indices, self.model.latent_shape, timesteps)
+        dropped = self.drop(draws.u)
+        words = zip(self.references, dropped.content.tolist(), strict=True)
+        return draws.to(self.device), dropped, ["" if is_dropped else each.content for each, is_dropped in words]
+
+    @override
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Refuse a step that would spoil the weights.
-
-        Raises:
-            ValueError: the learning rate or the gradient is not finite.
-        """
         check_numbers(lr=[float(group["lr"]) for group in optimizer.param_groups])
         if self.trainer.precision != "16-mixed":  # whose scaled gradients overflow now and then: it leaves them out
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -155,30 +142,23 @@ class Reconstruction(StyleTransfer):
 
     def _refuse_spoilt(self, name: str, value: Any, step: int) -> None:
         if isinstance(value, Tensor) and not value.isfinite().all():
-            keys = ", ".join(repr(reference.key) for reference in self._references)
+            keys = ", ".join(repr(reference.key) for reference in self.references)
             raise ValueError(
                 f"`optimizer`: the {name} of the training is not finite in step {step}, whose batch is {keys}. The "
                 "checkpoints of the steps before it are kept. Give a smaller `lr`, a `gradient_clip_val` of the "
                 "Trainer or a `precision` of more range, or look at these images."
             )
 
-    @property
-    def _n_timesteps(self) -> int:
-        return int(self.model.training_scheduler.config.num_train_timesteps)
+    def reduced(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Logs the means of the losses over all processes, and gives them with the one that is differentiated, `loss`.
 
-    def _joint_means(self, sums: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        """Means of a batch for the backward pass, and the means over all processes.
-
-        The former are weighted so that the gradients that the processes average are those of the joint batch: the
-        last batch of an epoch may be larger on some processes than on others.
+        That is weighted so that the gradients that the processes average are those of the joint batch: the last batch
+        of an epoch may be larger on some processes than on others.
 
         Args:
-            sums: `(k,)`, each the sum over the `rows` samples of this process.
-            rows: samples of this process.
-
-        Raises:
-            ValueError: a mean is not finite.
+            losses: `(batch,)` each, the first one the total.
         """
+        sums, rows = torch.stack([each.sum() for each in losses.values()]), len(next(iter(losses.values())))
         world_size = self.trainer.world_size
         gathered: Any = torch.cat([sums.detach(), sums.new_tensor([rows])])[None]
         if world_size > 1:
@@ -186,4 +166,6 @@ class Reconstruction(StyleTransfer):
         *totals, total_rows = gathered.sum(0).unbind()
         means = torch.stack(totals) / total_rows
         self._refuse_spoilt("loss", means, self.global_step + 1)  # that of all processes, which all end then
-        return sums * world_size / total_rows, means
+        told = dict(zip(losses, means, strict=True))
+        self.log_dict({f"loss/{name}": mean for name, mean in told.items()}, prog_bar=True, batch_size=rows)
+        return told | {"loss": (sums * world_size / total_rows)[0]}

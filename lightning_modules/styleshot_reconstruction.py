@@ -2,21 +2,19 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
 from typing_extensions import override
 
 from datamodules.batches import ReferenceBatch
-from lightning_modules.conditions import StyleShot
-from lightning_modules.diffusion.encoders import LatentMoments, Text
+from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 from lightning_modules.diffusion.unet_inputs import ContentMap
-from lightning_modules.draws import draw, patch_orders
-from lightning_modules.encoded_once import EncodedOnce
 from lightning_modules.finite import check_numbers
-from lightning_modules.objectives import noise_weights, squared_error
+from lightning_modules.objectives import DropRates, noise_weights, patch_orders, squared_error
+from lightning_modules.picture_generator import EncodedOnce, PictureGenerator
 from lightning_modules.reconstruction import Reconstruction
 from lightning_modules.styleshot.pyramid import PATCHES
 
@@ -26,27 +24,29 @@ PROJECTION, IMAGE_ATTENTION = "diffusion.image_projection.", ".processor.to_"
 """What the names of the projection's tensors begin with, and what those of the image attention hold."""
 
 
-class StyleShotLoss(TypedDict):
-    """The loss of one batch, 0-dim."""
-
-    loss: Tensor
-
-
 class StyleShotReconstruction(Reconstruction):
     """Base of both stages: denoises images under their own style and their captions, which name no style.
 
     Args:
-        snr_gamma: bound of min-SNR weighting, see `objectives.noise_weights`; None: no such weighting.
-        noisy_weight: bound up to which noisy inputs weigh more, at least 1.
-        cache_features: keep what the frozen encoders say of an image after its first use.
-        shuffle_patches: the style encoder reads the patches of each level in an order of their own each epoch.
-        kwargs: arguments of `Reconstruction`.
+        snr_gamma: bound of min-SNR weighting (arXiv 2303.09556), 5 as a rule; null weights all noise levels alike.
+        noisy_weight: noisy inputs weigh up to so many times more; 1 weights them alike.
+        cache_features: keep what the frozen encoders say of each image in memory after its first use: its latents,
+            and its style features where no patches are shuffled. For sets of some thousand images.
+        shuffle_patches: read the patches of each image and level in an order of their own each epoch, as published.
+        kwargs: further arguments of `Reconstruction`.
     """
 
     def __init__(
-        self, snr_gamma: float | None, noisy_weight: float, cache_features: bool, shuffle_patches: bool, **kwargs: Any
+        self,
+        generator: PictureGenerator,
+        drop: DropRates,
+        snr_gamma: float | None = None,
+        noisy_weight: float = 1.0,
+        cache_features: bool = False,
+        shuffle_patches: bool = True,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(condition=StyleShot(), **kwargs)
+        super().__init__(generator, drop, **kwargs)
         check_numbers(snr_gamma=snr_gamma, noisy_weight=noisy_weight)
         if (snr_gamma is not None and snr_gamma <= 0) or noisy_weight < 1:
             raise ValueError(
@@ -80,11 +80,10 @@ class StyleShotReconstruction(Reconstruction):
 
     @override
     def on_validation_start(self) -> None:
-        self._memory = EncodedOnce()  # the style encoder has learnt since
+        self.generator.forget()  # the style encoder has learnt since
 
     @override
     def is_frozen(self, key: str) -> bool:
-        """Whether a tensor comes from the backbone; image attention and projection are always kept."""
         return super().is_frozen(key) and not (key.startswith(PROJECTION) or IMAGE_ATTENTION in key)
 
     @abstractmethod
@@ -93,7 +92,6 @@ class StyleShotReconstruction(Reconstruction):
 
     def content_map(self, batch: ReferenceBatch, tokens: Tensor, dropped: Tensor) -> ContentMap | None:
         """The lines that images follow, black where `dropped` `(batch,)`, for tokens `(batch, 6, C)` of their style."""
-        return None
 
     def patch_orders(self, batch: ReferenceBatch) -> list[Tensor] | None:
         """The order in which the patches of each image are read on each level; None: the canonical one."""
@@ -101,27 +99,24 @@ class StyleShotReconstruction(Reconstruction):
             return None
         return patch_orders(self.seed, self.current_epoch, [each.index for each in batch["references"]], PATCHES)
 
-    def training_step(self, batch: ReferenceBatch, batch_idx: int) -> StyleShotLoss:
+    def training_step(self, batch: ReferenceBatch, batch_idx: int) -> dict[str, Tensor]:
         """The loss of a batch, as mean over the batches of all processes."""
-        references, model = batch["references"], self.model
-        indices = [reference.index for reference in references]
-        draws = draw(self.seed, self.current_epoch, indices, model.latent_shape, self._n_timesteps).to(self.device)
-        dropped = self.drop(draws.u)
+        batch, model = self.opened(batch), self.model
+        draws, dropped, captions = self.drawn()
         features = self.style_features(batch).masked_fill(dropped.image.to(self.device)[:, None, None], 0)
         tokens = model.project(features)
-        words = zip(references, dropped.content.tolist(), strict=True)
-        text = self._captions(["" if is_dropped else word.content for word, is_dropped in words])
-        mean, std = self._moments(batch)
+        text = self._captions(captions)
+        mean, std = self.encoded("latents", batch, model.encode_latents)
         latents = mean + std * draws.latent_noise
         noisy = model.add_noise(latents, draws.noise, draws.timesteps)
         content_map = self.content_map(batch, tokens, dropped.content_map)
         conditions = model.conditions(text, [tokens])._replace(content_map=content_map)
         target = model.target(latents, draws.noise, draws.timesteps)
         error = squared_error(model.predict_noise(noisy, draws.timesteps, conditions), target)
-        return self._reduced(error * self._weights(draws.timesteps))
+        return self.reduced({"total": error * self._weights(draws.timesteps)})
 
+    @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record what the names of the weights do not tell."""
         super().on_save_checkpoint(checkpoint)
         encoder: Any = self.model.image_encoder
         heads = encoder.config.vision.num_attention_heads
@@ -130,8 +125,8 @@ class StyleShotReconstruction(Reconstruction):
     def _weights(self, timesteps: Tensor) -> Tensor:
         scheduler = self.model.training_scheduler
         alphas = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
-        kind = scheduler.config.prediction_type
-        return noise_weights(alphas / (1 - alphas), self.snr_gamma, self.noisy_weight, kind)
+        snr, kind = alphas / (1 - alphas), scheduler.config.prediction_type
+        return noise_weights(snr, self.snr_gamma, self.noisy_weight, kind)
 
     def _captions(self, captions: list[str]) -> Text:
         """Each caption is encoded once a batch; a run has too many of them to keep."""
@@ -139,17 +134,9 @@ class StyleShotReconstruction(Reconstruction):
         rows = [different.index(caption) for caption in captions]
         return Text(*(part[rows] for part in self.model.encode_prompts(different)))
 
-    def _moments(self, batch: ReferenceBatch) -> LatentMoments:
-        return LatentMoments(*self.encoded("latents", batch, self.model.encode_latents))
-
     def encoded(
         self, kind: str, batch: ReferenceBatch, encode: Callable[[list[Image.Image]], tuple[Tensor, ...]]
     ) -> tuple[Tensor, ...]:
         """What a frozen network says of the images of a batch, kept if `cache_features` says so."""
         keys = [reference.key for reference in batch["references"]]
         return self._encoded(kind, keys, batch["images"], encode) if self.cache_features else encode(batch["images"])
-
-    def _reduced(self, errors: Tensor) -> StyleShotLoss:
-        part, means = self._joint_means(errors.sum()[None], len(errors))
-        self.log("loss/total", means[0], prog_bar=True, batch_size=len(errors))
-        return {"loss": part[0]}

@@ -16,8 +16,7 @@ import datamodules.miniature.references
 import datamodules.miniature.style_bench  # noqa: F401
 import lightning_modules.adapter_training
 import lightning_modules.conditions.trained
-import lightning_modules.content_fusion_reconstruction
-import lightning_modules.style_encoder_reconstruction  # noqa: F401
+import lightning_modules.styleshot_training  # noqa: F401
 from callbacks.alignment_scores import AlignmentScores
 from callbacks.checkpoints import WholeCheckpoints, newest_readable
 from callbacks.failures import refuse
@@ -25,7 +24,7 @@ from callbacks.own_folder import OwnFolder
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.files import write_text
 from datamodules.style_references import StyleReferences
-from lightning_modules.style_transfer import StyleTransfer
+from lightning_modules.style_transfer import StyleModule
 from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
 from scripts.own_callbacks import OWN, add_own, callbacks_of
 
@@ -55,7 +54,7 @@ class Commands(Command):
 
     def __init__(self, args: list[str]) -> None:
         super().__init__(
-            StyleTransfer,
+            StyleModule,
             StyleReferences,
             save_config_callback=WholeConfig,
             save_config_kwargs={"overwrite": True},

@@ -15,7 +15,7 @@ from callbacks.files import digest, slug
 from lightning_modules import conditions
 from lightning_modules.conditions import Condition
 from lightning_modules.diffusion.config import SamplingSettings
-from lightning_modules.frozen_state import fingerprint
+from lightning_modules.style_transfer import fingerprint
 
 T = TypeVar("T")
 _LONGEST = 80

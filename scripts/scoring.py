@@ -16,7 +16,7 @@ from callbacks.prediction_scores import PredictionScores
 from callbacks.scoring.scored import Scored
 from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
-from lightning_modules.scoring import Scoring
+from lightning_modules.style_transfer import Scoring
 from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
 from scripts.own_callbacks import callbacks_of
 from scripts.report.page import write

@@ -146,7 +146,7 @@ class Sweep(Command):
 
     def _use(self, variant: Variant) -> None:
         self.writer.folder = str(self.folder / variant.name)
-        self.model.condition, self.model.sampling = variant.condition, variant.sampling
+        self.model.use(variant.condition, variant.sampling)
 
     def score(self) -> None:
         """Scores, tables and report of everything that was asked for, and the masks of some references."""

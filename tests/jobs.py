@@ -17,4 +17,4 @@ def job_batch(rows: Sequence[tuple[int, str, int]]) -> JobBatch:
         jobs.append(Job(reference, prompt, drawn, seed=42 + drawn))
         pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
         images[reference.key] = Image.fromarray(pixels)
-    return {"jobs": jobs, "images": images}
+    return {"jobs": jobs, "images": images, "contents": [], "finished": 0}

@@ -17,12 +17,11 @@ from lightning import Callback, LightningModule, Trainer
 from PIL import Image
 
 from datamodules.captioned_images import CaptionedImages
-from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
-from lightning_modules.styleshot.pyramid import PatchSizes
+from lightning_modules.styleshot.untrained import PatchSizes
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
+from lightning_modules.styleshot_training import ContentFusionReconstruction, StyleEncoderReconstruction
 from tests.fitting import trainer
 from tests.float64 import float64
 from tests.unit.lightning_modules.styleshot.reference import CHANNELS, HEADS, random_encoder

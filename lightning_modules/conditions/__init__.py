@@ -9,15 +9,16 @@ pipeline's image encoder::
     pipe("A rocket", ip_adapter_image_embeds=[torch.cat([negative, Masking()(positive, text).feature])])
 """
 
-from lightning_modules.conditions.adapted import Adapted
 from lightning_modules.conditions.base import Condition, Conditioned
-from lightning_modules.conditions.instantstyle import InstantStyle
-from lightning_modules.conditions.ip_adapter import IPAdapter
-from lightning_modules.conditions.masking import Masking, QuantileMasking
-from lightning_modules.conditions.on_levels import OnLevels
-from lightning_modules.conditions.styleshot import StyleShot
-from lightning_modules.conditions.subtraction import subtract_content
-from lightning_modules.conditions.two_means import two_means_keep_mask
+from lightning_modules.conditions.masking import Masking, QuantileMasking, two_means_keep_mask
+from lightning_modules.conditions.subtraction import (
+    Adapted,
+    InstantStyle,
+    IPAdapter,
+    OnLevels,
+    StyleShot,
+    subtract_content,
+)
 
 __all__ = [
     "Adapted",

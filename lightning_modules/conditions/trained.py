@@ -2,24 +2,23 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
 from datamodules.reading import reading
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter, load_adapter_weights
-from lightning_modules.conditions.adapted import Adapted
-from lightning_modules.tensor_files import TensorFile, read_tensors
+from lightning_modules.conditions.subtraction import Adapted
+from lightning_modules.tensor_files import read_tensors
 
-CHECKPOINT_PREFIX = "condition.adapter."
-"""Prefix of the adapter's keys in a Lightning checkpoint."""
 CHECKPOINT_RECORD = "adapter"
 """Key of a Lightning checkpoint under which `{"kind": class name, ...}` is kept."""
-_PROJ_WEIGHT = "proj.weight"
 EXPECTED = (
     "Expected a checkpoint of AdapterReconstruction (`.ckpt`), `.safetensors`, or a dictionary of tensors written by "
     "`torch.save`, without other Python objects."
 )
+_PREFIX = "condition.adapter."  # of the adapter's keys in a Lightning checkpoint
+_PROJ_WEIGHT = "proj.weight"
 
 
 class TrainedAdapter(Adapted):
@@ -31,9 +30,6 @@ class TrainedAdapter(Adapted):
         strength: lambda; 0 is IP-Adapter.
         rescale: rescale f to the norm of e.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not readable, or holds no adapter or more than one.
     """
 
     def __init__(self, checkpoint: str, strength: float = 1.0, rescale: bool = True) -> None:
@@ -41,17 +37,18 @@ class TrainedAdapter(Adapted):
         self.requires_grad_(False)
 
 
-class AdapterWeights(NamedTuple):
-    """The tensors of an adapter without prefix, and the name of its class where the file tells it."""
-
-    state: dict[str, Tensor]
-    kind: str | None
+Weights = tuple[dict[str, Tensor], str | None]
+"""The tensors of an adapter without prefix, and the name of its class where the file tells it."""
 
 
 def read_adapter(path: str | Path) -> Adapter:
     """The adapter in a file of any of the formats, on the CPU, in float32.
 
     Where the file does not name the adapter's class, a square `proj.weight` means an ImageAdapter.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not readable, or holds no adapter or more than one.
     """
     path = Path(path)
     if not path.is_file():
@@ -59,12 +56,13 @@ def read_adapter(path: str | Path) -> Adapter:
             f"`checkpoint` names no file: {str(path)!r}. Expected a checkpoint that `fit` of AdapterReconstruction "
             "wrote (`.ckpt`), or the tensors of an adapter (`.safetensors`, `.bin`)."
         )
-    read = read_tensors(path, "checkpoint", EXPECTED)
+    content, metadata = read_tensors(path, "checkpoint", EXPECTED)
     with reading(path, "checkpoint", EXPECTED, passing=ValueError):
-        weights = _weights(read)
-        adapter = _build(weights, path)
+        is_lightning = "state_dict" in content
+        weights = checkpoint_weights(content) if is_lightning else _bare_weights(content, metadata.get("kind"))
+        adapter = _empty_adapter(*weights, path)
     with reading(path, "checkpoint", EXPECTED):
-        load_adapter_weights(adapter, weights.state, weights.kind)
+        load_adapter_weights(adapter, *weights)
     return adapter
 
 
@@ -77,44 +75,31 @@ def adapter_bytes(adapter: Adapter, metadata: Mapping[str, str] | None = None) -
     return save(state, metadata={**(metadata or {}), **own})
 
 
-def write_adapter(adapter: Adapter, path: str | Path) -> None:
-    """Write an adapter to a `.safetensors` file, which `read_adapter` reads."""
-    Path(path).write_bytes(adapter_bytes(adapter))
-
-
-def checkpoint_weights(checkpoint: Mapping[str, Any]) -> AdapterWeights:
+def checkpoint_weights(checkpoint: Mapping[str, Any]) -> Weights:
     """The adapter's part of a Lightning checkpoint that is already in memory; no keys where it has none."""
     state = {
-        key.removeprefix(CHECKPOINT_PREFIX): tensor
-        for key, tensor in checkpoint["state_dict"].items()
-        if key.startswith(CHECKPOINT_PREFIX)
+        key.removeprefix(_PREFIX): tensor for key, tensor in checkpoint["state_dict"].items() if key.startswith(_PREFIX)
     }
-    return AdapterWeights(state, checkpoint.get(CHECKPOINT_RECORD, {}).get("kind"))
+    return state, checkpoint.get(CHECKPOINT_RECORD, {}).get("kind")
 
 
-def _weights(read: TensorFile) -> AdapterWeights:
-    if "state_dict" in read.content:
-        return checkpoint_weights(read.content)
-    return AdapterWeights(_without_prefix(read.content), read.metadata.get("kind"))
-
-
-def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what stands before `proj.weight`, where every key has it; otherwise leave the keys as they are."""
+def _bare_weights(state: Mapping[str, Tensor], kind: str | None) -> Weights:
+    """Without what stands before `proj.weight`, where every key has it; otherwise the keys as they are."""
     prefix = next((key.removesuffix(_PROJ_WEIGHT) for key in state if key.endswith(_PROJ_WEIGHT)), "")
     if not all(key.startswith(prefix) for key in state):
         prefix = ""
-    return {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+    return {key.removeprefix(prefix): tensor for key, tensor in state.items()}, kind
 
 
-def _build(weights: AdapterWeights, path: Path) -> Adapter:
-    """An adapter of the stored class and sizes, not yet filled."""
-    weight = weights.state.get(_PROJ_WEIGHT)
-    if weight is None or weight.ndim != 2 or weights.kind not in (None, "ImageAdapter", "TextAdapter"):
+def _empty_adapter(state: Mapping[str, Tensor], kind: str | None, path: Path) -> Adapter:
+    """An adapter of the stored class and sizes."""
+    weight = state.get(_PROJ_WEIGHT)
+    if weight is None or weight.ndim != 2 or kind not in (None, "ImageAdapter", "TextAdapter"):
         raise ValueError(
-            f"`checkpoint` holds no adapter: {str(path)!r} has {sorted(weights.state)[:4]} and names the class "
-            f"{weights.kind}. Expected proj.weight, proj.bias, norm.weight and norm.bias of one ImageAdapter or "
+            f"`checkpoint` holds no adapter: {str(path)!r} has {sorted(state)[:4]} and names the class "
+            f"{kind}. Expected proj.weight, proj.bias, norm.weight and norm.bias of one ImageAdapter or "
             "TextAdapter, in a checkpoint of AdapterReconstruction or a file of their own."
         )
     dim, in_dim = weight.shape
-    is_image = weights.kind == "ImageAdapter" if weights.kind else dim == in_dim
+    is_image = kind == "ImageAdapter" if kind else dim == in_dim
     return ImageAdapter(dim) if is_image else TextAdapter(dim, in_dim)

@@ -15,8 +15,7 @@ from callbacks.files import write_text
 from datamodules.batches import Reference
 from datamodules.reading import read_bytes, reading
 from datamodules.style_references import StyleReferences
-from lightning_modules.conditions.masking import feature_products
-from lightning_modules.conditions.two_means import two_means_threshold
+from lightning_modules.conditions.masking import feature_products, two_means_threshold
 from lightning_modules.style_transfer import StyleTransfer
 from scripts.report.svg import FAINT, INK
 

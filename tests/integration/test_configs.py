@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.conditions import StyleShot
 from lightning_modules.diffusion.config import MINIATURE, Backbone
-from lightning_modules.draws import DropRates, FusionDropRates
+from lightning_modules.objectives import DropRates, FusionDropRates
 from lightning_modules.style_transfer import StyleTransfer
 from lightning_modules.styleshot.encoder import StyleEncoderConfig
 from lightning_modules.styleshot.pyramid import MAP_CHANNELS
@@ -236,7 +236,7 @@ def test_content_images_bring_their_network(name: str, lines: str, capsys: pytes
     values = parsed(capsys, "predict", *(CONFIGS / f"{layer}.yaml" for layer in layers))
     backbone, data = values["model"]["init_args"]["backbone"], values["data"]
     assert backbone["content_fusion"] is True
-    detector = StyleTransfer(StyleShot(), Backbone(**backbone)).content_maps.detector
+    detector = StyleTransfer(StyleShot(), Backbone(**backbone)).generator.content_maps.detector
     assert (detector.name, getattr(detector, "dark_lines", None)) == (lines, lines == "lineart" or None)
     assert "pretrained_weight/style_aware_encoder.bin" in backbone["style_encoder"]
     assert data["class_path"].endswith("StyleBench")

@@ -15,7 +15,7 @@ from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.prediction_folders import read_folders
 from datamodules.shards import ReferenceLookup, open_references, write_shards
 from lightning_modules.adapters import ImageAdapter, TextAdapter
-from lightning_modules.conditions.trained import read_adapter, write_adapter
+from lightning_modules.conditions.trained import adapter_bytes, read_adapter
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
@@ -43,7 +43,7 @@ class Kind(NamedTuple):
 
 
 def _write_adapters(folder: Path) -> None:
-    write_adapter(ImageAdapter(6), folder / "a.safetensors")
+    (folder / "a.safetensors").write_bytes(adapter_bytes(ImageAdapter(6)))
     torch.save(TextAdapter(6, 4).state_dict(), folder / "a.bin")
     torch.save(lightning_checkpoint(TextAdapter(6, 6)), folder / "a.ckpt")
 

@@ -18,7 +18,7 @@ from callbacks.scoring.judge import Judge
 from datamodules.jobs import list_jobs
 from datamodules.predictions import Predictions
 from datamodules.shards import open_references
-from lightning_modules.scoring import Scoring
+from lightning_modules.style_transfer import Scoring
 from tests.unit.callbacks.colours import ColourJudge
 from tests.unit.datamodules.folders import write_folder
 

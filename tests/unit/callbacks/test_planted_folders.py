@@ -14,7 +14,7 @@ from callbacks.scoring.metrics import Estimate, MeanOverReferences
 from datamodules.miniature.generate import draw
 from datamodules.predictions import Predictions
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, TEST_STYLES, content_prompt
-from lightning_modules.scoring import Scoring
+from lightning_modules.style_transfer import Scoring
 
 JUDGES = ("miniature", "miniature classifier")
 SEED = 3_000_000  # far from those that any network has been trained on

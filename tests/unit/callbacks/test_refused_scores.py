@@ -14,7 +14,7 @@ from lightning import Trainer
 from callbacks.prediction_scores import PredictionScores
 from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.predictions import Predictions
-from lightning_modules.scoring import Scoring
+from lightning_modules.style_transfer import Scoring
 from tests.unit.callbacks.colours import ColourJudge, JobData
 from tests.unit.callbacks.scored_pictures import rows_of, score, scores_into, write_groups
 from tests.unit.datamodules.folders import spoil

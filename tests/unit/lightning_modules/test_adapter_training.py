@@ -10,11 +10,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter
-from lightning_modules.diffusion.config import Backbone, Runtime
+from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.diffusion.unet_inputs import Conditions
-from lightning_modules.draws import DropRates, draw
-from lightning_modules.objectives import PublishedObjective
+from lightning_modules.objectives import DropRates, PublishedObjective, draw
 from tests.fitting import Recorded, module, references, trainer
 from tests.float64 import assert_same
 from tests.unit.lightning_modules.diffusion.exact import variant
@@ -143,15 +142,6 @@ def test_only_the_adapter_trains(tiny_backbone: Backbone, root: Path) -> None:
     assert not any(part.training for part in made.model.modules())
 
 
-def test_default_optimizer_is_the_papers(tiny_backbone: Backbone) -> None:
-    made = AdapterReconstruction(backbone=tiny_backbone)
-    made.configure_model()
-    optimizer: Any = made.configure_optimizers()
-    assert isinstance(optimizer, torch.optim.AdamW)
-    group = optimizer.param_groups[0]
-    assert (group["lr"], group["weight_decay"], group["betas"]) == (1e-5, 1e-2, (0.9, 0.999))
-
-
 def test_schedule_advances_every_step(tiny_backbone: Backbone, root: Path) -> None:
     made = module(tiny_backbone, lr_scheduler=lambda o: torch.optim.lr_scheduler.StepLR(o, 1, gamma=0.5))
     trainer(max_steps=2).fit(made, references(root))
@@ -159,81 +149,17 @@ def test_schedule_advances_every_step(tiny_backbone: Backbone, root: Path) -> No
     assert optimizer.param_groups[0]["lr"] == 1e-2 / 4
 
 
-def test_names_are_those_of_the_adapters(tiny_backbone: Backbone) -> None:
-    assert [AdapterReconstruction(a, backbone=tiny_backbone).name for a in (ImageAdapter, TextAdapter)] == [
-        "image_adapter",
-        "text_adapter",
-    ]
-
-
-@pytest.mark.parametrize("adapter", [ImageAdapter, TextAdapter])
-def test_adapter_has_the_backbones_sizes_and_weights_by_seed(tiny_backbone: Backbone, adapter: type[Adapter]) -> None:
-    state = torch.random.get_rng_state()
-    weights = []
-    for seed, noise in ((1, 5), (1, 6), (2, 5)):
-        torch.manual_seed(noise)
-        made = module(tiny_backbone, adapter=adapter, seed=seed)
-        made.configure_model()
-        weights.append(made.adapter.proj.weight)
-    torch.random.set_rng_state(state)
-    assert weights[0].shape == ((20, 20) if adapter is ImageAdapter else (20, 24))
-    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-
-
-def test_configure_model_builds_once(tiny_backbone: Backbone) -> None:
-    made = AdapterReconstruction(backbone=tiny_backbone)
+@pytest.mark.parametrize(("adapter", "shape"), [(ImageAdapter, (20, 20)), (TextAdapter, (20, 24))])
+def test_adapter_has_the_backbones_sizes(tiny_backbone: Backbone, adapter: type[Adapter], shape: tuple[int]) -> None:
+    made = module(tiny_backbone, adapter=adapter)
     made.configure_model()
-    adapter, diffusion = made.adapter, made.diffusion
-    made.configure_model()
-    assert made.adapter is adapter and made.diffusion is diffusion
-
-
-@exact
-def test_gradient_checkpointing_gives_the_same_weights(tiny_backbone: Backbone, root: Path) -> None:
-    weights = []
-    for checkpointing in (False, True):
-        made = module(tiny_backbone, gradient_checkpointing=checkpointing)
-        trainer(max_steps=2, precision="64-true").fit(made, references(root))
-        assert made.model.unet.is_gradient_checkpointing == checkpointing
-        weights.append(made.adapter.proj.weight)
-    made.model.unet.disable_gradient_checkpointing()  # the networks are shared with the other tests
-    assert_same(weights[0], weights[1])
-
-
-def test_adapter_stays_float32_under_mixed_precision(tiny_backbone: Backbone, root: Path) -> None:
-    made = module(tiny_backbone, optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
-    mixed, full = Recorded(), Recorded()
-    trainer(mixed, precision="bf16-mixed").fit(made, references(root))
-    assert {parameter.dtype for parameter in made.adapter.parameters()} == {torch.float32}
-    trainer(full).fit(module(tiny_backbone), references(root))
-    rounding = 8 * torch.finfo(torch.bfloat16).eps * max(full.losses[0])
-    assert mixed.losses[0] == pytest.approx(full.losses[0], abs=rounding)
-
-
-def test_half_precision_throughout_is_refused(tiny_backbone: Backbone, root: Path) -> None:
-    made = AdapterReconstruction(backbone=tiny_backbone)  # whose own networks become half-precision
-    with pytest.raises(ValueError, match=r"`precision` .* torch.bfloat16.* expected float32.* \"bf16-mixed\""):
-        trainer(precision="bf16-true").fit(made, references(root))
-
-
-def test_adapter_before_it_is_built(tiny_backbone: Backbone) -> None:
-    with pytest.raises(RuntimeError, match=r"`adapter` is not built yet.* `configure_model\(\)`"):
-        _ = AdapterReconstruction(backbone=tiny_backbone).adapter
-
-
-def test_negative_seed_is_refused(tiny_backbone: Backbone) -> None:
-    with pytest.raises(ValueError, match="`seed` is a number from 0 to 4294967295 and was -1"):
-        AdapterReconstruction(backbone=tiny_backbone, seed=-1)
+    assert (made.name, made.adapter.proj.weight.shape) == (adapter.name, shape)
 
 
 def test_a_style_encoder_has_no_feature_for_the_adapters(tiny_backbone: Backbone, root: Path) -> None:
     levels = dataclasses.replace(tiny_backbone, style_encoder="style_aware_encoder.bin")
     with pytest.raises(ValueError, match=r"`style_encoder` is set: .* one image feature .* Leave it out"):
         trainer().fit(AdapterReconstruction(backbone=levels), references(root))
-
-
-def test_how_the_networks_run_is_in_no_checkpoint(tiny_backbone: Backbone) -> None:
-    assert "runtime" not in AdapterReconstruction(backbone=tiny_backbone, runtime=Runtime(offload=True)).hparams
 
 
 def test_training_that_is_not_finite_ends_with_step_and_batch_and_keeps_what_was_saved(
@@ -249,17 +175,6 @@ def test_training_that_is_not_finite_ends_with_step_and_batch_and_keeps_what_was
         run.fit(made, references(root))
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert all(tensor.isfinite().all() for tensor in state.values())
-
-
-@pytest.mark.parametrize("value", [torch.nan, torch.inf])
-@pytest.mark.parametrize("name", ["lr", "weight_decay"])
-def test_optimizers_with_numbers_that_are_none_are_refused(tiny_backbone: Backbone, name: str, value: float) -> None:
-    made = AdapterReconstruction(
-        backbone=tiny_backbone, optimizer=lambda p: torch.optim.AdamW(p, **{"lr": 1e-3, name: value})
-    )
-    made.configure_model()
-    with pytest.raises(ValueError, match=f"`optimizer` cannot be made .*{value}|`{name}` must be finite, got {value}"):
-        made.configure_optimizers()
 
 
 def test_a_learning_rate_that_a_schedule_spoils_is_refused(tiny_backbone: Backbone, root: Path) -> None:

@@ -67,59 +67,75 @@ def test_weights_are_copied(make: type[Adapter]) -> None:
     assert all(torch.equal(target.state_dict()[key], source.state_dict()[key]) for key in KEYS)
 
 
-def test_image_feature_of_another_size() -> None:
-    with pytest.raises(ValueError, match=r"`image_feature` must have the last size 6, got .*\(2, 8\).*dim=8"):
-        ImageAdapter(6)(features(2, 8))
+@pytest.mark.parametrize(
+    ("adapter", "given", "message"),
+    [
+        (ImageAdapter(6), (features(2, 8),), r"`image_feature` must have the last size 6, got .*\(2, 8\).*dim=8"),
+        (TextAdapter(6, 4), (features(2, 6),), r"`text_states` is missing: .*, tokens, 4\), got None.*ImageAdapter"),
+        *(
+            (
+                TextAdapter(6, 4),
+                (features(2, 6), features(*shape)),
+                r"`text_states` must have .*, 4\), got .*Pass the hid",
+            )
+            for shape in ((2, 4), (2, 5, 3))
+        ),
+    ],
+)
+def test_what_an_adapter_cannot_read(adapter: Adapter, given: tuple[Tensor, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        adapter(*given)
 
 
-def test_missing_states() -> None:
-    with pytest.raises(ValueError, match=r"`text_states` is missing: .*\(batch, tokens, 4\), got None.*ImageAdapter"):
-        TextAdapter(6, 4)(features(2, 6))
+def other(**changes: Tensor) -> dict[str, Tensor]:
+    return {**ImageAdapter(6).state_dict(), **{key.replace("_", "."): tensor for key, tensor in changes.items()}}
 
 
-@pytest.mark.parametrize("shape", [(2, 4), (2, 5, 3)])
-def test_states_of_another_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"`text_states` must have .*\(batch, tokens, 4\), got .*Pass the hidden"):
-        TextAdapter(6, 4)(features(2, 6), features(*shape))
-
-
-def test_weights_of_the_other_adapter_by_their_sizes() -> None:
-    expected = r"`state` must fit ImageAdapter\(dim=6\), got weights of TextAdapter\(dim=6, text_dim=4\); "
-    with pytest.raises(
-        ValueError,
-        match=expected + r"sizes that differ: proj.weight \(6, 4\). Configure the adapter that was",
-    ):
-        load_adapter_weights(ImageAdapter(6), TextAdapter(6, 4).state_dict())
-    expected = r"`state` must fit TextAdapter\(dim=6, text_dim=4\), got weights of ImageAdapter\(dim=6\)"
-    with pytest.raises(ValueError, match=expected):
-        load_adapter_weights(TextAdapter(6, 4), ImageAdapter(6).state_dict())
-
-
-def test_weights_of_the_same_adapter_in_another_size() -> None:
-    expected = r"must fit TextAdapter\(dim=6, text_dim=4\), got weights of TextAdapter\(dim=8, text_dim=8\)"
-    with pytest.raises(ValueError, match=expected):
-        load_adapter_weights(TextAdapter(6, 4), TextAdapter(8, 8).state_dict(), kind="TextAdapter")
-
-
-def test_weights_of_the_other_adapter_by_their_kind() -> None:
-    """At dim equal to text_dim the sizes coincide; the kind from the metadata tells."""
-    state = TextAdapter(6, 6).state_dict()
-    load_adapter_weights(ImageAdapter(6), state)
-    with pytest.raises(ValueError, match=r"`kind` of the weights must be ImageAdapter, got TextAdapter. Configure"):
-        load_adapter_weights(ImageAdapter(6), state, kind="TextAdapter")
-
-
-def test_missing_and_unknown_keys_leave_the_adapter_alone() -> None:
-    adapter = ImageAdapter(6)
+@pytest.mark.parametrize(
+    ("adapter", "state", "kind", "message"),
+    [
+        (
+            ImageAdapter(6),
+            TextAdapter(6, 4).state_dict(),
+            None,
+            r"`state` must fit ImageAdapter\(dim=6\), got weights of TextAdapter\(dim=6, text_dim=4\); "
+            r"sizes that differ: proj.weight \(6, 4\). Configure the adapter that was",
+        ),
+        (
+            TextAdapter(6, 4),
+            other(),
+            None,
+            r"fit TextAdapter\(dim=6, text_dim=4\), got weights of ImageAdapter\(dim=6\)",
+        ),
+        (
+            TextAdapter(6, 4),
+            TextAdapter(8, 8).state_dict(),
+            "TextAdapter",
+            r"must fit TextAdapter\(dim=6, text_dim=4\), got weights of TextAdapter\(dim=8, text_dim=8\)",
+        ),
+        (
+            ImageAdapter(6),
+            TextAdapter(6, 6).state_dict(),
+            "TextAdapter",
+            "`kind` .* ImageAdapter, got TextAdapter. Conf",
+        ),
+        (ImageAdapter(6), other(proj_weight=torch.zeros(6)), None, r"weights of no adapter \(proj.weight \(6,\)\)"),
+        (
+            ImageAdapter(6),
+            other(adapter_bias=torch.zeros(6)),
+            None,
+            r"exactly .*missing \[\], unknown .*ter.bias'\]. Strip",
+        ),
+    ],
+)
+def test_weights_of_another_adapter_leave_this_one_alone(
+    adapter: Adapter, state: dict[str, Tensor], kind: str | None, message: str
+) -> None:
     before = {key: value.clone() for key, value in adapter.state_dict().items()}
-    state = {f"adapter.{key}" if key == "proj.bias" else key: value + 1 for key, value in before.items()}
-    expected = r"`state` must have exactly .*missing \['proj.bias'\], unknown \['adapter.proj.bias'\]. Strip"
-    with pytest.raises(ValueError, match=expected):
-        load_adapter_weights(adapter, state)
+    with pytest.raises(ValueError, match=message):
+        load_adapter_weights(adapter, state, kind)
     assert all(torch.equal(adapter.state_dict()[key], before[key]) for key in KEYS)
 
 
-def test_weights_that_are_no_matrix() -> None:
-    state = {**ImageAdapter(6).state_dict(), "proj.weight": torch.zeros(6)}
-    with pytest.raises(ValueError, match=r"got weights of no adapter \(proj.weight \(6,\)\)"):
-        load_adapter_weights(ImageAdapter(6), state)
+def test_without_a_kind_sizes_that_coincide_do_not_tell() -> None:
+    load_adapter_weights(ImageAdapter(6), TextAdapter(6, 6).state_dict())

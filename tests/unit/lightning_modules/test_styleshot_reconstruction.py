@@ -11,14 +11,13 @@ import torch
 from diffusers.models.embeddings import MultiIPAdapterImageProjection
 from torch import Tensor
 
-from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone, Runtime
 from lightning_modules.diffusion.unet_inputs import ContentMap
-from lightning_modules.draws import DropRates, FusionDropRates, draw, patch_orders
-from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
+from lightning_modules.objectives import DropRates, FusionDropRates, draw, patch_orders
 from lightning_modules.styleshot.detectors import EdgeDetector
 from lightning_modules.styleshot.pyramid import centre_crop
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
+from lightning_modules.styleshot_training import ContentFusionReconstruction, StyleEncoderReconstruction
 from tests.fitting import trainer
 from tests.float64 import assert_same
 from tests.styleshot import STAGES, Losses, captions, module, still, trained_state, write_captions, write_styleshot
@@ -193,42 +192,6 @@ def test_training_goes_on_from_the_content_fusion_of_the_backbone(styleshot: Bac
 
 
 @both_stages
-def test_first_weights_depend_on_the_seed_alone(stage: Any, tiny_backbone: Backbone, styleshot: Backbone) -> None:
-    chance, states = torch.random.get_rng_state(), []
-    for seed, noise in ((1, 5), (1, 6), (2, 5)):
-        torch.manual_seed(noise)
-        made = module(stage, tiny_backbone if stage is StyleEncoderReconstruction else styleshot, seed=seed)
-        made.configure_model()
-        before = made.diffusion
-        made.configure_model()
-        assert made.diffusion is before
-        states.append(trained_state(made))
-    torch.random.set_rng_state(chance)
-    one, same, other = states
-    assert all(torch.equal(one[key], same[key]) for key in one)
-    assert any(not torch.equal(one[key], other[key]) for key in one)
-
-
-def refused(message: str, stage: Any = StyleEncoderReconstruction, **arguments: Any) -> None:
-    with pytest.raises(ValueError, match=message):
-        stage(**arguments)
-
-
-def test_arguments_out_of_range_are_refused(styleshot: Backbone) -> None:
-    for stage in STAGES:
-        message = r"`snr_gamma` must be above 0, or null, and `noisy_weight` at least 1; got "
-        refused(message + r"0.0 and 1.0\. null and 1 weight", stage, backbone=styleshot, snr_gamma=0.0)
-        refused(message + "None and 0.5", stage, backbone=styleshot, noisy_weight=0.5)
-        refused("`seed` is a number from 0 to 4294967295 and was -1", stage, backbone=styleshot, seed=-1)
-        assert stage(backbone=styleshot, snr_gamma=0.1).noisy_weight == 1.0
-
-
-def test_content_fusion_needs_a_style_encoder(tiny_backbone: Backbone) -> None:
-    refused("`style_encoder` is missing: .* Give a backbone with Style", ContentFusionReconstruction)
-    refused("`style_encoder` is missing", ContentFusionReconstruction, backbone=tiny_backbone)
-
-
-@both_stages
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_weights_are_refused_before_they_are_loaded(
     stage: Any, dtype: Any, styleshot: Backbone, folder: Path
@@ -237,8 +200,6 @@ def test_half_precision_weights_are_refused_before_they_are_loaded(
     message = f"`dtype` of the backbone is {dtype}, .*--model.backbone.dtype float32.*--trainer.precision bf16-mixed"
     with pytest.raises(ValueError, match=message):
         trainer().fit(stage(backbone=nowhere), captions(folder))
-    with pytest.raises(ValueError, match=r"`precision` .* torch.bfloat16.* expected float32"):
-        trainer(precision="bf16-true").fit(module(stage, styleshot), captions(folder))
 
 
 def test_a_style_encoder_that_would_leave_the_accelerator_is_refused(tiny_backbone: Backbone, folder: Path) -> None:
@@ -253,17 +214,9 @@ def test_wrong_sizes_of_the_map_channels_are_named(styleshot: Backbone, folder: 
         made.configure_model()
 
 
-@both_stages
-def test_names_and_default_optimizer(stage: Any, styleshot: Backbone) -> None:
-    made = stage(backbone=styleshot)
-    assert made.name == ("style_encoder" if stage is StyleEncoderReconstruction else "content_fusion")
-    [group] = made.optimizer([torch.nn.Parameter(torch.zeros(1))]).param_groups
-    assert (group["lr"], group["weight_decay"], group["betas"]) == (1e-5, 1e-2, (0.9, 0.999))
-
-
 def test_the_detector_is_told_in_the_second_stage() -> None:
     backbone = Backbone(style_encoder="a.bin")
     for lines, name in ((None, "edges"), ("edges", "edges"), ("contour", "contour"), ("lineart", "lineart")):
         made = ContentFusionReconstruction(replace(backbone, content_lines=lines))
-        assert made.content_maps.detector.name == name
+        assert made.generator.content_maps.detector.name == name
     assert "detector" not in StyleEncoderReconstruction(backbone).settings

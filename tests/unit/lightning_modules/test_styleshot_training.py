@@ -13,11 +13,10 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 import tests.styleshot
-from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from lightning_modules.draws import DropRates
-from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
+from lightning_modules.objectives import DropRates
+from lightning_modules.styleshot_training import ContentFusionReconstruction, StyleEncoderReconstruction
 from tests.fitting import trainer
 from tests.float64 import assert_same
 from tests.styleshot import STAGES, Losses, captions, module, still, trained_state, write_captions, write_styleshot
@@ -69,21 +68,6 @@ def test_resuming_within_an_epoch_is_exact(
 
 
 @both_stages
-def test_a_checkpoint_with_a_misspelt_key_is_refused(
-    stage: Any, backbones: dict[Any, Backbone], folder: Path, tmp_path: Path
-) -> None:
-    run = trainer()
-    run.fit(module(stage, backbones[stage]), captions(folder))
-    run.save_checkpoint(tmp_path / "a.ckpt")
-    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
-    state = content["state_dict"]
-    state["diffusion.image_projection.heads.0.wieght"] = state.pop("diffusion.image_projection.heads.0.proj.weight")
-    torch.save(content, tmp_path / "a.ckpt")
-    with pytest.raises(RuntimeError, match=r"Missing key.*heads\.0\.proj\.weight(.|\n)*Unexpected key.*wieght"):
-        trainer(max_steps=2).fit(module(stage, backbones[stage]), captions(folder), ckpt_path=tmp_path / "a.ckpt")
-
-
-@both_stages
 @exact
 def test_cached_features_give_the_same_losses(
     stage: Any, backbones: dict[Any, Backbone], folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -106,46 +90,6 @@ def test_cached_features_give_the_same_losses(
         opened.clear()
     assert_same(losses[1], losses[0])
     assert encoded == [22, 11], "two epochs of eleven images"
-
-
-@both_stages
-@exact
-def test_gradient_checkpointing_gives_the_same_gradients(
-    stage: Any, backbones: dict[Any, Backbone], folder: Path
-) -> None:
-    gradients = []
-    for checkpointing in (False, True):
-        made = module(stage, backbones[stage], gradient_checkpointing=checkpointing, optimizer=still)
-        trainer(precision="64-true").fit(made, captions(folder))
-        networks = [made.model.unet] + [made.model.controlnet] * (stage is ContentFusionReconstruction)
-        assert all(network.is_gradient_checkpointing == checkpointing for network in networks)
-        gradients.append({name: p.grad for name, p in made.named_parameters() if p.grad is not None})
-    assert_same(gradients[1], gradients[0])
-
-
-@both_stages
-def test_mixed_precision_keeps_trained_weights_in_float32(
-    stage: Any, backbones: dict[Any, Backbone], folder: Path
-) -> None:
-    losses = []
-    for precision in ("bf16-mixed", "32-true"):
-        made, recorded = module(stage, backbones[stage], optimizer=still), Losses()
-        trainer(recorded, precision=precision).fit(made, captions(folder))
-        assert {tensor.dtype for tensor in trained_state(made).values()} == {torch.float32}
-        losses.append(recorded.losses)
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
-
-
-@both_stages
-def test_loading_from_python(stage: Any, backbones: dict[Any, Backbone], folder: Path, tmp_path: Path) -> None:
-    sizes = {"map_channels": (4, 8)} if stage is ContentFusionReconstruction else {"patches": tests.styleshot.PATCHES}
-    made, run = module(stage, backbones[stage], snr_gamma=5.0, seed=9), trainer()
-    run.fit(made, captions(folder))
-    run.save_checkpoint(tmp_path / "a.ckpt")
-    loaded = stage.load_from_checkpoint(tmp_path / "a.ckpt", **sizes)
-    assert (loaded.backbone, loaded.snr_gamma, loaded.seed) == (backbones[stage], 5.0, 9)
-    ours, theirs = trained_state(loaded), trained_state(made)
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs) and set(ours) == set(theirs)
 
 
 @pytest.mark.slow

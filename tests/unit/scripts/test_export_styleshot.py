@@ -9,12 +9,11 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from lightning_modules.content_fusion_reconstruction import ContentFusionReconstruction
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.diffusion.unet_inputs import ContentMap
-from lightning_modules.style_encoder_reconstruction import StyleEncoderReconstruction
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
+from lightning_modules.styleshot_training import ContentFusionReconstruction, StyleEncoderReconstruction
 from scripts import export_styleshot
 from scripts.cli import main
 from scripts.export import project_version

@@ -33,7 +33,7 @@ def _batch(conditioned_on: Groups, negatives: Groups | None = None) -> JobBatch:
         against = tuple(REFERENCES[n] for n in (negatives or [[]] * 2)[row])
         other = tuple(REFERENCES[n] for n in others)
         jobs.append(Job(REFERENCES[first], PROMPTS[row], 0, SEEDS[row], other, against))
-    return {"jobs": jobs, "images": IMAGES}
+    return {"jobs": jobs, "images": IMAGES, "contents": [], "finished": 0}
 
 
 def _module(pair: Pair, mix: ReferenceMix = ReferenceMix()) -> StyleTransfer:

@@ -149,7 +149,7 @@ def batch_of(sizes: list[tuple[int, int]]) -> JobBatch:
         content = Reference(i, f"content:{i}", "A rocket", "", f"{i}")
         images[content.key] = Image.effect_noise(size, 90).convert("RGB")
         jobs.append(Job(STYLE, "A rocket", 0, 42, content_image=content))
-    return {"jobs": jobs, "images": images}
+    return {"jobs": jobs, "images": images, "contents": [], "finished": 0}
 
 
 def test_pictures_have_the_size_of_their_content_image(backbone: Backbone) -> None:
@@ -157,16 +157,16 @@ def test_pictures_have_the_size_of_their_content_image(backbone: Backbone) -> No
     module.configure_model()
     module.double()
     drawn: list[Image.Image] = []
-    detect = module.content_maps.detector.lines
-    module.content_maps.detector.lines = lambda pixels: (drawn.append(pixels), detect(pixels))[1]  # type: ignore[func-returns-value, method-assign]
+    detect = module.generator.content_maps.detector.lines
+    module.generator.content_maps.detector.lines = lambda pixels: (drawn.append(pixels), detect(pixels))[1]  # type: ignore[func-returns-value, method-assign]
     batch = batch_of([(25, 16), (25, 16)])
     first = module.generate(batch)
     assert first.images.shape == (2, 3, 16, 25)
     assert len(drawn) == 2
-    alone = module.generate({"jobs": batch["jobs"][1:], "images": batch["images"]})
+    alone = module.generate({"jobs": batch["jobs"][1:], "images": batch["images"], "contents": [], "finished": 0})
     assert_same(alone.images, first.images[1:])
     assert len(drawn) == 2, "each map is drawn once"
-    module.sampling = replace(SETTINGS, height=16, width=16)
+    module.use(module.condition, replace(SETTINGS, height=16, width=16))
     assert module.generate(batch).images.shape == (2, 3, 16, 16)
 
 
@@ -178,12 +178,12 @@ def test_the_detector_is_among_the_settings_where_it_decides(backbone: Backbone)
 
 def test_a_backbone_brings_its_detector_or_says_that_it_does_not(backbone: Backbone) -> None:
     with pytest.warns(UserWarning, match="`content_lines` of the backbone is not said, .* Name them, or give a `detec"):
-        assert StyleTransfer(StyleShot(), backbone).content_maps.detector.name == "edges"
+        assert StyleTransfer(StyleShot(), backbone).generator.content_maps.detector.name == "edges"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for lines in ("edges", "contour", "lineart"):
             told = replace(backbone, content_lines=lines)  # type: ignore[arg-type]
-            assert StyleTransfer(StyleShot(), told).content_maps.detector.name == lines
+            assert StyleTransfer(StyleShot(), told).generator.content_maps.detector.name == lines
         StyleTransfer(StyleShot(), backbone, detector=ContourDetector())
         StyleTransfer(StyleShot(), replace(backbone, content_fusion=False))
     with pytest.raises(ValueError, match="`content_lines` must be one of edges, contour, lineart, None; got 'lines'"):

@@ -4,11 +4,13 @@ from typing import Any
 import pytest
 import torch
 
+from datamodules.batches import ReferenceBatch, ReferenceSource
 from datamodules.references import ReferenceSet
+from datamodules.style_references import StyleReferences
+from lightning_modules.adapter_training import FrozenFeatures, encode_train_set
 from lightning_modules.adapters import TextAdapter
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from lightning_modules.feature_cache import FrozenFeatures, encode_references
 from tests.fitting import Recorded, module, references, trainer
 from tests.float64 import assert_same
 
@@ -34,7 +36,6 @@ def test_everything_is_encoded_and_opened_once(
 ) -> None:
     data = references(tmp_path / "object")
     trainer(max_steps=-1, max_epochs=2).fit(module(tiny_backbone), data)
-    assert data.keys_only
     assert counts["image"] == list(range(12))
     assert len(counts["encode_images"]) == len(counts["encode_latents"]) == 12
     assert sorted(counts["encode_prompts"]) == ["", "best quality, high quality", "bird", "cat", "dog"]
@@ -47,16 +48,20 @@ def test_cached_and_fresh_features_give_the_same_losses(tiny_backbone: Backbone,
         recorded, data = Recorded(), references(tmp_path / "object")
         made = module(tiny_backbone, cache_features=cached, adapter=TextAdapter)
         trainer(recorded, max_steps=4, precision="64-true").fit(made, data)
-        assert data.keys_only == cached
         losses.append(recorded.losses)
     assert_same(losses[0], losses[1])
+
+
+def source_of(data: StyleReferences) -> ReferenceSource:
+    batch: ReferenceBatch = next(iter(data.train_dataloader()))
+    return batch["source"]
 
 
 @pytest.mark.usefixtures("float64")
 def test_features_lie_at_the_index_of_their_reference(tiny_backbone: Backbone, tmp_path: Path) -> None:
     model, data = StableDiffusion.load(tiny_backbone).double(), references(tmp_path / "object", batch_size=5)
-    encoded = encode_references(model, data.encoding_dataloader(), show_progress=False)
-    assert encoded.references == data.train_set.references
+    encoded = encode_train_set(model, source_of(data), show_progress=False)
+    assert encoded.left_out == frozenset()
     for index in (0, 4, 11):
         image = [data.train_set.image(index)]
         expected = FrozenFeatures(*model.encode_latents(image), model.encode_images(image))
@@ -67,7 +72,7 @@ def test_processes_encode_different_batches_and_all_get_the_whole(
     tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counts: dict[str, list[Any]]
 ) -> None:
     model, data = StableDiffusion.load(tiny_backbone), references(tmp_path / "object", batch_size=5)
-    alone = encode_references(model, data.encoding_dataloader(), show_progress=False)
+    alone = encode_train_set(model, source_of(data), show_progress=False)
     shares: list[Any] = []
     # A group of its own, for that of NCCL would send all features through the memory of an accelerator.
     monkeypatch.setattr(torch.distributed, "new_group", lambda backend: backend)
@@ -82,20 +87,8 @@ def test_processes_encode_different_batches_and_all_get_the_whole(
         monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
         counts["image"].clear()
         try:
-            together = encode_references(model, data.encoding_dataloader(), rank, 2, show_progress=False)
+            together = encode_train_set(model, source_of(data), rank, 2, show_progress=False)
         except AssertionError:  # rank 1 alone does not make a whole
             assert counts["image"] == [5, 6, 7, 8, 9]
     assert counts["image"] == [0, 1, 2, 3, 4, 10, 11]
-    assert together.references == alone.references
     assert all(torch.equal(a, b) for a, b in zip(together.features, alone.features, strict=True))
-
-
-def test_latents_are_drawn_from_their_moments() -> None:
-    features = FrozenFeatures(torch.tensor([[1.0]]), torch.tensor([[2.0]]), torch.zeros(1, 3))
-    assert features.sample_latents(torch.tensor([[-1.5]])).item() == -2.0
-
-
-def test_a_datamodule_that_cannot_encode_is_refused(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    loader = references(tmp_path / "object").train_dataloader()
-    with pytest.raises(ValueError, match=r"`cache_features` needs .* got NoneType.* set `cache_features` to false"):
-        trainer().fit(module(tiny_backbone), loader)

@@ -1,0 +1,246 @@
+"""References and prompts to pictures: the frozen networks, the condition between them, and what they encoded once."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from PIL import Image
+from torch import Tensor
+
+from datamodules.batches import Job, JobBatch, Reference
+from lightning_modules.conditions import Condition, Conditioned
+from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, SamplingSettings
+from lightning_modules.diffusion.encoders import Text, say_what_is_lost
+from lightning_modules.outputs import Generations, joined
+from lightning_modules.styleshot.content_maps import MapCache, drawn_size, map_pixels, resized
+from lightning_modules.styleshot.detectors import DETECTORS, Detector
+
+if TYPE_CHECKING:
+    from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+
+T = TypeVar("T")
+
+
+class EncodedOnce:
+    """Encodes each item once and keeps the results.
+
+    Args:
+        apart: encode each by itself, not all new ones of a call together: beside others the last bits of an encoding
+            differ, and training that was interrupted meets others.
+    """
+
+    def __init__(self, apart: bool = False) -> None:
+        self.apart = apart
+        self._kept: dict[tuple[str, str], tuple[Tensor, ...]] = {}
+
+    def __call__(
+        self, kind: str, keys: Sequence[str], items: Sequence[T], encode: Callable[[list[T]], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        """Encodings of `items`, which `keys` name within `kind`: tensors of `len(keys)` rows."""
+        new = {key: item for key, item in zip(keys, items, strict=True) if (kind, key) not in self._kept}
+        for some in [[name] for name in new] if self.apart else [list(new)] if new else []:
+            encoded = encode([new[name] for name in some])
+            self._kept.update(((kind, key), rows) for key, rows in zip(some, zip(*encoded, strict=True), strict=True))
+        kept = [self._kept[kind, key] for key in keys]
+        return tuple(map(torch.stack, zip(*kept, strict=True)))
+
+
+class PictureGenerator:
+    """Generates pictures in the style of a reference, whose image feature a condition has edited.
+
+    A plain object: the module that has one registers the networks and the condition. What was encoded is remembered
+    by its content, image digests and texts, as long as the networks stay on one device and in one precision.
+    """
+
+    def __init__(
+        self,
+        condition: Condition,
+        backbone: Backbone,
+        sampling: SamplingSettings,
+        mix: ReferenceMix = ReferenceMix(),
+        runtime: Runtime = Runtime(),
+        detector: Detector | None = None,
+        map_folder: str | None = None,
+    ) -> None:
+        self.condition, self.backbone, self.sampling = condition, backbone, sampling
+        self.mix, self.runtime = mix, runtime
+        self.content_maps = MapCache(detector or _detector_of(backbone), map_folder)
+        self.diffusion: StableDiffusion | None = None
+        self._most_rows: int | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets what was encoded."""
+        self._memory, self._texts = EncodedOnce(), EncodedOnce(apart=True)
+        self._encoded_at: tuple[torch.device, torch.dtype] | None = None
+
+    def load(self) -> "StableDiffusion":
+        """The frozen networks, loaded once; ValueError where the scheduler cannot draw with them."""
+        if self.diffusion is None:
+            from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+
+            self.diffusion = StableDiffusion.load(self.backbone, self.runtime)
+        from lightning_modules.diffusion.schedulers import ready_scheduler
+
+        ready_scheduler(self.sampling, self.diffusion.scheduler_config)  # one that cannot draw is refused here
+        return self.diffusion
+
+    @property
+    def model(self) -> "StableDiffusion":
+        """The frozen networks; RuntimeError where they are not loaded yet."""
+        if self.diffusion is None:
+            raise RuntimeError(
+                "`diffusion` is not loaded yet. Run the module by a Trainer, or call `configure_model()` first."
+            )
+        return self.diffusion
+
+    def generate(self, batch: JobBatch) -> Generations:
+        """Generates the picture of each job, at least 0: `(batch, 3, height, width)`, float32 in 0 .. 1.
+
+        Where the accelerator's memory does not hold the batch, its halves are drawn one after the other, now and from
+        then on: the pictures are the same.
+        """
+        jobs = batch["jobs"]
+        parts: list[Generations] = []
+        done = 0
+        while done < len(jobs):
+            rows = min(self._most_rows or len(jobs), len(jobs) - done)
+            try:
+                parts.append(self._drawn(jobs[done : done + rows], batch["images"]))
+            except torch.OutOfMemoryError:
+                if rows == 1:
+                    raise
+                self._most_rows = rows // 2
+                torch.cuda.empty_cache()
+                rank_zero_warn(
+                    f"{rows} pictures at a time do not fit into the accelerator's memory: going on with {rows // 2}. "
+                    f"`--data.generation_batch_size {rows // 2}` starts so at once."
+                )
+            else:
+                done += rows
+        drawn = joined(parts).without_spoilt() if parts else Generations.nothing()
+        drawn.failures.update(batch.get("failures", {}))
+        drawn.contents, drawn.finished = batch["contents"], batch["finished"]
+        return drawn
+
+    def _drawn(self, jobs: list[Job], images: Mapping[str, Image.Image]) -> Generations:
+        from lightning_modules.diffusion.sampling import sample
+
+        content_images = [images[job.content_image.key] for job in jobs if job.content_image is not None]
+        conditioned = self._conditioned(jobs, images)
+        share_masked, keep_mask = conditioned.share_masked, conditioned.keep_mask
+        sets, shares = self._mixed(conditioned.feature)
+        pictures = sample(
+            self.model,
+            self.sampling,
+            text=self.prompts([f"{job.prompt}{self.sampling.prompt_suffix}" for job in jobs]),
+            features=sets,
+            seeds=[job.seed for job in jobs],
+            negative_text=self._unconditional_text(),
+            negative_features=self._negative_features(jobs, images),
+            shares=shares,
+            content_maps=self._maps(content_images) if content_images else None,
+        )
+        if content_images and not (self.sampling.width or self.sampling.height):
+            pictures = resized(pictures, content_images[0].size)
+        return Generations(
+            images=pictures,
+            jobs=jobs,
+            references=[images[job.reference.key] for job in jobs],
+            share_masked=None if share_masked is None else share_masked.reshape(len(jobs), -1).mean(1),
+            keep_mask=None if keep_mask is None else keep_mask[:, 0],
+        )
+
+    def _maps(self, content_images: list[Image.Image]) -> Tensor:
+        """The lines `(batch, 3, height, width)`, 0 .. 1, in the size in which the pictures are drawn."""
+        if len(sizes := {image.size for image in content_images}) > 1:
+            raise ValueError(
+                f"`content_image` must have one size within a batch; got {sorted(sizes)}. Generate each size by itself."
+            )
+        width, height = drawn_size(content_images[0].size, self.model.latent_step)
+        size = self.sampling.width or width, self.sampling.height or height
+        return torch.stack([map_pixels(self.content_maps(image), size) for image in content_images])
+
+    @torch.no_grad()
+    def _conditioned(self, jobs: Sequence[Job], images: Mapping[str, Image.Image]) -> Conditioned:
+        """The edited features of each job's references `(batch, references, ...)`; each reference is edited once."""
+        groups = [(job.reference, *job.others) for job in jobs]
+        references = {reference.key: reference for group in groups for reference in group}
+        contents = [reference.content for reference in references.values()]
+        image_feature = self._image_features(references.values(), images)
+        told = [self.sampling.content_text(content) for content in contents]
+        [text_feature] = self._memory("content", told, told, lambda new: (self.model.encode_contents(new),))
+        text_states = self.prompts(contents).states
+        # Mixed precision is for the large networks: a mask or an adapter costs nothing and shall not be rounded.
+        with torch.autocast(image_feature.device.type, enabled=False):
+            edited: Conditioned = self.condition(image_feature, text_feature, text_states)
+        place = {key: row for row, key in enumerate(references)}
+        rows = [[place[reference.key] for reference in group] for group in groups]
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError("`others` must be as many for each job of a batch; got different numbers.")
+        chosen = torch.tensor(rows, device=edited.feature.device)
+        keep_mask, share_masked = (None if part is None else part[chosen] for part in edited[1:])
+        return Conditioned(edited.feature[chosen], keep_mask, share_masked)
+
+    def _mixed(self, features: Tensor) -> tuple[list[Tensor], list[float]]:
+        """One set of features `(batch, ...)` or one a reference, of `(batch, references, ...)`; and their shares."""
+        shares = self.mix.shares(features.shape[1])
+        if len(shares) == 1 or self.mix.combine == "tokens":
+            return list(features.unbind(1)), shares
+        return [torch.tensordot(features, features.new_tensor(shares), dims=([1], [0]))], [1.0]
+
+    def _negative_features(self, jobs: Sequence[Job], images: Mapping[str, Image.Image]) -> Tensor | None:
+        """The mean feature of each job's negative references `(batch, ...)`, unedited; None where there are none."""
+        references = {reference.key: reference for job in jobs for reference in job.negatives}
+        if not references:
+            return None
+        features = dict(zip(references, self._image_features(references.values(), images), strict=True))
+        nothing = torch.zeros_like(next(iter(features.values())))
+        groups = [[features[reference.key] for reference in job.negatives] for job in jobs]
+        return torch.stack([torch.stack(group).mean(0) if group else nothing for group in groups])
+
+    def _image_features(self, references: Collection[Reference], images: Mapping[str, Image.Image]) -> Tensor:
+        self._forget_elsewhere()
+        digests = [reference.digest for reference in references]
+        opened = [images[reference.key] for reference in references]
+        say_what_is_cropped(self.model, references, opened)
+        [features] = self._memory("image", digests, opened, lambda new: (self.model.encode_images(new),))
+        return features
+
+    def prompts(self, prompts: list[str]) -> Text:
+        """Encoded prompts, `len(prompts)` rows."""
+        self._forget_elsewhere()
+        return Text(*self._texts("prompt", prompts, prompts, self.model.encode_prompts))
+
+    def _unconditional_text(self) -> Text:
+        negative = self.sampling.negative_prompt
+        encode = self.model.unconditional_text
+        return Text(*self._memory("unconditional", [repr(negative)], [negative], lambda new: encode(new[0])))
+
+    def _forget_elsewhere(self) -> None:
+        """Forgets what was encoded on another device, or in another precision."""
+        here = self.model.device, self.model.unet.conv_in.weight.dtype
+        if here != self._encoded_at:
+            self.forget()
+            self._encoded_at = here
+
+
+def _detector_of(backbone: Backbone) -> Detector:
+    """The detector that draws what the backbone's ControlNet was trained on."""
+    lines = backbone.content_lines
+    if backbone.content_fusion and lines is None:
+        rank_zero_warn(
+            "`content_lines` of the backbone is not said, so that content images become edges of Canny's method. A "
+            "ControlNet follows the lines that it was trained on: contour for Gaojunyao/StyleShot, lineart for "
+            "Gaojunyao/StyleShot_lineart. Name them, or give a `detector`."
+        )
+    return DETECTORS[lines or "edges"]()
+
+
+def say_what_is_cropped(
+    model: "StableDiffusion", references: Iterable[Reference], images: Iterable[Image.Image]
+) -> None:
+    """Warn of each reference of whose image the encoders see little."""
+    if model.reference_fit == "crop":
+        say_what_is_lost((reference.key for reference in references), images)
