@@ -28,7 +28,7 @@ from callbacks.scoring.judge_loading import (
     load_processor,
     load_tokenizer,
 )
-from callbacks.scoring.metrics import FEATURE_SCORES, LeakRateAmong
+from callbacks.scoring.metrics import FEATURE_SCORES
 from datamodules.reading import read_json
 from lightning_modules.outputs import Predicted
 
@@ -120,9 +120,9 @@ class ClipJudge(Judge):
             [prediction.content_prompt for prediction in predicted.predictions],
             [prediction.prompt for prediction in predicted.predictions],
         )
-        values = {tag: metric().score(features) for tag, metric in FEATURE_SCORES.items()}
+        values = {tag: score(features) for tag, score in FEATURE_SCORES.items()}
         if contents:
-            values[AMONG] = LeakRateAmong(self.text_features(contents)).score(features)
+            values[AMONG] = scores.leaked_among(features, self.text_features(contents))
         return Verdict(values, features.generated)
 
     @override

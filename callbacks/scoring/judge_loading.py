@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from lightning_modules.tensor_files import check_processor, check_tokenizer, pretrained
+from lightning_modules.pretrained import check_processor, check_tokenizer, pretrained
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModelWithProjection

@@ -17,8 +17,8 @@ from callbacks.scoring.clip_judge import StyleJudge
 from callbacks.scoring.judge import Judge
 from datamodules.jobs import list_jobs
 from datamodules.predictions import Predictions
-from datamodules.shards import open_references
-from lightning_modules.scoring import Scoring
+from datamodules.references import ReferenceFolder
+from lightning_modules.style_transfer import Scoring
 from tests.unit.callbacks.colours import ColourJudge
 from tests.unit.datamodules.folders import write_folder
 
@@ -39,7 +39,7 @@ def write_group(folder: Path, root: Path, samples: int = 2, method: str = "maski
     settings = {"name": method, "condition": {"strength": 0.5}, "sampling": {"steps": 3, **sampling}}
     writer, colours = PredictionFolder(folder), torch.Generator().manual_seed(len(str(sampling)) + samples)
     writer.open(settings)
-    for job in list_jobs(open_references(root).references, ("A bench", "A rocket"), samples, 42):
+    for job in list_jobs(ReferenceFolder(root).references, ("A bench", "A rocket"), samples, 42):
         colour = tuple(torch.randint(256, (3,), generator=colours).tolist())
         line = {**job_line(job), "share_masked": 0.25, "method": method, "settings": settings}
         writer.write(Picture(picture_name(job, method), Image.new("RGB", (5, 4), colour), line), rank=0)
