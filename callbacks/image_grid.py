@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from callbacks.evaluation import EvaluationCallback
 from callbacks.files import to_pil, write_png
-from callbacks.first_rank import from_all_ranks
+from callbacks.ranks import from_all_ranks
 from callbacks.tensorboard import writers
 from lightning_modules.outputs import Generations
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from callbacks.first_rank import on_first_rank
+from callbacks.ranks import on_first_rank
 from datamodules.folders import FolderLock
 
 

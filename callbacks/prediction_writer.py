@@ -11,11 +11,10 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from PIL import Image
 from typing_extensions import override
 
-from callbacks.failures import listed, of_all_ranks
 from callbacks.files import slug, to_pil
-from callbacks.first_rank import on_first_rank
 from callbacks.own_folder import OwnFolder
 from callbacks.prediction_folder import Picture, PredictionFolder, job_line, picture_name
+from callbacks.ranks import listed, of_all_ranks, on_first_rank
 from lightning_modules.outputs import GenerationModule, Generations, Job
 
 
@@ -32,36 +31,35 @@ class PredictionWriter(Callback):
         if threads < 1:
             raise ValueError(f"`threads` must be at least 1, got {threads}: give 1 to write one file at a time.")
         self.folder, self.threads = folder, threads
-        self._finished: set[str] | None = None
+        self._finished: set[str] = set()
         self._pool: ThreadPoolExecutor | None = None
         self._pending: list[Future[None]] = []
-        self._skipped: set[str] = set()
+        self._skipped = 0
         self.own: OwnFolder | None = None
         self.written = 0
         self.failures: dict[str, str] = {}
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Ask the datamodule for missing pictures only.
-
-        The folder is looked at when the first job is asked for: by then the trained weights, which belong to
-        its settings, are loaded.
-        """
+        """Take the folder, which is looked at when the weights, which belong to its settings, are loaded."""
         if stage != "predict":
             return
         self._module = cast(GenerationModule, pl_module)
-        self._finished, self._pending, self._skipped, self.written = None, [], set(), 0
+        self._pending, self._skipped, self.written = [], 0, 0
         self.failures = {}
         self._folder = PredictionFolder(self.folder or Path("outputs", "predict", slug(self._module.name)))
         self.own = self.own or OwnFolder(self._folder.path, "folder")
         self.own.setup(trainer, pl_module, stage)
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        if hasattr(datamodule, "keep_jobs"):
-            datamodule.keep_jobs(lambda job: not self._is_finished(trainer, job))
 
     @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the threads."""
+        """Open the folder, which refuses other settings, and start the threads."""
+        self._settings = {"name": self._module.name, **self._module.settings}
+        # Rank 0 looks into the folder and tells the others, its error too: none waits for ever.
+        self._finished = on_first_rank(trainer, lambda: self._folder.open(self._settings))
+        rank_zero_info(
+            f"`{self._folder.path}` holds {len(self._finished)} finished pictures; only missing ones are generated."
+        )
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="png")
 
     @override
@@ -78,7 +76,8 @@ class PredictionWriter(Callback):
         assert self._pool is not None
         self._wait()
         self.failures |= {picture_name(job, self._module.name): why for job, why in outputs.failures.items()}
-        for picture in self._pictures(trainer, outputs):
+        self._skipped += outputs.finished
+        for picture in self._pictures(outputs):
             self._pending.append(self._pool.submit(self._folder.write, picture, trainer.global_rank))
 
     @override
@@ -99,42 +98,29 @@ class PredictionWriter(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Say how many pictures were written and skipped, and where they are."""
         if stage == "predict":
-            own = torch.tensor(self.written, device=trainer.strategy.root_device)
-            written = int(trainer.strategy.reduce(own, reduce_op="sum"))
+            counts = torch.tensor([self.written, self._skipped], device=trainer.strategy.root_device)
+            written, skipped = trainer.strategy.reduce(counts, reduce_op="sum").tolist()
             self._release()
-            path, skipped = self._folder.path, len(self._skipped)
-            others = len(self._finished or ()) - skipped
+            others = len(self._finished) - skipped
             beside = f" {others} of other references, prompts or seeds lie beside them." if others else ""
-            rank_zero_info(f"{written} pictures were written to `{path}`; {skipped} lay there already.{beside}")
+            rank_zero_info(
+                f"{written} pictures were written to `{self._folder.path}`; {skipped} lay there already.{beside}"
+            )
             self.failures = of_all_ranks(self.failures)
             if self.failures:
                 rank_zero_warn(f"{len(self.failures)} pictures could not be made:{listed(self.failures)}")
 
-    def _is_finished(self, trainer: Trainer, job: Job) -> bool:
-        if self._finished is None:
-            self._finished = self._open(trainer)
-        name = picture_name(job, self._module.name)
-        if name in self._finished:
-            self._skipped.add(name)
-        return name in self._finished
-
-    def _open(self, trainer: Trainer) -> set[str]:
-        """Rank 0 looks into the folder and tells the others, its error too: none waits for ever."""
-        # Asked for once: a module may have to read its weights to say what they are.
-        self._settings = {"name": self._module.name, **self._module.settings}
-        finished = on_first_rank(trainer, lambda: self._folder.open(self._settings))
-        rank_zero_info(
-            f"`{self._folder.path}` holds {len(finished)} finished pictures; only missing ones are generated."
-        )
-        return finished
-
-    def _pictures(self, trainer: Trainer, generations: Generations) -> list[Picture]:
+    def _pictures(self, generations: Generations) -> list[Picture]:
+        """Those that are missing: without a datamodule that leaves finished ones out they come along."""
         jobs, masked = generations.jobs, generations.share_masked
         shares = [None] * len(jobs) if masked is None else masked.tolist()
-        # Without a datamodule that drops finished jobs they come along, and are not written twice.
-        missing = [place for place, job in enumerate(jobs) if not self._is_finished(trainer, job)]
-        images = to_pil(generations.images)
-        return [self._picture(jobs[place], images[place], shares[place]) for place in missing]
+        pictures = [
+            self._picture(job, image, share)
+            for job, image, share in zip(jobs, to_pil(generations.images), shares, strict=True)
+        ]
+        missing = [picture for picture in pictures if picture.name not in self._finished]
+        self._skipped += len(pictures) - len(missing)
+        return missing
 
     def _picture(self, job: Job, image: Image.Image, share_masked: float | None) -> Picture:
         method = self._module.name

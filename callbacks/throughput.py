@@ -24,12 +24,13 @@ class Throughput(Callback):
         self.every_n_steps = every_n_steps
         self._begun: float | None = None
         self._paused = 0.0
-        self._images = self._first_step = 0
+        self._images = self._first_step = self._told_step = 0
+        self._is_first = True  # whether the window is the first of a fit
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget what an earlier fit measured."""
-        self._begun = None
+        self._begun, self._told_step = None, trainer.global_step
 
     @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -42,18 +43,21 @@ class Throughput(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count a batch, and log where the window is full."""
+        assert self._begun is not None
+        step = trainer.global_step
         self._images += len(batch["references"]) * trainer.world_size
-        steps = trainer.global_step - self._first_step
-        if self._begun is None or steps < (self.every_n_steps or max(1, trainer.log_every_n_steps)):  # type: ignore[attr-defined]
-            return
-        seconds = _now() - self._begun
-        values = {
-            "throughput/images_per_second": self._images / seconds,
-            "throughput/seconds_per_step": seconds / steps,
-        }
-        for logger in trainer.loggers:
-            logger.log_metrics(values, step=trainer.global_step)
-        self._begin(trainer.global_step)
+        if step - self._told_step >= (self.every_n_steps or max(1, trainer.log_every_n_steps)):  # type: ignore[attr-defined]
+            seconds = _now() - self._begun
+            values = {
+                "throughput/images_per_second": self._images / seconds,
+                "throughput/seconds_per_step": seconds / (step - self._first_step),
+            }
+            for logger in trainer.loggers:
+                logger.log_metrics(values, step=step)
+            self._told_step = step
+            self._begin(step)
+        elif self._is_first and step > self._first_step:
+            self._begin(step)  # all images may be encoded in the first step: where others follow it does not count
 
     @override
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -67,6 +71,7 @@ class Throughput(Callback):
             self._begun += _now() - self._paused
 
     def _begin(self, step: int) -> None:
+        self._is_first = self._begun is None
         self._begun, self._images, self._first_step = _now(), 0, step
 
 

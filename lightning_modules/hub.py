@@ -175,8 +175,9 @@ def _fetch(
             return folder
         raise explained(error, argument, source.repository, source.revision) from error
     names = choose(listing.sizes)
+    absent = set(required) - set(listing.sizes) if stays or is_commit(source.revision) else ()
     try:
-        return _download(source, listing.commit, names, set(required) - set(listing.sizes))
+        return _download(source, listing.commit, names, absent)
     except errors() as error:
         raise explained(error, argument, source.repository, source.revision) from error
 
@@ -199,7 +200,7 @@ def _download(source: Source, commit: str, names: list[str], absent: Collection[
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    for name in absent if is_commit(source.revision) else ():
+    for name in absent:
         with suppress(EntryNotFoundError):  # by which the cache learns that there is none
             hf_hub_download(source.repository, name, revision=source.revision)
     there = [cached_file(source.repository, name, commit) for name in names]

@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from callbacks.failures import refuse
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -19,7 +20,6 @@ import lightning_modules.conditions.trained
 import lightning_modules.styleshot_training  # noqa: F401
 from callbacks.alignment_scores import AlignmentScores
 from callbacks.checkpoints import WholeCheckpoints, newest_readable
-from callbacks.failures import refuse
 from callbacks.own_folder import OwnFolder
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.files import write_text

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from callbacks.failures import refuse
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
@@ -14,7 +15,6 @@ from lightning.pytorch.utilities import rank_zero_info
 import datamodules.miniature.references
 import datamodules.miniature.style_bench  # noqa: F401
 from callbacks.alignment_scores import AlignmentScores
-from callbacks.failures import refuse
 from callbacks.own_folder import OwnFolder
 from callbacks.prediction_folder import picture_name
 from callbacks.prediction_scores import PredictionScores

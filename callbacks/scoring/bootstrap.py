@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-_CELLS_IN_ERROR = 10
+from datamodules.reading import listed
+
+_KEYS_IN_ERROR = 10
 
 
 class ReferenceMeans(NamedTuple):
@@ -23,8 +26,19 @@ class ReferenceMeans(NamedTuple):
     counts: Tensor  # (references,) int64
 
 
-class Cell(NamedTuple):
-    """Place of a picture in the grid that two methods must share to be compared in pairs."""
+class Estimate(NamedTuple):
+    """Mean over all pictures, its 95 % bootstrap interval over references, and the means by reference."""
+
+    mean: float
+    low: float
+    high: float
+    references: list[int]  # indices, ascending
+    means: list[float]  # mean of each reference's pictures
+    counts: list[int]  # pictures of each reference
+
+
+class PictureKey(NamedTuple):
+    """What two methods' pictures must have in common to be compared in pairs."""
 
     reference: str  # key of the style reference
     prompt: str
@@ -92,30 +106,44 @@ def bootstrap_interval(
     return low, high
 
 
-def by_cell(cells: Sequence[Cell], values: Tensor) -> dict[Cell, float]:
-    """One method's `values` (images,) by cell, for `paired_difference`.
+def estimate(values: Tensor, references: Tensor) -> Estimate:
+    """Mean of `values` (images,) with its interval; `references` (images,) holds the references' indices.
+
+    The same for any order of the pictures. Values count as float32, as which they are kept.
 
     Raises:
-        ValueError: two pictures stand in one cell, or there are not as many cells as values.
+        ValueError: the shapes differ or are empty, or a value is not finite.
     """
-    if values.shape != (len(cells),):
+    if not values.isfinite().all():
+        raise ValueError("`values` must be finite, got NaN or infinities: leave such pictures out as failures.")
+    means = reference_means(values.float(), references)
+    return Estimate(image_mean(means), *bootstrap_interval(means), *(column.tolist() for column in means))
+
+
+def by_key(keys: Sequence[PictureKey], values: Tensor) -> dict[PictureKey, float]:
+    """One method's `values` (images,) by its key, for `paired_difference`.
+
+    Raises:
+        ValueError: two pictures have one key, or there are not as many keys as values.
+    """
+    if values.shape != (len(keys),):
         raise ValueError(
-            f"`values` must hold one value for each of the {len(cells)} `cells`, got shape {tuple(values.shape)}: "
-            "give the cell of each picture that was scored."
+            f"`values` must hold one value for each of the {len(keys)} `keys`, got shape {tuple(values.shape)}: "
+            "give the key of each picture that was scored."
         )
-    found = dict(zip(cells, values.tolist(), strict=True))
-    if len(found) < len(cells):
-        [(twice, _)] = Counter(cells).most_common(1)
+    found = dict(zip(keys, values.tolist(), strict=True))
+    if len(found) < len(keys):
+        [(twice, _)] = Counter(keys).most_common(1)
         raise ValueError(
-            f"`cells`: two pictures have {_described(twice)}, so which of them to compare cannot be told: give each "
+            f"`keys`: two pictures have {_described(twice)}, so which of them to compare cannot be told: give each "
             "its own seed (or number of the sample), or score only one."
         )
     return found
 
 
 def paired_difference(
-    a: Mapping[Cell, float],
-    b: Mapping[Cell, float],
+    a: Mapping[PictureKey, float],
+    b: Mapping[PictureKey, float],
     names: tuple[str, str] = ("a", "b"),
     level: float = 0.95,
     resamples: int = 2000,
@@ -126,36 +154,31 @@ def paired_difference(
     Both methods' pictures of a reference are kept together, so that what they share cancels.
 
     Raises:
-        ValueError: a cell has a picture of one method only; `names` are those of the methods in the message.
+        ValueError: a key has a picture of one method only; `names` are those of the methods in the message.
     """
-    _check_same_grid(a, b, names)
-    places = {key: place for place, key in enumerate(sorted({cell.reference for cell in a}))}
-    differences = torch.tensor([a[cell] - b[cell] for cell in a], dtype=torch.float64)
-    means = reference_means(differences, torch.tensor([places[cell.reference] for cell in a]))
+    _check_same_keys(a, b, names)
+    differences = torch.tensor([a[key] - b[key] for key in a], dtype=torch.float64)
+    _, places = np.unique([key.reference for key in a], return_inverse=True)
+    means = reference_means(differences, torch.from_numpy(places))
     low, high = bootstrap_interval(means, level, resamples, seed)
     return Difference(image_mean(means), low, high, len(differences), len(means.means))
 
 
-def _check_same_grid(a: Mapping[Cell, float], b: Mapping[Cell, float], names: tuple[str, str]) -> None:
-    cells = list(dict.fromkeys([*a, *b]))
-    methods = zip(names, (a, b), strict=True)
-    missing = [_missing(name, [cell for cell in cells if cell not in own]) for name, own in methods]
-    if any(missing):
+def _check_same_keys(a: Mapping[PictureKey, float], b: Mapping[PictureKey, float], names: tuple[str, str]) -> None:
+    keys = list(dict.fromkeys([*a, *b]))
+    missing = {name: [key for key in keys if key not in own] for name, own in zip(names, (a, b), strict=True)}
+    if any(missing.values()):
+        told = (f"`{name}` lacks {len(gone)}: {_listed(gone)}" for name, gone in missing.items() if gone)
         raise ValueError(
             f"`{names[0]}` and `{names[1]}` must hold pictures of the same references, prompts and seeds to be "
-            f"compared in pairs: {'; '.join(filter(None, missing))}. Generate what is missing, or leave it out of both."
+            f"compared in pairs: {'; '.join(told)}. Generate what is missing, or leave it out of both."
         )
 
 
-def _missing(name: str, cells: Sequence[Cell]) -> str:
-    """What a method lacks, in words; nothing where it lacks nothing."""
-    if not cells:
-        return ""
-    listed = ", ".join(f"({_described(cell)})" for cell in cells[:_CELLS_IN_ERROR])
-    more = f" and {len(cells) - _CELLS_IN_ERROR} more" if len(cells) > _CELLS_IN_ERROR else ""
-    return f"`{name}` lacks {len(cells)}: {listed}{more}"
+def _listed(keys: Sequence[PictureKey]) -> str:
+    return listed([f"({_described(key)})" for key in keys], _KEYS_IN_ERROR, between=", ")
 
 
-def _described(cell: Cell) -> str:
-    given = {name.replace("_", " "): value for name, value in cell._asdict().items() if value is not None}
+def _described(key: PictureKey) -> str:
+    given = {name.replace("_", " "): value for name, value in key._asdict().items() if value is not None}
     return ", ".join(f"{name} {value!r}" for name, value in given.items())

@@ -17,7 +17,7 @@ from typing_extensions import override
 from callbacks.scoring import functional as scores
 from callbacks.scoring.features import FeatureStore, image_key
 from callbacks.scoring.judge import AMONG, LEAKED, PROMPT_SEEN, STYLE_SEEN, Judge, Verdict
-from callbacks.scoring.judge_files import identity
+from callbacks.scoring.judge_loading import identity
 from datamodules.reading import read_json, reading
 from lightning_modules.outputs import Predicted
 from lightning_modules.tensor_files import read_tensors
@@ -154,14 +154,11 @@ class ClassifierJudge(Judge):
     def _encode(self, images: list[Image.Image]) -> Tensor:
         """Roots of all probabilities, halved: unit vectors (batch, contents + styles), as the store keeps them."""
         if self._network is None:
-            self._network = self._load().to(self.device)
+            self._network = load_classifier(self._folder).to(self.device)
         pixels = np.stack([np.asarray(ImageOps.fit(image, (SIZE, SIZE), Image.Resampling.BICUBIC)) for image in images])
         inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device).float() / 127.5 - 1
         logits = self._network(inputs)
         return torch.cat([(part.cpu().double().softmax(dim=1) / 2).sqrt() for part in logits], dim=1)
-
-    def _load(self) -> Classifier:
-        return load_classifier(self._folder)
 
 
 def _labels(classes: Sequence[str], names: Sequence[str]) -> Tensor:

@@ -19,17 +19,18 @@ from callbacks.scoring import functional as scores
 from callbacks.scoring.features import FeatureStore, image_key, text_key
 from callbacks.scoring.functional import UnitFeatures
 from callbacks.scoring.judge import AMONG, IMAGE, Judge, Verdict
-from callbacks.scoring.judge_files import find_folder, identity, is_commit
 from callbacks.scoring.judge_loading import (
     EXPECTED,
     argument_of,
-    load_clip,
-    load_image_tower,
+    find_folder,
+    identity,
+    load_frozen,
     load_processor,
     load_tokenizer,
 )
-from callbacks.scoring.metrics import FEATURE_SCORES, LeakRateAmong
+from callbacks.scoring.metrics import FEATURE_SCORES
 from datamodules.reading import read_json
+from lightning_modules.hub_cache import is_commit
 from lightning_modules.outputs import Predicted
 
 T = TypeVar("T")
@@ -72,6 +73,10 @@ class ClipJudge(Judge):
             self._clip.to(self.device)
         return self
 
+    @override
+    def find(self) -> None:
+        self._folder()
+
     def image_features(self, images: Tensor | Sequence[Image.Image]) -> Tensor:
         """Unit features (batch, dim) of RGB pictures or of a tensor (batch, 3, height, width) in [0, 1].
 
@@ -105,10 +110,10 @@ class ClipJudge(Judge):
     ) -> UnitFeatures:
         """Features of pictures and of each one's reference, content prompt ("A dog") and prompt."""
         return UnitFeatures(
-            generated=self.image_features(images),
-            reference=self.reference_features(references),
-            content=self.text_features(contents),
-            prompt=self.text_features(prompts),
+            self.image_features(images),
+            self.reference_features(references),
+            self.text_features(contents),
+            self.text_features(prompts),
         )
 
     @override
@@ -120,27 +125,24 @@ class ClipJudge(Judge):
             [prediction.content_prompt for prediction in predicted.predictions],
             [prediction.prompt for prediction in predicted.predictions],
         )
-        values = {tag: metric().score(features) for tag, metric in FEATURE_SCORES.items()}
+        values = {tag: score(features) for tag, score in FEATURE_SCORES.items()}
         if contents:
-            values[AMONG] = LeakRateAmong(self.text_features(contents)).score(features)
+            values[AMONG] = scores.leaked_among(features, self.text_features(contents))
         return Verdict(values, features.generated)
-
-    @override
-    def find(self) -> None:
-        self._folder()
 
     def _remembered(
         self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor], batch_size: int = 64
     ) -> Tensor:
-        # References and texts alone: which ones a process has seen before must not change the last bits of others.
+        # Where nothing outlives the process, references and texts alone, and each encoded by itself: which ones it
+        # has seen before must not change the last bits of others.
         if self._store is None:
-            name = self.name if self.cache is None else self._identity()
-            self._store = FeatureStore(self.cache, name, self._size())
+            name, size = (self.name, None) if self.cache is None else (self._identity(), self._told("projection_dim"))
+            self._store = FeatureStore(self.cache, name, size if isinstance(size, int) else None)
         return self._store(keys, items, encode, batch_size).to(self.device)
 
     def _measure(self, texts: Sequence[str]) -> None:
         """Remembers which texts are cut; only where one may be, the judge has to be here for it."""
-        sizes = self._told().get("text_config")
+        sizes = self._told("text_config")
         longest = sizes.get("max_position_embeddings", _LONGEST) if isinstance(sizes, dict) else _LONGEST
         # No text has more tokens than bytes, but for the two at its start and end.
         long = [text for text in texts if text not in self.cut_texts and _bytes(text) > longest - 2]
@@ -154,25 +156,16 @@ class ClipJudge(Judge):
         is_pinned = is_commit(self.revision) and self.model != "miniature" and not Path(self.model).is_dir()
         return self.name if is_pinned else identity(self.model, self._folder())
 
-    def _size(self) -> int | None:
-        """The feature size that its configuration tells; None where that does not lie here, or nothing is kept."""
-        size = None if self.cache is None else self._told().get("projection_dim")
-        return size if isinstance(size, int) else None
-
-    def _told(self) -> dict[str, Any]:
-        """What its configuration says; nothing where that does not lie here."""
+    def _told(self, key: str) -> Any:
+        """What its configuration says; None where that does not lie here."""
         config = Path(self.model if self.model != "miniature" else _MINIATURE) / "config.json"
-        return read_json(config, argument_of(self.name), EXPECTED) if config.is_file() else {}
+        return read_json(config, argument_of(self.name), EXPECTED).get(key) if config.is_file() else None
 
     @torch.no_grad()
     def _encode_images(self, pictures: Sequence[Image.Image]) -> Tensor:
         self._load()
         pixels = self._processor(images=list(pictures), return_tensors="pt")["pixel_values"].to(self.device)
         return normalize(self._embed(pixels).float(), dim=-1)
-
-    def _embed(self, pixels: Tensor) -> Tensor:
-        embeddings: Tensor = self._clip.get_image_features(pixel_values=pixels).pooler_output
-        return embeddings
 
     @torch.no_grad()
     def _encode_texts(self, texts: list[str]) -> Tensor:
@@ -192,7 +185,13 @@ class ClipJudge(Judge):
         _log.info("The judge `%s` was loaded to %s.", self.name, self.device)
 
     def _load_model(self, folder: Path) -> torch.nn.Module:
-        return load_clip(folder, self.name)
+        from transformers import CLIPModel
+
+        return load_frozen(CLIPModel, folder, self.name, "CLIP (image and text tower)")
+
+    def _embed(self, pixels: Tensor) -> Tensor:
+        embeddings: Tensor = self._clip.get_image_features(pixel_values=pixels).pooler_output
+        return embeddings
 
     def _folder(self) -> Path:
         if self.model != "miniature":
@@ -245,10 +244,12 @@ class StyleJudge(ClipJudge):
         )
 
     @override
+    def _load_model(self, folder: Path) -> torch.nn.Module:
+        from transformers import CLIPVisionModelWithProjection
+
+        return load_frozen(CLIPVisionModelWithProjection, folder, self.name, "CLIP vision tower with projection")
+
+    @override
     def _embed(self, pixels: Tensor) -> Tensor:
         embeddings: Tensor = self._clip(pixel_values=pixels).image_embeds
         return embeddings
-
-    @override
-    def _load_model(self, folder: Path) -> torch.nn.Module:
-        return load_image_tower(folder, self.name)

@@ -66,6 +66,11 @@ def leaked(features: UnitFeatures) -> Tensor:
     return content_alignment(features) > text_alignment(features)
 
 
+def fidelity(features: UnitFeatures) -> Tensor:
+    """Published fidelity, as bool (batch,): the picture has not leaked."""
+    return ~leaked(features)
+
+
 def leaked_among(features: UnitFeatures, contents: Tensor) -> Tensor:
     """Whether n is nearer to the picture than p and than every other content, as bool (batch,).
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from callbacks.scoring.titles import title_of
 from lightning_modules.outputs import Prediction
 
 Setting = int | float | str
@@ -12,18 +13,26 @@ _LONGEST = 24  # characters of a value in a label
 
 
 class Group(NamedTuple):
-    """All pictures of one method and one dict of settings."""
+    """The pictures of one method in one setting, and where it is trained, at one step."""
 
     method: str
     setting: str
     """What tells the group from others of its method: "strength 0.2, scale 0.4"; "" for a method's only one."""
     varied: dict[str, Setting]
     """Dotted key -> value of the settings in which the groups of the method differ."""
-    settings: dict[str, Any]
     pictures: int
+    settings: dict[str, Any]
+    """All that decided its pictures; empty where a table named them."""
+    step: int | None = None
+    """Training step that the pictures are of; None where none is told."""
+
+    @property
+    def title(self) -> str:
+        """How a table calls it: "InstantStyle, strength 0.2, scale 0.4"."""
+        return ", ".join(filter(None, (title_of(self.method), self.setting)))
 
 
-def groups_of(predictions: Sequence[Prediction]) -> tuple[list[Group], list[int]]:
+def groups_of(predictions: Sequence[Prediction], step: int | None = None) -> tuple[list[Group], list[int]]:
     """The groups, in the order of their first pictures, and the number of each picture's group."""
     numbers = _numbered(map(_key, predictions))
     firsts = [predictions[numbers.index(number)] for number in range(len(set(numbers)))]
@@ -33,7 +42,7 @@ def groups_of(predictions: Sequence[Prediction]) -> tuple[list[Group], list[int]
         others = [other for each, other in zip(firsts, flats, strict=True) if each.method == first.method]
         varied = {key: value for key, value in flat.items() if any(other.get(key) != value for other in others)}
         label = _label({key.rpartition(".")[-1]: varied[key] for key in varied})
-        groups.append(Group(first.method, label, varied, first.settings, counts[number]))
+        groups.append(Group(first.method, label, varied, counts[number], first.settings, step))
     return _told_apart(groups), numbers
 
 

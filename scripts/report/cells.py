@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from callbacks.scoring.bootstrap import Difference
-from callbacks.scoring.metrics import Estimate
+from callbacks.scoring.bootstrap import Difference, Estimate
 from callbacks.scoring.scored import MASKED
 
 NOTHING = "–"

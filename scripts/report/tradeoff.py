@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from callbacks.scoring.metrics import Estimate
+from callbacks.scoring.bootstrap import Estimate
 from callbacks.scoring.scored import Group, Scored
 from callbacks.scoring.titles import title_of
 from scripts.report.cells import tag_of

@@ -1,6 +1,7 @@
 """A module that "generates" plain colours, the data that asks for them, and a judge that looks at nothing else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.batches import Job, JobBatch, Reference
+from datamodules.prediction_folders import finished_jobs
 from lightning_modules.outputs import Generations
 
 CONTENTS = ["airplane", "dog", "frog"]
@@ -81,6 +83,7 @@ class Colours(LightningModule):
             raise KeyboardInterrupt
         self.generated += batch["jobs"]
         generations = generate(batch["jobs"])
+        generations.contents, generations.finished = batch["contents"], batch["finished"]
         for place, job in enumerate(batch["jobs"]):
             if job.reference.index in self.spoilt:
                 generations.images[place, 0, 0, 0] = torch.nan
@@ -90,28 +93,33 @@ class Colours(LightningModule):
 
 
 class JobData(LightningDataModule):
-    """Three jobs a batch."""
+    """Three jobs a batch, without those whose pictures lie in a folder."""
 
-    content_prompts = ("An airplane", "A dog", "A frog")
-
-    def __init__(self, jobs: list[Job]) -> None:
+    def __init__(self, jobs: list[Job], finished_in: Path | None = None) -> None:
         super().__init__()
-        self.jobs, self.kept = jobs, jobs
-
-    def keep_jobs(self, predicate: Callable[[Job], bool]) -> None:
-        self.predicate = predicate
+        self.jobs, self.finished_in = jobs, finished_in
 
     def train_dataloader(self) -> Any:
         return loader([{"references": [0, 1]}] * 4)
 
     def val_dataloader(self) -> Any:
-        return loader([{"jobs": self.jobs[i : i + 3]} for i in range(0, len(self.jobs), 3)])
+        return job_loader(self.jobs)
 
     test_dataloader = val_dataloader
 
     def predict_dataloader(self) -> Any:
-        jobs = [job for job in self.jobs if self.predicate(job)]
-        return loader([{"jobs": jobs[i : i + 3]} for i in range(0, len(jobs), 3)])
+        finished = finished_jobs(self.finished_in) if self.finished_in else set()
+        missing = [job for job in self.jobs if job.identity not in finished]
+        return job_loader(missing, len(self.jobs) - len(missing))
+
+
+def job_loader(jobs: list[Job], finished: int = 0) -> DataLoader[Any]:
+    """Three jobs a batch, at least one batch; what is finished is told in the first."""
+    parts = [jobs[i : i + 3] for i in range(0, len(jobs), 3)] or [[]]
+    contents = ["An airplane", "A dog", "A frog"]
+    batches = [JobBatch(jobs=part, images={}, contents=contents, finished=0) for part in parts]
+    batches[0]["finished"] = finished
+    return loader(batches)
 
 
 def loader(batches: list[Any]) -> DataLoader[Any]:

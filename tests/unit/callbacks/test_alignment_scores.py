@@ -1,20 +1,21 @@
-"""AlignmentScores in a real trainer: curves, intervals, monitors, the table and the JSON lines."""
+"""AlignmentScores in a real trainer: curves, intervals, monitors, and the table in the run's folder."""
 
-import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks.alignment_scores import AlignmentScores, replace_line
+from callbacks.alignment_scores import AlignmentScores
 from callbacks.scoring import bootstrap as intervals
 from callbacks.scoring import functional as scores
+from callbacks.scoring.bootstrap import Estimate
 from callbacks.scoring.functional import UnitFeatures
+from callbacks.scoring.scored import Scored
 from tests.float64 import FEW_ROUNDINGS
 from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, generate, make_jobs
 
@@ -39,11 +40,17 @@ def curves(folder: Path, tag: str) -> dict[int, float]:
     return {event.step: event.value for event in events.Scalars(tag)}
 
 
-def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "alignment.jsonl").read_text().splitlines()]
+def estimates(folder: Path) -> list[tuple[int | None, dict[str, Estimate]]]:
+    """Step and scores of each evaluation in the table of a run."""
+    scored = Scored.read(folder)
+    [judge, *_] = scored.judges
+    return [
+        (group.step, {tag: found for tag in scored.tags(judge) if (found := scored.estimate(group, judge, tag))})
+        for group in scored.groups
+    ]
 
 
-def test_validate_logs_a_constant_line_and_writes_one_json_line(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+def test_validate_logs_a_constant_line_and_writes_a_table(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     callback = AlignmentScores(ColourJudge(), constant_steps=[0, 400, 800])
     [table] = make_trainer(callback).validate(Colours().requires_grad_(False), JobData(make_jobs()), verbose=False)
     features, log = expected_features(), tmp_path / "log"
@@ -54,21 +61,19 @@ def test_validate_logs_a_constant_line_and_writes_one_json_line(make_trainer: Ma
     assert curves(log, "alignment/text") == pytest.approx(dict.fromkeys([0, 400, 800], text), abs=FEW_ROUNDINGS)
     masked = torch.arange(4).repeat_interleave(2).float().mean().item() / 10
     assert curves(log, "mask/share_masked")[400] == pytest.approx(masked)
-    [line] = lines(log)
-    assert (line["method"], line["judge"], line["stage"], line["step"]) == ("masking", "miniature", "validate", 0)
-    assert line["scores"]["alignment/text"] == pytest.approx(text, abs=FEW_ROUNDINGS)
+    [(step, found)], scored = estimates(log), Scored.read(log)
     means = intervals.reference_means(scores.text_alignment(features), torch.arange(4).repeat_interleave(2))
-    assert line["means_by_reference"]["alignment/text"] == pytest.approx(means.means.tolist(), abs=FEW_ROUNDINGS)
-    assert line["intervals"]["alignment/text"] == pytest.approx(intervals.bootstrap_interval(means), abs=FEW_ROUNDINGS)
-    low, high = line["intervals"]["alignment/text"]
-    assert curves(log, "alignment/text_low")[800] == pytest.approx(low, abs=FEW_ROUNDINGS)
-    assert curves(log, "alignment/text_high")[800] == pytest.approx(high, abs=FEW_ROUNDINGS)
-    assert line["references"] == [0, 1, 2, 3]
-    assert line["images_by_reference"] == [2, 2, 2, 2]
-    assert line["images"] == 8
-    assert line["settings"] == {"sampling": {"steps": 3}}
-    assert set(table) == {*line["scores"], "step"}
-    assert "leakage/leaked_among_all" in line["scores"]
+    expected = text, *intervals.bootstrap_interval(means)
+    assert found["alignment/text"][:3] == pytest.approx(expected, abs=FEW_ROUNDINGS)
+    assert found["alignment/text"].means == pytest.approx(means.means.tolist(), abs=FEW_ROUNDINGS)
+    assert (found["alignment/text"].references, found["alignment/text"].counts) == ([0, 1, 2, 3], [2, 2, 2, 2])
+    for name, value in zip(("", "_low", "_high"), found["alignment/text"][:3], strict=True):
+        assert curves(log, f"alignment/text{name}")[800] == np.float32(value)  # the same, to the last bit
+    assert (step, scored.judges, len(scored.rows)) == (0, ["miniature"], 8)
+    [group] = scored.groups
+    assert (group.method, group.setting, group.settings) == ("masking", "", {"sampling": {"steps": 3}})
+    assert set(table) == {*found, "step"}
+    assert "leakage/leaked_among_all" in found
     assert "judge: miniature" in (log / "hparams.yaml").read_text()
 
 
@@ -79,7 +84,7 @@ def test_fit_evaluates_at_its_steps_and_feeds_monitors(make_trainer: MakeTrainer
     )
     trainer = make_trainer(callback, **options, num_sanity_val_steps=1)
     trainer.fit(Colours(), JobData(make_jobs()))
-    assert [line["step"] for line in lines(tmp_path / "log")] == [2, 4]  # not the sanity check
+    assert [step for step, _ in estimates(tmp_path / "log")] == [2, 4]  # not the sanity check
     assert set(curves(tmp_path / "log", "alignment/image")) == {2, 4}
     expected = scores.image_alignment(expected_features()).mean().item()
     assert trainer.callback_metrics["alignment/image"].item() == pytest.approx(expected, abs=FEW_ROUNDINGS)
@@ -90,9 +95,9 @@ def test_fit_evaluates_at_its_steps_and_feeds_monitors(make_trainer: MakeTrainer
     # Tested afterwards by another trainer, the checkpoint's step is the one that counts.
     again = make_trainer(AlignmentScores(ColourJudge(), contents=[], suffix="_other"))
     [table] = again.test(Colours(), JobData(make_jobs()), ckpt_path=str(tmp_path / "last.ckpt"), verbose=False)
-    last = lines(tmp_path / "log")[-1]
-    assert (last["stage"], last["step"], len(lines(tmp_path / "log"))) == ("test", 4, 3)
-    assert "leakage/leaked_among_all" not in last["scores"]
+    [(_, first), (step, last)] = estimates(tmp_path / "log")  # in the place of those of the same step
+    assert (step, first["alignment/image"].mean) == (4, last["alignment/image"].mean)
+    assert "leakage/leaked_among_all" in first.keys() - last.keys()
     assert table["alignment/image_other"] == pytest.approx(expected, abs=FEW_ROUNDINGS)
     assert curves(tmp_path / "log", "alignment/image_other").keys() == {4}
     assert curves(tmp_path / "log", "alignment/image_other_low").keys() == {4}
@@ -103,19 +108,19 @@ def test_a_method_without_mask_logs_none(make_trainer: MakeTrainer, tmp_path: Pa
     trainer = make_trainer(callback)
     callback.add = lambda generations: AlignmentScores.add(callback, generate(generations.jobs, mask=False))  # type: ignore[method-assign]
     trainer.test(Colours("ip_adapter"), JobData(make_jobs()), verbose=False)
-    assert "mask/share_masked" not in lines(tmp_path / "log")[0]["scores"]
+    assert "mask/share_masked" not in estimates(tmp_path / "log")[0][1]
 
 
-def test_a_line_replaces_the_one_of_the_same_evaluation(tmp_path: Path) -> None:
-    line = {"method": "masking", "judge": "miniature", "stage": "validate", "step": 400, "scores": {"x": 1}}
-    file = tmp_path / "alignment.jsonl"
-    replace_line(file, line)
-    replace_line(file, {**line, "step": 800})
-    replace_line(file, {**line, "judge": "other"})
-    replace_line(file, {**line, "scores": {"x": 2}})
-    found = [(entry["step"], entry["judge"], entry["scores"]["x"]) for entry in lines(tmp_path)]
-    assert sorted(found) == [(400, "miniature", 2), (400, "other", 1), (800, "miniature", 1)]
-    assert [path.name for path in tmp_path.iterdir()] == ["alignment.jsonl"]
+def test_two_judges_share_a_table(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    judges = ColourJudge("one"), ColourJudge("other")
+    callbacks = [AlignmentScores(judge, suffix=f"_{judge.model}") for judge in judges]
+    for _ in range(2):  # the second evaluation replaces the first
+        make_trainer(*callbacks).validate(Colours(), JobData(make_jobs()), verbose=False)
+        scored = Scored.read(tmp_path / "log")
+        assert (scored.judges, len(scored.groups), len(scored.rows)) == (["one", "other"], 1, 16)
+    make_trainer(callbacks[0]).validate(Colours(strength=0.5), JobData(make_jobs()), verbose=False)
+    scored = Scored.read(tmp_path / "log")  # the other judge has not seen the pictures of this setting
+    assert (scored.judges, len(scored.rows), scored.groups[0].settings["strength"]) == (["one"], 8, 0.5)
 
 
 def test_callbacks_of_two_judges_are_told_apart() -> None:
@@ -161,7 +166,8 @@ def test_pictures_that_are_not_finite_are_in_no_score(make_trainer: MakeTrainer,
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             trainer.validate(module, JobData(jobs), verbose=False)
-        found.append(lines(tmp_path / str(spoilt)))
+        found.append(estimates(tmp_path / str(spoilt)))
+        assert len(Scored.read(tmp_path / str(spoilt)).failures) == 2 * len(spoilt)
         told = [str(each.message) for each in said if "have no scores" in str(each.message)]
         assert bool(told) == bool(spoilt) and all("2 of 8 pictures have no scores" in text for text in told)
     assert found[0] == found[1]

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from callbacks.scoring.functional import UnitFeatures, agreement
-from callbacks.scoring.metrics import Estimate, LeakRate, LeakRateAmong, MeanOverReferences
+from callbacks.scoring.bootstrap import Estimate, estimate
+from callbacks.scoring.functional import UnitFeatures, agreement, leaked, leaked_among
 
 CONTENTS, REFERENCES, PICTURES = 10, 60, 5
 DIM = 32
@@ -44,10 +44,8 @@ class Planted:
         features = UnitFeatures(
             generated, self.reference_pictures(), self.contents[self.content], self.contents[self.prompt]
         )
-        metrics = LeakRate(), LeakRateAmong(self.contents)
-        for metric in metrics:
-            metric.update(features, self.references)
-        one, among = (metric.compute() for metric in metrics)
+        found = leaked(features), leaked_among(features, self.contents)
+        one, among = (estimate(values, self.references) for values in found)
         return one, among
 
 
@@ -56,22 +54,22 @@ def test_half_of_the_pictures_are_the_references_themselves(seed: int) -> None:
     planted = Planted(seed)
     is_reference = planted.draw(2).bool()
     generated = planted.reference_pictures().where(is_reference[:, None], planted.pictures_of(planted.prompt))
-    for estimate in planted.leaks(generated):
-        assert estimate.mean == pytest.approx(is_reference.float().mean().item())
-        assert estimate.low <= 0.5 <= estimate.high
-        assert estimate.high - estimate.low < 0.15  # says something
+    for found in planted.leaks(generated):
+        assert found.mean == pytest.approx(is_reference.float().mean().item())
+        assert found.low <= 0.5 <= found.high
+        assert found.high - estimate.low < 0.15  # says something
 
 
 def test_all_prompts_right() -> None:
     planted = Planted()
-    for estimate in planted.leaks(planted.pictures_of(planted.prompt)):
-        assert estimate[:3] == (0, 0, 0)
+    for found in planted.leaks(planted.pictures_of(planted.prompt)):
+        assert found[:3] == (0, 0, 0)
 
 
 def test_all_references_copied() -> None:
     planted = Planted()
-    for estimate in planted.leaks(planted.reference_pictures()):
-        assert estimate[:3] == (1, 1, 1)
+    for found in planted.leaks(planted.reference_pictures()):
+        assert found[:3] == (1, 1, 1)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -86,10 +84,9 @@ def test_shuffled_labels_leak_by_chance(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_classifier_agrees_with_right_labels_always_and_with_shuffled_ones_by_chance(seed: int) -> None:
     planted = Planted(seed)
-    right, shuffled = MeanOverReferences(), MeanOverReferences()
     seen = (planted.pictures_of(planted.prompt) @ planted.contents.T).argmax(dim=1)
-    right.update(agreement(seen, planted.prompt), planted.references)
-    shuffled.update(agreement(seen, planted.draw(CONTENTS)), planted.references)
-    assert right.compute()[:3] == (1, 1, 1)
-    chance = shuffled.compute()
+    right, chance = (
+        estimate(agreement(seen, labels), planted.references) for labels in (planted.prompt, planted.draw(CONTENTS))
+    )
+    assert right[:3] == (1, 1, 1)
     assert chance.low <= 1 / CONTENTS <= chance.high < 0.2

@@ -10,7 +10,7 @@ import torch
 from lightning import Trainer
 
 from callbacks.prediction_scores import PredictionScores
-from callbacks.scoring.metrics import Estimate, MeanOverReferences
+from callbacks.scoring.bootstrap import Estimate, estimate
 from datamodules.miniature.generate import draw
 from datamodules.predictions import Predictions
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, TEST_STYLES, content_prompt
@@ -30,9 +30,7 @@ class Planted(NamedTuple):
     def estimate(self, method: str, judge: str, tag: str) -> Estimate:
         rows = [row for row in self.rows if (row["method"], row["judge"]) == (method, judge)]
         references = np.unique([row["reference"] for row in rows], return_inverse=True)[1]
-        mean = MeanOverReferences(sync_on_compute=False)
-        mean.update(torch.tensor([row[tag] for row in rows]), torch.from_numpy(references))
-        return mean.compute()
+        return estimate(torch.tensor([row[tag] for row in rows]), torch.from_numpy(references))
 
 
 @pytest.fixture(scope="module")

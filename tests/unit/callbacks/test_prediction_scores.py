@@ -18,7 +18,7 @@ from callbacks.prediction_scores import PredictionScores
 from callbacks.scoring.classifier_judge import ClassifierJudge, load_classifier
 from callbacks.scoring.clip_judge import ClipJudge
 from callbacks.scoring.judge import COLUMNS
-from callbacks.scoring.table import score_table, write_scores
+from callbacks.scoring.table import KEYS, NAMES, make_table, write_table
 from datamodules.predictions import Predictions, _csv_rows
 from lightning_modules.outputs import Prediction
 from tests.float64 import FEW_ROUNDINGS
@@ -36,10 +36,6 @@ from tests.unit.callbacks.scored_pictures import (
 from tests.unit.datamodules.folders import spoil
 
 Make = Callable[..., Trainer]
-KEYS = [
-    *("path", "method", "setting", "reference", "reference_path", "content", "style", "prompt", "sample", "seed"),
-    *("content_image", "share_masked", "judge"),
-]
 
 
 @pytest.fixture
@@ -131,7 +127,7 @@ def test_keys_groups_and_both_tables(make_trainer: Make, tmp_path: Path, data: P
     folder = score(make_trainer, scores_into(tmp_path, ColourJudge("colours")), data)
     row, prediction = rows_of(folder)[-1], data.predictions[-1]
     assert (row["reference"], row["setting"]) == (prediction.reference_key, "scale 0.4")
-    same = [name for name in KEYS if name not in ("setting", "reference", "judge")]
+    same = [name for name in KEYS if name not in ("setting", "reference", "step", "judge")]
     assert [row[name] for name in same] == [getattr(prediction, name) for name in same]
     about = json.loads((folder / "scores.json").read_text())
     assert {**about, "groups": None} == {
@@ -152,6 +148,7 @@ def test_keys_groups_and_both_tables(make_trainer: Make, tmp_path: Path, data: P
             "varied": {"sampling.scale": scale},
             "settings": settings[number],
             "pictures": pictures,
+            "step": None,
         }
         for number, (scale, pictures) in enumerate([(1, 8), (0.4, 24)])
     ]
@@ -174,9 +171,9 @@ def test_two_uneven_ranks_write_what_one_does(make_trainer: Make, tmp_path: Path
         judges = three_judges(tmp_path / name)
         judges[2].model = "same"  # type: ignore[attr-defined]  # its name
         folder = score(make_trainer, scores_into(tmp_path / name, *judges), data, **options)
-        written[name] = [(folder / file).read_bytes() for file in ("scores.csv", "scores.parquet", "scores.json")]
+        written[name] = [(folder / file).read_bytes() for file in NAMES]
     assert written["one"] == written["two"]
-    about = json.loads(written["one"][2])
+    about = json.loads(written["one"][NAMES.index("scores.json")])
     assert about["pictures"] == left
     assert list(about["failures"].values()) == ["the file is empty"]
 
@@ -207,7 +204,7 @@ def test_the_order_and_the_files_in_which_pictures_were_written_change_no_byte(
     for name in ("before", "after"):
         data = Predictions(data.folders, data.references, batch_size=3)
         folder = score(make_trainer, scores_into(tmp_path / name, ClipJudge(str(tiny_judge))), data)
-        written.append([(folder / file).read_bytes() for file in ("scores.csv", "scores.parquet", "scores.json")])
+        written.append([(folder / file).read_bytes() for file in NAMES])
         for each in map(Path, data.folders):
             *lines, last = (each / "generations-0.jsonl").read_text().splitlines(keepends=True)
             (each / "generations-0.jsonl").write_text(last)
@@ -230,12 +227,11 @@ TEXTS = ["=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "'=1", "''-1", "'quoted'", "
 def test_a_spreadsheet_runs_nothing_of_scores_csv_which_reads_back_as_it_was(tmp_path: Path) -> None:
     prediction = Prediction("a.png", "m", "k", "r.png", "dog", "ink", "", 0, 0, None, {}, None, None)
     predictions = [prediction._replace(prompt=text, style=text) for text in TEXTS]
-    table = score_table(predictions, TEXTS, {"=judge": np.zeros((len(TEXTS), len(COLUMNS)))})
-    write_scores(tmp_path, table, {"sources": []})
+    write_table(tmp_path, make_table(predictions, {"=judge": torch.zeros(len(TEXTS), len(COLUMNS))}))
     with open(tmp_path / "scores.csv", newline="", encoding="utf-8") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "＝"))]
     rows = [row for _, row in _csv_rows(tmp_path / "scores.csv")]
-    assert [row["prompt"] or "" for row in rows] == [row["setting"] or "" for row in rows] == TEXTS
+    assert [row["prompt"] or "" for row in rows] == [row["style"] or "" for row in rows] == TEXTS
     assert {row["judge"] for row in rows} == {"=judge"}
     assert pq.read_table(tmp_path / "scores.parquet")["prompt"].to_pylist() == TEXTS

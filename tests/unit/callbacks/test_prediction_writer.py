@@ -13,11 +13,11 @@ import pytest
 from lightning import Trainer
 from PIL import Image
 
-from callbacks.failures import refuse
 from callbacks.prediction_folder import PredictionFolder, picture_name
 from callbacks.prediction_writer import PredictionWriter
+from callbacks.ranks import refuse
 from datamodules.batches import Reference
-from tests.unit.callbacks.colours import Colours, JobData, colour_of, loader, make_jobs
+from tests.unit.callbacks.colours import Colours, JobData, colour_of, job_loader, make_jobs
 
 MakeTrainer = Callable[..., Trainer]
 JOBS = make_jobs(references=4, samples=2)  # 16, three a batch
@@ -25,7 +25,7 @@ JOBS = make_jobs(references=4, samples=2)  # 16, three a batch
 
 def predict(make_trainer: MakeTrainer, folder: Path, module: Colours) -> Colours:
     trainer = make_trainer(PredictionWriter(str(folder)), logger=False)
-    assert trainer.predict(module, JobData(JOBS), return_predictions=False) is None
+    assert trainer.predict(module, JobData(JOBS, folder), return_predictions=False) is None
     return module
 
 
@@ -66,6 +66,8 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
     assert f"11 pictures were written to `{tmp_path}`; 5 lay there already." in caplog.text
     third = predict(make_trainer, tmp_path, Colours())
     assert third.generated == []
+    with pytest.raises(ValueError, match="`theta` is 0.8 and was"):  # though nothing is missing
+        predict(make_trainer, tmp_path, Colours(theta=0.8))
 
 
 def test_other_settings_stop_the_run_before_anything_is_generated(make_trainer: MakeTrainer, tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_the_folder_is_named_by_the_method(
 def test_without_a_datamodule_finished_jobs_are_not_written_twice(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     for _ in range(2):
         trainer = make_trainer(PredictionWriter(str(tmp_path)), logger=False)
-        trainer.predict(Colours(), loader([{"jobs": JOBS[:4]}]), return_predictions=False)
+        trainer.predict(Colours(), job_loader(JOBS[:4]), return_predictions=False)
     assert len(lines(tmp_path)) == 4
 
 

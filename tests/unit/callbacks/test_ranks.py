@@ -14,7 +14,8 @@ from callbacks.alignment_scores import AlignmentScores
 from callbacks.image_grid import ImageGrid
 from callbacks.prediction_folder import PredictionFolder
 from callbacks.prediction_writer import PredictionWriter
-from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, loader, make_jobs
+from callbacks.scoring.table import NAMES
+from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, job_loader, make_jobs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 JOBS = make_jobs(references=3)
@@ -29,13 +30,9 @@ class SharedData(JobData):
         self.share = slice(len(self.jobs) * rank // ranks, len(self.jobs) * (rank + 1) // ranks)
 
     def val_dataloader(self) -> Any:
-        own = self.jobs[self.share]
-        return loader([{"jobs": own[i : i + 3]} for i in range(0, len(own), 3)] or [{"jobs": []}])
+        return job_loader(self.jobs[self.share])
 
-    def predict_dataloader(self) -> Any:
-        kept = [job for job in JOBS if self.predicate(job)]
-        self.jobs = kept[self.share]
-        return super().predict_dataloader()
+    predict_dataloader = val_dataloader
 
 
 @pytest.mark.parametrize(("references", "ranks", "rows"), [(3, 2, 6), (9, 2, 6), (9, 3, 4), (1, 3, 6)])
@@ -49,8 +46,8 @@ def test_evaluation(
         callbacks = AlignmentScores(ColourJudge()), ImageGrid(references=rows, cell=16)
         trainer = make_trainer(*callbacks, **options, logger=False, default_root_dir=folder)
         trainer.validate(Colours(), SharedData(make_jobs(references)), verbose=False)
-        [line] = (folder / "alignment.jsonl").read_text().splitlines()
-        found.append((json.loads(line), Image.open(folder / "grids" / "step_000000.png").tobytes()))
+        grid = Image.open(folder / "grids" / "step_000000.png").tobytes()
+        found.append([grid, *((folder / name).read_bytes() for name in NAMES)])
     assert found[0] == found[1]
 
 

@@ -4,7 +4,6 @@ import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from lightning import Trainer
 from callbacks.prediction_scores import PredictionScores
 from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.predictions import Predictions
-from lightning_modules.style_transfer import Scoring
-from tests.unit.callbacks.colours import ColourJudge, JobData
+from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, make_jobs
 from tests.unit.callbacks.scored_pictures import rows_of, score, scores_into, write_groups
 from tests.unit.datamodules.folders import spoil
 
@@ -59,13 +57,11 @@ def test_scores_of_other_sources_stay(make_trainer: Make, tmp_path: Path, data: 
     folder = score(make_trainer, scores, one)
     score(make_trainer, scores, one)  # the same again
     score(make_trainer, scores, data)  # and with more beside it
-    before = (folder / "scores.json").read_text()
     with pytest.raises(ValueError, match=r"`.*scores` holds scores of `.*/0`, `.*/1`, and these are of `.*/0`\. No"):
         score(make_trainer, scores, one)
-    (folder / "scores.json").write_text("[]")
+    (folder / "scores.parquet").write_text("[]")
     with pytest.raises(ValueError, match=r"holds scores of something else, and .* Give another `folder`, or rem"):
         score(make_trainer, scores, one)
-    (folder / "scores.json").write_text(before)
 
 
 @pytest.mark.parametrize("module, writer", [("pyarrow.csv", "write_csv"), ("pyarrow.parquet", "write_table")])
@@ -99,10 +95,9 @@ def test_wrong_judges_and_data(tmp_path: Path, make_trainer: Make) -> None:
         PredictionScores([ColourJudge("colours"), ColourJudge("other"), ClipJudge("colours")])
     with pytest.raises(ValueError, match="`judges` is empty: give one or more"):
         PredictionScores([])
-    trainer: Any = SimpleNamespace(datamodule=JobData([]))
-    PredictionScores().setup(trainer, Scoring(), "predict")
-    with pytest.raises(ValueError, match="pictures of `Predictions`, and the data are JobData. Give `Predictions` as"):
-        PredictionScores().setup(trainer, Scoring(), "test")
+    trainer = make_trainer(PredictionScores([ColourJudge()], str(tmp_path)), logger=False)
+    with pytest.raises(ValueError, match="pictures of `Predictions`, and the step gave Generations. Give"):
+        trainer.test(Colours(), JobData(make_jobs()), verbose=False)
 
 
 def test_the_command_line_gives_judges() -> None:

@@ -10,7 +10,7 @@ from callbacks.throughput import Throughput
 
 
 class Run:
-    """A trainer that takes 2 s a batch, 100 s an evaluation, and two batches a step."""
+    """A trainer that takes 2 s a batch, 50 s more in the first, 100 s an evaluation, and two batches a step."""
 
     def __init__(self, callback: Throughput, monkeypatch: pytest.MonkeyPatch) -> None:
         self.callback, self.time, self.batches, self.logged = callback, 0.0, 0, []  # type: ignore[var-annotated]
@@ -23,7 +23,8 @@ class Run:
         for _ in range(batches):
             batch = {"references": [None] * 5}
             self.callback.on_train_batch_start(self.trainer, None, batch, self.batches)  # type: ignore[arg-type]
-            self.time, self.batches = self.time + 2, self.batches + 1
+            encoding = 0 if self.batches else 50
+            self.time, self.batches = self.time + 2 + encoding, self.batches + 1
             self.trainer.global_step = self.batches // 2
             self.callback.on_train_batch_end(self.trainer, None, None, batch, self.batches)  # type: ignore[arg-type]
 
@@ -37,7 +38,7 @@ class Run:
 RATES = {"throughput/images_per_second": 7.5, "throughput/seconds_per_step": 4.0}
 
 
-def test_rates_leave_evaluations_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_leave_the_first_step_and_evaluations_out(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(Throughput(), monkeypatch)
     run.evaluate()  # the sanity check, before the first batch
     run.train(3)
@@ -52,6 +53,13 @@ def test_own_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(Throughput(every_n_steps=3), monkeypatch)
     run.train(12)
     assert run.logged == [(3, RATES), (6, RATES)]
+
+
+def test_the_first_step_counts_where_it_is_told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(Throughput(every_n_steps=1), monkeypatch)
+    run.train(4)
+    [(first, values), second] = run.logged
+    assert (first, values["throughput/seconds_per_step"], second) == (1, 54.0, (2, RATES))
 
 
 def test_refuses_no_steps() -> None:

@@ -7,7 +7,7 @@ from scipy.stats import bootstrap
 from torch import Tensor
 
 from callbacks.scoring import bootstrap as intervals
-from callbacks.scoring.bootstrap import Cell, by_cell, paired_difference
+from callbacks.scoring.bootstrap import Estimate, PictureKey, by_key, estimate, paired_difference
 
 
 def grouped(seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -83,30 +83,28 @@ def test_resampled_counts_are_the_pictures_of_the_drawn_references() -> None:
     assert intervals.resampled_counts(counts, resamples=40, seed=2).tolist() == expected
 
 
-def grid(references: int = 20, prompts: int = 3, seeds: int = 2) -> list[Cell]:
+def grid(references: int = 20, prompts: int = 3, seeds: int = 2) -> list[PictureKey]:
     return [
-        Cell(f"style{r:02d}", f"A thing {p}", seed)
+        PictureKey(f"style{r:02d}", f"A thing {p}", seed)
         for r in range(references)
         for p in range(prompts)
         for seed in range(seeds)
     ]
 
 
-def methods(cells: list[Cell]) -> tuple[Tensor, Tensor]:
+def methods(keys: list[PictureKey]) -> tuple[Tensor, Tensor]:
     """Two methods of which the second adds .05 and a noise of each reference to what both share."""
     generator = np.random.default_rng(4)
-    common = generator.normal(0, 1, len(cells))
-    shift = dict(
-        zip(sorted({cell.reference for cell in cells}), generator.normal(0.05, 0.02, len(cells)), strict=False)
-    )
-    own = common + np.array([shift[cell.reference] for cell in cells])
+    common = generator.normal(0, 1, len(keys))
+    shift = dict(zip(sorted({key.reference for key in keys}), generator.normal(0.05, 0.02, len(keys)), strict=False))
+    own = common + np.array([shift[key.reference] for key in keys])
     return torch.from_numpy(common), torch.from_numpy(own)
 
 
 def test_paired_difference_agrees_with_scipy_and_the_common_part_cancels() -> None:
-    cells = grid()
-    common, own = methods(cells)
-    found = paired_difference(by_cell(cells, own), by_cell(cells, common), resamples=10_000)
+    keys = grid()
+    common, own = methods(keys)
+    found = paired_difference(by_key(keys, own), by_key(keys, common), resamples=10_000)
     by_reference = (own - common).reshape(20, 6).mean(dim=1).numpy()
     reference = bootstrap((by_reference,), np.mean, n_resamples=10_000, method="percentile", random_state=1)
     assert found.mean == pytest.approx(by_reference.mean(), abs=1e-12)
@@ -116,30 +114,30 @@ def test_paired_difference_agrees_with_scipy_and_the_common_part_cancels() -> No
 
 
 def test_paired_difference_does_not_depend_on_the_order_of_the_pictures() -> None:
-    cells = grid()
-    common, own = methods(cells)
-    order = torch.randperm(len(cells), generator=torch.Generator().manual_seed(0))
-    shuffled = by_cell([cells[k] for k in order], own[order])
-    a, b = by_cell(cells, own), by_cell(cells, common)
+    keys = grid()
+    common, own = methods(keys)
+    order = torch.randperm(len(keys), generator=torch.Generator().manual_seed(0))
+    shuffled = by_key([keys[k] for k in order], own[order])
+    a, b = by_key(keys, own), by_key(keys, common)
     assert paired_difference(shuffled, b) == paired_difference(a, b)
     swapped, found = paired_difference(b, a), paired_difference(a, b)
     assert swapped.mean == pytest.approx(-found.mean, abs=1e-12)
 
 
 def test_a_reference_weighs_as_many_pictures_as_it_has() -> None:
-    cells = [Cell("x", "p", 0), Cell("x", "p", 1), Cell("x", "p", 2), Cell("y", "p", 0)]
-    found = paired_difference(by_cell(cells, torch.tensor([1.0, 1, 1, 0])), dict.fromkeys(cells, 0.0))
+    keys = [PictureKey("x", "p", 0), PictureKey("x", "p", 1), PictureKey("x", "p", 2), PictureKey("y", "p", 0)]
+    found = paired_difference(by_key(keys, torch.tensor([1.0, 1, 1, 0])), dict.fromkeys(keys, 0.0))
     assert found == (0.75, 0.0, 1.0, 4, 2)
 
 
-def test_pictures_with_and_without_content_images_are_different_cells() -> None:
-    cells = [Cell("x", "p", 0), Cell("x", "p", 0, "content:a"), Cell("x", "p", 0, "content:b")]
-    assert len(by_cell(cells, torch.ones(3))) == 3
+def test_pictures_with_and_without_content_images_have_different_keys() -> None:
+    keys = [PictureKey("x", "p", 0), PictureKey("x", "p", 0, "content:a"), PictureKey("x", "p", 0, "content:b")]
+    assert len(by_key(keys, torch.ones(3))) == 3
 
 
 def test_different_grids_say_what_is_missing() -> None:
-    cells = grid()
-    a, b = dict.fromkeys(cells[:-12], 0.0), dict.fromkeys([*cells[1:], Cell("x", "p", 0, "content:a")], 0.0)
+    keys = grid()
+    a, b = dict.fromkeys(keys[:-12], 0.0), dict.fromkeys([*keys[1:], PictureKey("x", "p", 0, "content:a")], 0.0)
     with pytest.raises(
         ValueError, match="`masking` and `ip_adapter` must hold pictures of the same references, prompts and"
     ) as error:
@@ -151,9 +149,9 @@ def test_different_grids_say_what_is_missing() -> None:
 
 
 def test_a_method_without_gaps_is_not_named() -> None:
-    cells = grid()
+    keys = grid()
     with pytest.raises(ValueError, match="seed 1") as error:
-        paired_difference(dict.fromkeys(cells, 0.0), dict.fromkeys(cells[:-1], 0.0))
+        paired_difference(dict.fromkeys(keys, 0.0), dict.fromkeys(keys[:-1], 0.0))
     assert "`a` lacks" not in str(error.value)
     assert " more" not in str(error.value)
 
@@ -163,9 +161,22 @@ def test_messages() -> None:
         intervals.reference_means(torch.ones(0), torch.ones(0))
     with pytest.raises(ValueError, match="`level` must lie between 0 and 1"):
         intervals.bootstrap_interval(intervals.reference_means(torch.ones(1), torch.ones(1)), level=95)
-    with pytest.raises(ValueError, match=r"one value for each of the 2 `cells`, got shape \(3,\)"):
-        by_cell([Cell("x", "p", 0), Cell("x", "p", 1)], torch.ones(3))
+    with pytest.raises(ValueError, match=r"one value for each of the 2 `keys`, got shape \(3,\)"):
+        by_key([PictureKey("x", "p", 0), PictureKey("x", "p", 1)], torch.ones(3))
     with pytest.raises(ValueError, match="two pictures have reference 'x', prompt 'p', so which .* its own seed"):
-        by_cell([Cell("y", "p"), Cell("x", "p"), Cell("x", "p")], torch.ones(3))
+        by_key([PictureKey("y", "p"), PictureKey("x", "p"), PictureKey("x", "p")], torch.ones(3))
     with pytest.raises(ValueError, match="score at least one batch first"):
         paired_difference({}, {})
+
+
+def test_an_estimate_is_mean_interval_and_means_by_reference_whatever_the_order() -> None:
+    values, references = grouped()
+    order, means = torch.randperm(50, generator=torch.Generator().manual_seed(1)), intervals.reference_means(*grouped())
+    found = estimate(values, references)
+    assert found == estimate(values[order], references[order])
+    assert found == Estimate(
+        intervals.image_mean(means), *intervals.bootstrap_interval(means), *(column.tolist() for column in means)
+    )
+    assert estimate(torch.tensor([0.25]), torch.tensor([3])) == Estimate(0.25, 0.25, 0.25, [3], [0.25], [1])
+    with pytest.raises(ValueError, match="`values` must be finite, got NaN or infinities: leave such pictures out"):
+        estimate(torch.tensor([torch.nan]), torch.tensor([3]))

@@ -1,10 +1,13 @@
 """ClipJudge and StyleJudge against transformers called by hand; frozen, remembered and outside of checkpoints."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from callbacks.scoring.clip_judge import ClipJudge, StyleJudge
 from tests.float64 import FEW_ROUNDINGS, assert_same
@@ -43,10 +46,6 @@ def test_a_picture_scores_the_same_before_and_after_it_was_saved(judge: ClipJudg
     assert torch.equal(judge.image_features(pictures()), judge.image_features(as_saved(pictures())))
 
 
-def test_very_long_texts_are_cut_to_what_the_model_reads(judge: ClipJudge) -> None:
-    assert judge.text_features(["dog " * 200]).norm().item() == pytest.approx(1, abs=FEW_ROUNDINGS)
-
-
 def test_texts_and_references_are_encoded_once(judge: ClipJudge, monkeypatch: pytest.MonkeyPatch) -> None:
     texts, images = ["A dog", "A cat", "A dog"], as_saved(pictures(2))
     first = judge.text_features(texts), judge.reference_features([images[0], images[1], images[0]])
@@ -58,19 +57,13 @@ def test_texts_and_references_are_encoded_once(judge: ClipJudge, monkeypatch: py
     assert not torch.equal(first[1][0], first[1][1])
 
 
-def test_frozen_in_eval_mode_and_in_no_module(judge: ClipJudge) -> None:
-    features = judge.image_features(pictures())
-    assert judge._clip is not None
-    assert not judge._clip.training
+def test_loaded_on_first_use_frozen_and_in_no_module(judge: ClipJudge) -> None:
+    assert judge._clip is None
+    features = judge.to("cpu").image_features(pictures())
+    assert judge._clip is not None and not judge._clip.training
     assert not features.requires_grad
     assert not any(parameter.requires_grad for parameter in judge._clip.parameters())
     assert not isinstance(judge, torch.nn.Module)  # a module that holds it would save it
-
-
-def test_loaded_on_first_use_and_moved_with_its_device(judge: ClipJudge) -> None:
-    assert judge._clip is None
-    judge.to("cpu").text_features(["A dog"])
-    assert judge._clip is not None
     assert next(judge.to("meta")._clip.parameters()).device.type == "meta"
 
 
@@ -85,35 +78,12 @@ def test_missing_miniature(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         ClipJudge().text_features(["A dog"])
 
 
-def test_folder_without_a_clip(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="cannot be loaded as CLIP .* preprocessor_config.json of a CLIP"):
-        ClipJudge(str(tmp_path)).text_features(["A dog"])
-
-
 def copy_of(folder: Path, target: Path, *left_out: str) -> Path:
     target.mkdir()
     for file in folder.iterdir():
         if file.name not in left_out:
             (target / file.name).write_bytes(file.read_bytes())
     return target
-
-
-def test_folder_without_tokenizer_files(tiny_judge: Path, tmp_path: Path) -> None:
-    names = ["vocab.json", "merges.txt", "tokenizer.json"]
-    folder = copy_of(tiny_judge, tmp_path / "judge", *names)
-    with pytest.raises((ValueError, FileNotFoundError), match=r"`model`: the judge .* tokenizer"):
-        ClipJudge(str(folder)).text_features(["A dog"])
-
-
-def test_incomplete_weights(tiny_judge: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    folder = copy_of(tiny_judge, tmp_path / "judge")
-    weights = load_file(folder / "model.safetensors")
-    del weights["text_projection.weight"]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"do not fit CLIP; missing or of another shape: text_projection.weight"):
-        ClipJudge(str(folder)).text_features(["A dog"])
 
 
 def test_kept_features_are_the_same_and_need_no_network(tiny_judge: Path, tmp_path: Path) -> None:
@@ -189,21 +159,10 @@ def test_a_style_judge_reads_no_texts(style_folder: Path) -> None:
         StyleJudge(str(style_folder)).text_features(["A dog"])
 
 
-def test_a_style_judge_without_projection(style_folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    weights = load_file(style_folder / "model.safetensors")
-    del weights["visual_projection.weight"]
-    save_file(weights, style_folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        ValueError, match=r"visual_projection.weight. Give a complete CLIP vision tower with projection"
-    ):
-        StyleJudge(str(style_folder)).image_features(pictures())
-
-
 def test_texts_that_are_cut_are_counted(judge: ClipJudge, tiny_judge: Path, tmp_path: Path) -> None:
     long, short = "dog " * 200, "A dog"
-    judge.text_features([short, long, long])
+    features = judge.text_features([short, long, long])
+    assert features.norm(dim=1).tolist() == pytest.approx([1, 1, 1], abs=FEW_ROUNDINGS)
     assert judge.cut_texts == {long: 202}
     for _ in range(2):  # also where its features are kept
         kept = ClipJudge(str(tiny_judge), cache=str(tmp_path))
@@ -211,29 +170,61 @@ def test_texts_that_are_cut_are_counted(judge: ClipJudge, tiny_judge: Path, tmp_
         assert kept.cut_texts == {long: 202}
 
 
+Damage = Callable[[Path], object]
+
+
+def cleared(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def without_vocabulary(folder: Path) -> None:
+    for name in ("vocab.json", "merges.txt"):
+        (folder / name).unlink()
+
+
+def with_few_merges(folder: Path) -> None:
+    (folder / "merges.txt").write_text("\n".join((folder / "merges.txt").read_text().splitlines()[:20]))
+
+
+def without_weight(name: str) -> Damage:
+    def damage(folder: Path) -> None:
+        weights = load_file(folder / "model.safetensors")
+        del weights[name]
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return damage
+
+
+def with_processor(text: str | None = None, **settings: object) -> Damage:
+    whole = {"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "size": 16, "crop_size": 16}
+    content = json.dumps(whole | settings) if text is None else text
+    return lambda folder: (folder / "preprocessor_config.json").write_text(content)
+
+
+DAMAGED = r"`model` of the judge .*preprocessor_config.json' is damaged.*"
+
+
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("kind", "damage", "told"),
     [
-        ("", "not JSON"),
-        ("[]", "not an object"),
-        ("{}", "it lacks image_mean, image_std, size"),
-        ('{"image_mean": "x", "image_std": [1, 1, 1], "size": 16, "crop_size": 16}', ""),
-        ('{"image_mean": [0, 0, 0], "image_std": [0, 1, 1], "size": 16, "crop_size": 16}', "are no numbers"),
-        ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "size": 16, "crop_size": 8}', "expected 16 x 16"),
-        ('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "size": 1000000, "crop_size": 16}', "do not fit"),
+        (ClipJudge, cleared, "cannot be loaded as CLIP .* preprocessor_config.json of a CLIP"),
+        (ClipJudge, without_vocabulary, "`model`: the judge .* tokenizer"),
+        (ClipJudge, with_few_merges, "`model` of the judge .* merges are: 19"),
+        (ClipJudge, without_weight("text_projection.weight"), "do not fit CLIP; missing .*: text_projection.weight"),
+        (StyleJudge, without_weight("visual_projection.weight"), "visual_proj.* complete CLIP vision tower with proj"),
+        # An image processor that says too little does not become another.
+        (ClipJudge, with_processor(""), f"{DAMAGED}not JSON"),
+        (ClipJudge, with_processor("[]"), f"{DAMAGED}not an object"),
+        (ClipJudge, with_processor("{}"), f"{DAMAGED}it lacks image_mean, image_std, size"),
+        (ClipJudge, with_processor(image_mean="x"), DAMAGED),
+        (ClipJudge, with_processor(image_std=[0, 1, 1]), f"{DAMAGED}are no numbers"),
+        (ClipJudge, with_processor(crop_size=8), f"{DAMAGED}expected 16 x 16"),
+        (ClipJudge, with_processor(size=1_000_000), f"{DAMAGED}do not fit"),
     ],
 )
-def test_a_damaged_image_processor_does_not_become_another(
-    tiny_judge: Path, tmp_path: Path, content: str, told: str
-) -> None:
+def test_refused_folders(tiny_judge: Path, tmp_path: Path, kind: type[ClipJudge], damage: Damage, told: str) -> None:
     folder = copy_of(tiny_judge, tmp_path / "judge")
-    (folder / "preprocessor_config.json").write_text(content)
-    with pytest.raises(ValueError, match=rf"`model` of the judge .*preprocessor_config.json' is damaged.*{told}"):
-        ClipJudge(str(folder)).image_features(pictures())
-
-
-def test_gaps_in_a_vocabulary(tiny_judge: Path, tmp_path: Path) -> None:
-    folder = copy_of(tiny_judge, tmp_path / "judge")
-    (folder / "merges.txt").write_text("\n".join((folder / "merges.txt").read_text().splitlines()[:20]))
-    with pytest.raises(ValueError, match=r"`model` of the judge .* merges are: 19"):
-        ClipJudge(str(folder)).text_features(["A dog"])
+    damage(folder)
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        kind(str(folder)).image_features(pictures())

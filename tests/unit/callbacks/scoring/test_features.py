@@ -102,42 +102,22 @@ def test_ranks_that_forked_from_one_store_overwrite_nothing(tmp_path: Path) -> N
     assert torch.equal(ask(FeatureStore(tmp_path, "judge"), WORDS[:4], pytest.fail), features_of(WORDS[:4]))
 
 
-def truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-8])
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-8]),
+    "empty": lambda path: path.write_bytes(b""),
+    "zeros": lambda path: path.write_bytes(path.read_bytes()[:-24] + bytes(24)),
+    "no numbers": lambda path: path.write_bytes(path.read_bytes()[:-24] + b"\xff" * 24),
+    "no keys": lambda path: save_file({"features": features_of(WORDS)}, path),
+    "too few keys": lambda path: save_file({"features": features_of(WORDS)}, path, {"keys": '["x"]'}),
+    "no features": lambda path: save_file({"others": features_of(WORDS)}, path, {"keys": "[]"}),
+}
 
 
-def emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def zeroed(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-24] + bytes(24))
-
-
-def not_a_number(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-24] + b"\xff" * 24)
-
-
-def without_keys(path: Path) -> None:
-    save_file({"features": features_of(WORDS)}, path)
-
-
-def with_too_few_keys(path: Path) -> None:
-    save_file({"features": features_of(WORDS)}, path, {"keys": '["x"]'})
-
-
-def without_features(path: Path) -> None:
-    save_file({"others": features_of(WORDS)}, path, {"keys": "[]"})
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [truncated, emptied, zeroed, not_a_number, without_keys, with_too_few_keys, without_features],
-)
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_shard_is_reported_and_computed_anew(
-    shard: Path, tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+    shard: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    damage(shard)
+    DAMAGES[damage](shard)
     encoder = Encoder()
     assert torch.equal(ask(FeatureStore(tmp_path, "judge"), WORDS, encoder), features_of(WORDS))
     assert encoder.batches == [WORDS]

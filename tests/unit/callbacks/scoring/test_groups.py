@@ -21,9 +21,9 @@ def test_groups_in_the_order_of_their_first_pictures() -> None:
     groups, numbers = groups_of(pictures)
     assert numbers == [0, 1, 2, 0, 1]
     assert groups == [
-        ("b", "strength 0.4", {"condition.strength": 0.4}, strong, 2),
-        ("a", "", {}, weak, 2),
-        ("b", "strength 0.2", {"condition.strength": 0.2}, weak, 1),
+        ("b", "strength 0.4", {"condition.strength": 0.4}, 2, strong, None),
+        ("a", "", {}, 2, weak, None),
+        ("b", "strength 0.2", {"condition.strength": 0.2}, 1, weak, None),
     ]
 
 

@@ -1,126 +1,61 @@
-"""Metrics: the same value for any split, synced over ranks, and nothing of CLIP inside."""
+"""What a judge says of pictures: brought together over ranks as on one, and nothing of a network inside."""
 
-import json
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.multiprocessing as mp
-from torch import Tensor
 from torch.nn.functional import normalize
 
-from callbacks.scoring import bootstrap as intervals
-from callbacks.scoring import functional as scores
-from callbacks.scoring import metrics
 from callbacks.scoring.functional import UnitFeatures
-from callbacks.scoring.metrics import Estimate, FeatureScore, LeakRateAmong, MeanOverReferences
-from tests.float64 import FEW_ROUNDINGS
-
-SIMPLE = [
-    (metrics.TextAlignment, scores.text_alignment),
-    (metrics.ImageAlignment, scores.image_alignment),
-    (metrics.ContentAlignment, scores.content_alignment),
-    (metrics.StyleDifference, scores.difference_to_content),
-    (metrics.LeakRate, scores.leaked),
-    (metrics.Fidelity, lambda features: ~scores.leaked(features)),
-    (metrics.StyleScore, scores.style_score),
-    (metrics.LeakageScore, scores.leakage_score),
-]
+from callbacks.scoring.judge import COLUMNS, Verdict
+from callbacks.scoring.metrics import FEATURE_SCORES, Gathered, PictureScores
 
 
-def samples(rows: int = 40) -> tuple[UnitFeatures, Tensor]:
+def features(rows: int = 40) -> UnitFeatures:
     generator = torch.Generator().manual_seed(0)
-    parts = (normalize(torch.randn(rows, 6, generator=generator), dim=-1) for _ in range(4))
-    return UnitFeatures(*parts), torch.randint(0, 8, (rows,), generator=generator)
+    return UnitFeatures(*(normalize(torch.randn(rows, 6, generator=generator), dim=-1) for _ in range(4)))
 
 
-def add(metric: FeatureScore, rows: Tensor) -> FeatureScore:
-    features, references = samples()
+def fed(rows: torch.Tensor, with_features: bool = True) -> PictureScores:
+    """A metric that has seen some rows in batches."""
+    metric = PictureScores()
     for part in rows.split(7):
-        metric.update(UnitFeatures(*(x[part] for x in features)), references[part])
+        if len(part):
+            some = UnitFeatures(*(each[part] for each in features()))
+            values = {tag: score(some) for tag, score in FEATURE_SCORES.items()}
+            metric.update(Verdict(values, some.generated if with_features else None))
     return metric
 
 
-def feed(metric: FeatureScore, rows: Tensor) -> Estimate:
-    return add(metric, rows).compute()
+def same(one: Gathered, other: Gathered) -> bool:
+    return all(torch.equal(a.nan_to_num(-9), b.nan_to_num(-9)) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize(("kind", "function"), SIMPLE)
-def test_each_metric_is_the_mean_of_its_score(kind: type[FeatureScore], function: object) -> None:
-    features, references = samples()
-    estimate = feed(kind(), torch.arange(40))
-    values = function(features).float()  # type: ignore[operator]
-    assert estimate.mean == pytest.approx(values.mean().item(), abs=FEW_ROUNDINGS)
-    means = intervals.reference_means(values, references)
-    assert (estimate.low, estimate.high) == intervals.bootstrap_interval(means)
-    assert estimate.references == means.references.tolist()
-    assert estimate.means == means.means.tolist()
-    assert sum(estimate.counts) == 40
-
-
-def test_order_and_batches_do_not_matter_to_the_last_bit() -> None:
-    shuffled = torch.randperm(40, generator=torch.Generator().manual_seed(1))
-    one, other = MeanOverReferences(), MeanOverReferences()
-    features, references = samples()
-    values = scores.leakage_score(features)
-    one.update(values, references)
-    for row in shuffled:
-        other.update(values[row : row + 1], references[row : row + 1])
-    assert one.compute() == other.compute()
-
-
-def test_leak_among_contents() -> None:
-    features, _ = samples()
-    estimate = feed(LeakRateAmong(features.content[:5]), torch.arange(40))
-    assert estimate.mean == pytest.approx(scores.leaked_among(features, features.content[:5]).double().mean().item())
+def test_every_score_stands_in_its_column_and_nothing_elsewhere() -> None:
+    found = fed(torch.arange(40)).compute()
+    for place, tag in enumerate(COLUMNS):
+        expected = FEATURE_SCORES[tag](features()).float() if tag in FEATURE_SCORES else torch.full((40,), torch.nan)
+        assert torch.equal(found.values[:, place].nan_to_num(-9), expected.nan_to_num(-9))
+    assert torch.equal(found.generated, features().generated)
+    assert fed(torch.arange(40), with_features=False).compute().generated.shape == (40, 0)
 
 
 def test_two_halves_merge_into_the_whole() -> None:
-    one = add(metrics.TextAlignment(), torch.arange(0, 40, 2))
-    other = add(metrics.TextAlignment(), torch.arange(1, 40, 2))
+    one, other = fed(torch.arange(20, 40)), fed(torch.arange(20))
     one.merge_state(other)
-    assert one.compute() == feed(metrics.TextAlignment(), torch.arange(40))
-
-
-def test_one_reference_stays_a_list() -> None:
-    metric = MeanOverReferences()
-    metric.update(torch.tensor([0.25]), torch.tensor([3]))
-    assert metric.compute() == Estimate(0.25, 0.25, 0.25, [3], [0.25], [1])
-
-
-def test_update_refuses_values_without_references() -> None:
-    with pytest.raises(ValueError, match=r"`values` and `references` must both have shape \(batch,\), got \(2,\)"):
-        MeanOverReferences().update(torch.ones(2), torch.ones(3))
-
-
-def test_indices_must_be_exact_in_float32() -> None:
-    with pytest.raises(
-        ValueError, match="`references` must be whole numbers below 16777216, got 16777216: number them"
-    ):
-        MeanOverReferences().update(torch.ones(1), torch.tensor([2**24]))
+    assert same(one.compute(), fed(torch.arange(40)).compute())
 
 
 def test_metrics_save_nothing() -> None:
-    assert LeakRateAmong(torch.eye(3)).state_dict() == {}
-
-
-def all_metrics(rows: Tensor) -> dict[str, Estimate]:
-    """Every metric, fed with some rows in batches."""
-    features, references = samples()
-    kinds: dict[str, FeatureScore] = {kind.__name__: kind() for kind, _ in SIMPLE}
-    kinds["Among"] = LeakRateAmong(features.content[:5])
-    for part in rows.split(7):
-        for metric in kinds.values():
-            metric.update(UnitFeatures(*(x[part] for x in features)), references[part])
-    return {name: metric.compute() for name, metric in kinds.items()}
+    assert fed(torch.arange(3)).state_dict() == {}
 
 
 def _rank(rank: int, folder: str, pictures: tuple[int, ...]) -> None:
     world = {"rank": rank, "world_size": len(pictures)}
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", **world)
-    estimates = all_metrics(torch.arange(40).split(pictures)[rank])
-    Path(folder, f"{rank}.json").write_text(json.dumps(estimates))
+    torch.save(tuple(fed(torch.arange(40).split(pictures)[rank]).compute()), Path(folder, f"{rank}.pt"))
     torch.distributed.destroy_process_group()
 
 
@@ -133,9 +68,4 @@ def test_uneven_ranks_even_one_without_pictures_agree_with_one_process(
     # Spawning would import torch anew.
     mp.start_processes(_rank, args=(str(tmp_path), pictures), nprocs=len(pictures), start_method="fork")
     for rank in range(len(pictures)):
-        found = json.loads((tmp_path / f"{rank}.json").read_text())
-        for name, expected in all_metrics(torch.arange(40)).items():
-            *numbers, references, means, counts = found[name]
-            assert numbers == pytest.approx(expected[:3], abs=1e-12), name
-            assert means == pytest.approx(expected.means, abs=1e-12), name
-            assert (references, counts) == (expected.references, expected.counts)
+        assert same(Gathered(*torch.load(tmp_path / f"{rank}.pt")), fed(torch.arange(40)).compute())

@@ -1,6 +1,5 @@
 """What is read from a scores folder, against NumPy readings of its rows."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from callbacks.scoring.scored import MASKED, Group, Scored
+from callbacks.scoring.groups import Group
+from callbacks.scoring.scored import MASKED, Scored
+from callbacks.scoring.table import Table, read_table, write_table
 from tests.unit.scripts.report.scored_folder import CLASSIFIER, CLIP, PLANS, Plan, write_scored_folder
 
 
@@ -136,10 +137,9 @@ def test_difference_equals_a_numpy_reading(scored: Scored) -> None:
 
 def rewritten(source: Path, target: Path, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Scored:
     """The folder with some rows changed, or left out where `change` gives None."""
-    table = pq.read_table(source / "scores.parquet")
-    rows = [row for row in map(change, table.to_pylist()) if row is not None]
-    pq.write_table(table.from_pylist(rows, schema=table.schema), target / "scores.parquet")
-    (target / "scores.json").write_text((source / "scores.json").read_text())
+    table = read_table(source)
+    rows = [row for row in map(change, table.rows.to_pylist()) if row is not None]
+    write_table(target, table._replace(rows=table.rows.from_pylist(rows, schema=table.rows.schema)))
     return Scored.read(target)
 
 
@@ -169,52 +169,51 @@ def test_difference_of_nothing(scored: Scored) -> None:
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no `scores.parquet`. Give a folder that `maskst test` wrote"):
         Scored.read(tmp_path / "nowhere")
-    write_scored_folder(tmp_path, [Plan("masking", {}, 0.5)], pictures=False)
-    (tmp_path / "scores.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"holds no `scores.json`"):
-        Scored.read(tmp_path)
 
 
 def test_an_empty_folder_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds the scores of no picture"):
+    with pytest.raises(ValueError, match="it holds the scores of no picture"):
         rewritten(folder, tmp_path, lambda _: None)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("about", "message"),
     [
-        ("scores.parquet", "no parquet", "scores.parquet' is damaged"),
-        ("scores.json", "{", "scores.json' is damaged, .*not JSON"),
-        ("scores.json", "{}", r"scores.json` lacks \['judges', 'groups', 'failures'\], so scoring did not write it"),
-        ("scores.json", '{"judges": [], "groups": [], "failures": {}}', "tell of other groups or judges"),
+        ("{", r"scores.parquet' is damaged, .*"),
+        ("{}", r"it lacks \['judges', 'groups', 'failures'\], so scoring did not write it"),
+        ('{"judges": [], "groups": [], "failures": {}}', "are of other groups or judges"),
     ],
 )
-def test_foreign_files_are_refused(folder: Path, tmp_path: Path, name: str, content: str, message: str) -> None:
-    for file in ("scores.parquet", "scores.json"):
-        (tmp_path / file).write_bytes((folder / file).read_bytes())
-    (tmp_path / name).write_text(content)
+def test_a_table_that_tells_of_something_else_is_refused(
+    folder: Path, tmp_path: Path, about: str, message: str
+) -> None:
+    rows = pq.read_table(folder / "scores.parquet").replace_schema_metadata({"about": about})
+    pq.write_table(rows, tmp_path / "scores.parquet")
     with pytest.raises(ValueError, match=message):
         Scored.read(tmp_path)
 
 
-def test_a_table_of_something_else_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_foreign_files_are_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "scores.parquet").write_text("no parquet")
+    with pytest.raises(ValueError, match="scores.parquet' is damaged"):
+        Scored.read(tmp_path)
     table = pq.read_table(folder / "scores.parquet").drop_columns(["judge", "seed"])
     pq.write_table(table, tmp_path / "scores.parquet")
-    (tmp_path / "scores.json").write_text(json.dumps({"judges": [], "groups": [], "failures": {}}))
-    with pytest.raises(ValueError, match=r"lacks the columns \['seed', 'judge'\], so scoring did not write it"):
+    with pytest.raises(ValueError, match=r"it lacks \['seed', 'judge'\], so scoring did not write it"):
         Scored.read(tmp_path)
 
 
 def test_a_picture_that_cannot_be_read_leaves_its_cell_out_of_every_pair(tmp_path: Path) -> None:
     plans = [Plan("masking", {}, 0.4, 0.3), Plan("ip_adapter", {}, 1.0)]
     folder = write_scored_folder(tmp_path, plans, pictures=False)
-    table, about = pq.read_table(folder / "scores.parquet"), json.loads((folder / "scores.json").read_text())
-    lost = next(row for row in table.to_pylist() if row["method"] == "masking")
-    pq.write_table(table.filter(pc.field("path") != lost["path"]), folder / "scores.parquet")
+    table = read_table(folder)
+    lost = next(row for row in table.rows.to_pylist() if row["method"] == "masking")
+    rest = table.rows.filter(pc.field("path") != lost["path"])
+    write_table(folder, Table(rest, table.about))
     masking, ip_adapter = Scored.read(folder).groups
     with pytest.raises(ValueError, match="`Masking` lacks 1: "):
         Scored.read(folder).difference(masking, ip_adapter, CLIP, "alignment/text")
-    about["unread"] = [{key: lost[key] for key in ("reference", "prompt", "sample", "seed", "content_image")}]
-    (folder / "scores.json").write_text(json.dumps(about))
+    unread = [{key: lost[key] for key in ("reference", "prompt", "sample", "seed", "content_image")}]
+    write_table(folder, Table(rest, {**table.about, "unread": unread}))
     difference = Scored.read(folder).difference(masking, ip_adapter, CLIP, "alignment/text")
     assert (difference.pairs, difference.references) == (23, 6)

@@ -1,6 +1,5 @@
 """A scores folder with known regularities, and its pictures and references, without any network."""
 
-import json
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -8,24 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 from PIL import Image
+
+from callbacks.scoring.judge import COLUMNS
+from callbacks.scoring.table import KEYS, Table, write_table
 
 CLIP, CLASSIFIER = "miniature", "miniature classifier"
 REFERENCES = tuple(product(("dog", "frog", "ship"), ("line art", "pop art")))  # content, style
 PROMPTS = ("A bench", "A human")
-TYPES = {"sample": pa.int64(), "seed": pa.int64(), "share_masked": pa.float64()}
-KEYS = (
-    *("path", "method", "setting", "reference", "reference_path", "content", "style", "prompt", "sample", "seed"),
-    *("content_image", "share_masked", "judge"),
-)
-SCORES = (
-    *("alignment/text", "alignment/image", "alignment/content", "alignment/style_difference"),
-    *("leakage/leaked", "leakage/leaked_among_all"),
-    *("published/fidelity", "published/style_score", "published/leakage_score"),
-    *("agreement/style", "agreement/prompt", "diversity"),
-)
+TYPES = {"sample": pa.int64(), "seed": pa.int64(), "share_masked": pa.float64(), "step": pa.int64()}
 LEVELS = (1.0, 0.6, 0.2)
 THETAS = (0.5, 0.7, 0.9)
 
@@ -102,11 +92,9 @@ def write_scored_folder(
 def write_rows(folder: Path, rows: Sequence[dict[str, Any]], about: dict[str, Any]) -> Path:
     """Write `rows` and `about` in the format of scoring; scores that a row lacks are null."""
     folder.mkdir(parents=True, exist_ok=True)
-    types = {name: TYPES.get(name, pa.string()) for name in KEYS} | dict.fromkeys(SCORES, pa.float64())
+    types = {name: TYPES.get(name, pa.string()) for name in KEYS} | dict.fromkeys(COLUMNS, pa.float64())
     table = pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()})
-    pq.write_table(table, folder / "scores.parquet")
-    pyarrow.csv.write_csv(table, folder / "scores.csv")
-    (folder / "scores.json").write_text(json.dumps(about), encoding="utf-8")
+    write_table(folder, Table(table, about))
     return folder
 
 
@@ -122,6 +110,7 @@ def described(plan: Plan, pictures: int) -> dict[str, Any]:
         "varied": plan.varied,
         "settings": settings,
         "pictures": pictures,
+        "step": None,
     }
 
 

@@ -10,7 +10,8 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
 from callbacks.scoring.clip_judge import ClipJudge
-from callbacks.scoring.judge_files import find_folder, identity
+from callbacks.scoring.judge_loading import find_folder, identity
+from lightning_modules import hub_cache
 from tests.hub import COMMIT, FakeHub
 
 NAME = "owner/judge"
@@ -36,15 +37,12 @@ def refusal(status: int) -> HfHubHTTPError:
     return HfHubHTTPError("Repository Not Found for url: x", response=response)
 
 
-def test_a_folder_is_itself(tiny_judge: Path) -> None:
-    assert find_folder(str(tiny_judge), None) == tiny_judge
-
-
 def test_fetched_once_and_then_without_the_network(fake: FakeHub, tiny_judge: Path) -> None:
     features = ClipJudge(NAME).text_features(["A dog"])
     assert {"config.json", "model.safetensors", "vocab.json"} <= set(fake.fetched)
     assert not {"README.md", "pytorch_model.bin"} & set(fake.fetched)
-    fake.failure = NO_NETWORK
+    hub_cache.list_repository.cache_clear()
+    fake.failure = AssertionError("the hub was asked")
     assert (ClipJudge(NAME).text_features(["A dog"]) == features).all()
     assert (ClipJudge(str(tiny_judge)).text_features(["A dog"]) == features).all()
 
@@ -77,13 +75,12 @@ def test_shards_of_weights(fake: FakeHub, repository: Path) -> None:
 
 
 def test_unreachable(fake: FakeHub, tmp_path: Path) -> None:
-    fake.failure = NO_NETWORK
-    expected = r"`owner/judge` is no folder and not whole in the hub's cache.*\(Name or service.*or give a folder"
-    with pytest.raises(ConnectionError, match=expected):
+    for failure in (NO_NETWORK, refusal(503)):
+        fake.failure = failure
+        with pytest.raises(ConnectionError, match="no folder and not whole in the hub's cache.*cannot be reached"):
+            find_folder(NAME, None)
+    with pytest.raises(ConnectionError, match=r"`owner/judge` is no folder .*or give a folder"):
         ClipJudge(NAME).text_features(["A dog"])
-    fake.failure = refusal(503)
-    with pytest.raises(ConnectionError, match="cannot be reached"):
-        find_folder(NAME, None)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
