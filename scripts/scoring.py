@@ -20,7 +20,7 @@ from lightning_modules.style_transfer import Scoring
 from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
 from scripts.own_callbacks import callbacks_of
 from scripts.report.page import write
-from scripts.report.terminal import show
+from scripts.report.tables import show
 
 
 class Test(Command):

@@ -1,13 +1,42 @@
 """What tables are made of: names and units of the scores, numbers with their intervals, and the table itself."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from callbacks.scoring.bootstrap import Difference, Estimate
 from callbacks.scoring.scored import MASKED
 
 NOTHING = "–"
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=select_autoescape(["html.j2"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    extensions=["jinja2.ext.do"],
+)
+_MARKDOWN = re.compile(r"([\\`*_<|#\[\]])")
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        **{character: f"{{{character}}}" for character in "[]*"},  # which a line break before them would take
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "–": "--",
+        "\n": " ",
+    }
+)
 
 
 class Tag(NamedTuple):
@@ -56,16 +85,14 @@ class Cell(NamedTuple):
     is_difference: bool = False
 
     @classmethod
-    def of(cls, tag: str, found: Estimate | Difference | None) -> "Cell | str":
-        """The cell of an estimate or difference; a dash for None."""
-        if found is None:
-            return NOTHING
+    def of(cls, tag: str, found: Estimate | Difference) -> "Cell":
+        """The cell of an estimate or a difference."""
         if isinstance(found, Difference):
-            references, pictures = found.references, found.pairs
+            references, n = found.references, found.pairs
         else:
-            references, pictures = len(found.references), sum(found.counts)
+            references, n = len(found.means), sum(found.counts)
         low, high = (found.low, found.high) if references > 1 else (None, None)
-        return cls(tag, found.mean, low, high, pictures, isinstance(found, Difference))
+        return cls(tag, found.mean, low, high, n, isinstance(found, Difference))
 
     @property
     def value(self) -> str:
@@ -81,6 +108,16 @@ class Cell(NamedTuple):
         low, high = (number(value, self.tag, self.is_difference) for value in (self.low, self.high))
         return f"[{low}, {high}]"
 
+    @property
+    def words(self) -> str:
+        """How a sentence tells it: "+2.2 points [-1.0, +3.4]"."""
+        points = " points" if tag_of(self.tag).is_rate and self.is_difference else ""
+        return f"{self.value}{points} {self.interval}".strip()
+
+    def small(self, usual: int | None) -> list[str]:
+        """What stands small beside the mean: the interval, and the count where it is not the `usual` one."""
+        return [*filter(None, [self.interval]), *([f"n {self.n}"] if self.n != usual else [])]
+
 
 def number(value: float, tag: str, signed: bool = False) -> str:
     """A score as text: rates in per cent with one decimal, all else with three."""
@@ -89,21 +126,55 @@ def number(value: float, tag: str, signed: bool = False) -> str:
 
 
 class Table(NamedTuple):
-    """One table; the first column names the rows."""
+    """One table."""
 
     name: str  # of its files, without suffix
     title: str
     note: str  # judge, counts, how to read it
-    headers: list[str]
-    rows: list[list[Cell | str]]
+    frame: pd.DataFrame  # of cells and texts; the first column names the rows
 
     @property
     def usual_n(self) -> int | None:
         """What the note tells; cells of another n tell their own."""
-        return usual_n(self.rows)
+        return usual_n(self.frame)
+
+    def markdown(self) -> str:
+        """A heading, the table with its intervals in brackets, and the note."""
+        usual = self.usual_n
+        texts = self.frame.map(lambda cell: _markdown(_in_brackets(cell, usual), isinstance(cell, str)))
+        texts.columns = texts.columns.map(_markdown)
+        aligned = ["left", *["right"] * (texts.shape[1] - 1)]
+        grid = texts.to_markdown(index=False, colalign=aligned, disable_numparse=True)
+        return f"### {_markdown(self.title)}\n\n{grid}\n\n{_markdown(self.note)}\n"
+
+    def latex(self) -> str:
+        """A floating table for `\\input`, shrunk to the width of the line where it is wider."""
+        usual = self.usual_n
+        texts = self.frame.map(lambda cell: latex_text(cell) if isinstance(cell, str) else _stacked(cell, usual))
+        texts.columns = texts.columns.map(latex_text)
+        return TEMPLATES.get_template("table.tex.j2").render(table=self, texts=texts, latex=latex_text) + "\n"
 
 
-def usual_n(rows: Sequence[Sequence[Cell | str]]) -> int | None:
+def usual_n(frame: pd.DataFrame) -> int | None:
     """The most common n among the cells, the first of them on a tie; None without numbers."""
-    counts = Counter(cell.n for row in rows for cell in row if isinstance(cell, Cell))
+    counts = Counter(cell.n for cell in frame.to_numpy().flat if isinstance(cell, Cell))
     return counts.most_common(1)[0][0] if counts else None
+
+
+def latex_text(text: str) -> str:
+    """`text` with everything escaped that LaTeX would read as a command."""
+    return text.translate(_LATEX)
+
+
+def _markdown(text: str, escaped: bool = True) -> str:
+    return _MARKDOWN.sub(r"\\\1", text.replace("\n", " ")) if escaped else text
+
+
+def _in_brackets(cell: Cell | str, usual: int | None) -> str:
+    return cell if isinstance(cell, str) else " ".join([cell.value, *cell.small(usual)])
+
+
+def _stacked(cell: Cell, usual: int | None) -> str:
+    """The mean above what stands small, with minus signs in place of hyphens."""
+    value, *small = (part.replace("%", r"\%").replace("-", "$-$") for part in (cell.value, *cell.small(usual)))
+    return rf"\shortstack[r]{{{value}\\{{\scriptsize {', '.join(small)}}}}}" if small else value

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 
 from callbacks.files import write_text
 from datamodules.batches import Reference
@@ -17,7 +16,7 @@ from datamodules.reading import read_bytes, reading
 from datamodules.style_references import StyleReferences
 from lightning_modules.conditions.masking import feature_products, two_means_threshold
 from lightning_modules.style_transfer import StyleTransfer
-from scripts.report.svg import FAINT, INK
+from scripts.report.tradeoff import FAINT, INK, dress
 
 FILE = "masks.json"
 _KEPT, _DROPPED = "#2380c9", "#d55e00"
@@ -37,37 +36,32 @@ class MaskProfile(NamedTuple):
     settings: dict[str, Any]  # of the networks that the features come from
 
     @property
-    def shares(self) -> list[float]:
-        """Share of dropped elements, 0..1, of each level."""
-        rows = zip(self.products, self.thresholds, strict=True)
-        return [float((np.array(row) > threshold).mean()) for row, threshold in rows]
+    def words(self) -> str:
+        """How much is dropped: "59 of 256 elements are dropped (23.0 %)", for each level."""
+        told = []
+        for place, (row, threshold) in enumerate(zip(self.products, self.thresholds, strict=True)):
+            where = f"{_LEVELS[place]}: " if len(self.products) == len(_LEVELS) else ""
+            dropped = sum(product > threshold for product in row)
+            share = f"{100 * dropped / len(row):.1f}\u00a0%"
+            told.append(f"{where}{dropped} of {len(row)} elements are dropped ({share})")
+        return "; ".join(told)
 
 
 def write_profiles(
     module: StyleTransfer, datamodule: StyleReferences, folder: Path, references: Sequence[Reference]
 ) -> Path:
     """Write `masks.json` of some references of the test set to `folder`; the networks of `module` must be loaded."""
-    tests = datamodule.test_set
-    images = [(reference, tests.image(reference.index)) for reference in references]
-    found = profiles(module, images, [tests.source(reference.index).name for reference in references])
-    write_text(folder / FILE, json.dumps([profile._asdict() for profile in found]) + "\n")
-    return folder / FILE
-
-
-def profiles(
-    module: StyleTransfer, references: Sequence[tuple[Reference, Image.Image]], places: Sequence[str]
-) -> list[MaskProfile]:
-    """The products and 2-means thresholds of references whose files lie at `places`."""
-    found, settings = [], {"backbone": module.settings["backbone"]}
-    for (reference, image), place in zip(references, places, strict=True):
-        feature = module.model.encode_images([image])
-        products = feature_products(
-            feature, module.model.encode_contents([module.sampling.content_text(reference.content)])
-        )
+    tests, settings, found = datamodule.test_set, {"backbone": module.settings["backbone"]}, []
+    for reference in references:
+        image = module.model.encode_images([tests.image(reference.index)])
+        content = module.model.encode_contents([module.sampling.content_text(reference.content)])
+        products = feature_products(image, content)
         rows = products.reshape(-1, products.shape[-1])
         thresholds = two_means_threshold(rows).flatten().tolist()
+        place = tests.source(reference.index).name
         found.append(MaskProfile(reference.key, place, reference.content, rows.tolist(), thresholds, settings))
-    return found
+    write_text(folder / FILE, json.dumps([profile._asdict() for profile in found]) + "\n")
+    return folder / FILE
 
 
 def read_profiles(folder: Path) -> list[MaskProfile]:
@@ -83,65 +77,40 @@ def read_profiles(folder: Path) -> list[MaskProfile]:
         return [MaskProfile(**profile) for profile in json.loads(read_bytes(path))]
 
 
-def in_words(profile: MaskProfile) -> str:
-    """How much is dropped: "59 of 256 elements are dropped (23.0 %)", for each level."""
-    told = []
-    for place, (row, share) in enumerate(zip(profile.products, profile.shares, strict=True)):
-        where = f"{_LEVELS[place]}: " if len(profile.products) == len(_LEVELS) else ""
-        told.append(f"{where}{round(share * len(row))} of {len(row)} elements are dropped ({100 * share:.1f}\u00a0%)")
-    return "; ".join(told)
-
-
 def draw_profile(profile: MaskProfile) -> Figure:
     """For each level its sorted products with what is dropped shaded, above its elements in their own order."""
     levels = len(profile.products)
     figure = Figure(figsize=(_WIDTH, _HEIGHT * levels))
     rows = zip(profile.products, profile.thresholds, figure.subfigures(levels, 1, squeeze=False)[:, 0], strict=True)
     for level, (row, threshold, panel) in enumerate(rows):
-        values = np.array(row)
         curve, strip = panel.add_axes((0.15, 0.42, 0.835, 0.47)), panel.add_axes((0.15, 0.21, 0.835, 0.1))
-        _draw_sorted(curve, values, threshold)
-        _draw_strip(strip, values > threshold)
+        _draw_sorted(curve, np.sort(row), threshold)
+        _draw_strip(strip, np.array(row) > threshold)
         if levels == len(_LEVELS):
             curve.set_title(_LEVELS[level].capitalize(), loc="left", fontsize=_FONT, color=INK)
+        for axis in (curve, strip):
+            axis.set_xlim(0.5, len(row) + 0.5)
+            dress(axis, _FONT - 1)
     return figure
 
 
-def _draw_sorted(axis: Axes, values: NDArray[np.float64], threshold: float) -> None:
-    ordered, kept = np.sort(values), int((values <= threshold).sum())
-    places = np.arange(1, len(values) + 1)
+def _draw_sorted(axis: Axes, ordered: NDArray[np.float64], threshold: float) -> None:
+    kept, places = int((ordered <= threshold).sum()), np.arange(1, len(ordered) + 1)
     axis.axhline(0, color=INK, linewidth=0.5, alpha=0.5)
     axis.axhline(threshold, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
-    axis.axvspan(kept + 0.5, len(values) + 0.5, color=_DROPPED, alpha=0.18, linewidth=0)
+    axis.axvspan(kept + 0.5, len(ordered) + 0.5, color=_DROPPED, alpha=0.18, linewidth=0)
     axis.plot(places[:kept], ordered[:kept], color=_KEPT, linewidth=1.8)
     axis.plot(places[max(kept - 1, 0) :], ordered[max(kept - 1, 0) :], color=_DROPPED, linewidth=1.8)
-    axis.annotate(
-        "threshold",
-        (1, threshold),
-        xytext=(2, 3),
-        textcoords="offset points",
-        fontsize=_FONT - 1,
-        color=INK,
-    )
-    axis.set_xlim(0.5, len(values) + 0.5)
+    where: dict[str, Any] = {"xytext": (2, 3), "textcoords": "offset points", "fontsize": _FONT - 1}
+    axis.annotate("threshold", (1, threshold), color=INK, **where)
     axis.set_ylabel("product", fontsize=_FONT, color=INK)
-    _dress(axis)
     axis.grid(axis="y", color=FAINT, linewidth=0.6)
 
 
 def _draw_strip(axis: Axes, dropped: NDArray[np.bool_]) -> None:
     axis.axhspan(0, 1, color=_KEPT, alpha=0.35, linewidth=0)
     axis.broken_barh([(place + 0.5, 1) for place in np.flatnonzero(dropped)], (0, 1), color=_DROPPED, linewidth=0)
-    axis.set_xlim(0.5, len(dropped) + 0.5)
     axis.set_ylim(0, 1)
     axis.set_yticks([])
     axis.set_ylabel("own\norder", fontsize=_FONT - 1, color=INK, rotation=0, ha="right", va="center")
     axis.set_xlabel(f"{len(dropped)} elements: kept blue, dropped orange", fontsize=_FONT, color=INK)
-    _dress(axis)
-
-
-def _dress(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(INK)
-    axis.tick_params(colors=INK, labelsize=_FONT - 1, length=3)
-    axis.set_axisbelow(True)

@@ -9,13 +9,18 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from callbacks.scoring.judge import COLUMNS
 from callbacks.scoring.table import KEYS, Table, write_table
 
 CLIP, CLASSIFIER = "miniature", "miniature classifier"
 REFERENCES = tuple(product(("dog", "frog", "ship"), ("line art", "pop art")))  # content, style
 PROMPTS = ("A bench", "A human")
-TYPES = {"sample": pa.int64(), "seed": pa.int64(), "share_masked": pa.float64(), "step": pa.int64()}
+TYPES = {"sample": pa.int64(), "step": pa.int64(), "seed": pa.int64(), "share_masked": pa.float64()}
+SCORES = (
+    *("alignment/text", "alignment/image", "alignment/content", "alignment/style_difference"),
+    *("leakage/leaked", "leakage/leaked_among_all"),
+    *("published/fidelity", "published/style_score", "published/leakage_score"),
+    *("agreement/style", "agreement/prompt", "diversity"),
+)
 LEVELS = (1.0, 0.6, 0.2)
 THETAS = (0.5, 0.7, 0.9)
 
@@ -90,11 +95,10 @@ def write_scored_folder(
 
 
 def write_rows(folder: Path, rows: Sequence[dict[str, Any]], about: dict[str, Any]) -> Path:
-    """Write `rows` and `about` in the format of scoring; scores that a row lacks are null."""
-    folder.mkdir(parents=True, exist_ok=True)
-    types = {name: TYPES.get(name, pa.string()) for name in KEYS} | dict.fromkeys(COLUMNS, pa.float64())
-    table = pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()})
-    write_table(folder, Table(table, about))
+    """Write `rows` and `about` in the format of scoring; what a row lacks is null."""
+    types = {name: TYPES.get(name, pa.string()) for name in KEYS} | dict.fromkeys(SCORES, pa.float64())
+    columns = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()}
+    write_table(folder, Table(pa.table(columns), {"cut_texts": {}, **about}))
     return folder
 
 

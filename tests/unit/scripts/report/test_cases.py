@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,8 @@ from PIL import Image
 
 from callbacks.scoring.scored import Group, Scored
 from scripts.report import cases
-from scripts.report.thumbnails import LONGEST, Thumbnails
+from scripts.report.cells import TEMPLATES
+from scripts.report.page import LONGEST, Thumbnail, thumbnail
 from tests.unit.scripts.report.scored_folder import CLIP, Plan, write_scored_folder
 
 LEVELS = (1.0, 0.6, 0.2)
@@ -42,15 +42,15 @@ def test_best_pictures_did_not_leak_and_follow_their_prompt(scored: Scored) -> N
 
 def test_of_a_sweep_two_means_and_the_strongest_settings_are_shown() -> None:
     groups = [
-        *(Group("ip_adapter", f"{s}", {"sampling.scale": s}, 1, {}) for s in LEVELS),
+        *(Group("ip_adapter", f"{s}", {"sampling.scale": s}, {}, 1) for s in LEVELS),
         *(
-            Group("instantstyle", f"{a} {s}", {"condition.strength": a, "sampling.scale": s}, 1, {})
+            Group("instantstyle", f"{a} {s}", {"condition.strength": a, "sampling.scale": s}, {}, 1)
             for a in LEVELS
             for s in LEVELS
         ),
-        Group("masking", "", {}, 1, {}),
+        Group("masking", "", {}, {}, 1),
         *(
-            Group("quantile_masking", f"{t} {d}", {"condition.theta": t, "condition.drop": d}, 1, {})
+            Group("quantile_masking", f"{t} {d}", {"condition.theta": t, "condition.drop": d}, {}, 1)
             for t in (0.5, 0.7, 0.9)
             for d in ("high", "low")
         ),
@@ -65,38 +65,39 @@ def test_the_first_clip_judge_chooses(scored: Scored) -> None:
     assert cases.clip_judge(scored) == CLIP
 
 
+def shown(found: cases.Cases) -> tuple[str, set[str]]:
+    missing: set[str] = set()
+    return TEMPLATES.get_template("parts.html.j2").module.cases(found, missing), missing
+
+
 def test_cases_show_pictures_beside_their_references_with_escaped_words(scored: Scored) -> None:
     [found, *_] = cases.find(scored, CLIP, most=1)
-    row = {**found.leaks[0], "prompt": "<b>&"}
-    page = cases.shown([found._replace(leaks=[row], best=[])])
+    page, missing = shown(found._replace(leaks=[{**found.leaks[0], "prompt": "<b>&"}], best=[]))
     assert page.count("data:image/png;base64,") == 2
     assert "&lt;b&gt;&amp;" in page and "<b>&" not in page.replace("<b>&lt;b&gt;&amp;", "")
-    assert "No picture is both." in page and "Grey tiles" not in page
+    assert "No picture is both." in page and not missing
 
 
 def test_lost_pictures_are_grey_tiles_and_counted(scored: Scored) -> None:
     [found, *_] = cases.find(scored, CLIP, most=1)
     lost = {**found.leaks[0], "path": "gone/lost & found.png"}
-    page = cases.shown([found._replace(leaks=[lost, lost])])
-    assert page.count("tile missing") == 2 and "lost &amp; found.png" in page
-    assert "or have gone since they were scored: 1." in page
+    page, missing = shown(found._replace(leaks=[lost, lost]))
+    assert page.count("tile missing") == 2 and ">lost &amp; found.png<" in page
+    assert missing == {"gone/lost & found.png"}
 
 
 def test_small_pictures_are_kept_pixel_by_pixel_and_large_ones_scaled(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "small.png")
     Image.new("RGB", (600, 300), "red").save(tmp_path / "large.png")
-    thumbnails = Thumbnails()
-    small, large = (thumbnails.tile(str(tmp_path / f"{name}.png"), name) for name in ("small", "large"))
-    assert 'class="tile pixels"' in small and np.array_equal(np.asarray(_decoded(small)), pixels)
-    assert 'class="tile"' in large and _decoded(large).size == (LONGEST, LONGEST // 2)
+    small, large = (thumbnail(str(tmp_path / f"{name}.png")) for name in ("small", "large"))
+    assert small and small.is_small and np.array_equal(np.asarray(_decoded(small)), pixels)
+    assert large and not large.is_small and _decoded(large).size == (LONGEST, LONGEST // 2)
 
 
 def _rows(scored: Scored, group: Group) -> list[dict[str, float]]:
     return [row for row in scored.rows if (row["method"], row["judge"]) == (group.method, CLIP)]
 
 
-def _decoded(tile: str) -> Image.Image:
-    found = re.search(r"base64,([^\"]+)", tile)
-    assert found
-    return Image.open(io.BytesIO(base64.b64decode(found[1])))
+def _decoded(picture: Thumbnail) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(picture.source.partition("base64,")[2])))

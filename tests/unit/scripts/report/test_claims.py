@@ -6,32 +6,33 @@ import pytest
 
 from callbacks.scoring.bootstrap import Difference
 from callbacks.scoring.scored import Group, Scored
-from scripts.report.claims import Against, claims, front
+from scripts.report.claims import Against, Compared, claims, front
+from scripts.report.tables import IMAGE, LEAKED
 from tests.unit.scripts.report.scored_folder import CLASSIFIER, CLIP, Plan, write_scored_folder
 
-GROUP = Group("ip_adapter", "", {}, 1, {})
+GROUP = Group("ip_adapter", "", {}, {}, 1)
 MORE, LESS, SAME, OPEN = (Difference(*each, 60, 12) for each in ((2, 1, 3), (-2, -3, -1), (0, 0, 0), (0.5, -1, 2)))
 
 
 @pytest.mark.parametrize(
-    ("style", "leak", "directions", "is_better"),
+    ("style", "leak", "verdicts", "is_better"),
     [
-        (MORE, LESS, ("more", "less"), True),
-        (MORE, SAME, ("more", ""), True),
-        (OPEN, LESS, ("", "less"), True),
-        (LESS, MORE, ("less", "more"), False),
-        (MORE, MORE, ("more", "more"), False),
-        (LESS, LESS, ("less", "less"), False),
-        (LESS, OPEN, ("less", ""), False),
+        (MORE, LESS, ("higher", "lower"), True),
+        (MORE, SAME, ("higher", ""), True),
+        (OPEN, LESS, ("", "lower"), True),
+        (LESS, MORE, ("lower", "higher"), False),
+        (MORE, MORE, ("higher", "higher"), False),
+        (LESS, LESS, ("lower", "lower"), False),
+        (LESS, OPEN, ("lower", ""), False),
         (OPEN, SAME, ("", ""), False),
         (MORE._replace(references=5), LESS._replace(references=5), ("", ""), False),  # too few
     ],
 )
-def test_directions_follow_the_intervals(
-    style: Difference, leak: Difference, directions: tuple[str, str], is_better: bool
+def test_verdicts_follow_the_intervals(
+    style: Difference, leak: Difference, verdicts: tuple[str, str], is_better: bool
 ) -> None:
-    against = Against(GROUP, style, leak)
-    assert (against.directions, against.is_better) == (directions, is_better)
+    against = Against(GROUP, *(Compared("a", "b", tag, each) for tag, each in ((IMAGE, style), (LEAKED, leak))))
+    assert (against.verdicts, against.is_better) == (verdicts, is_better)
 
 
 def test_the_front_holds_the_settings_that_none_of_their_method_beats(tmp_path: Path) -> None:
@@ -49,14 +50,16 @@ def test_claims_compare_each_method_with_two_means(tmp_path: Path) -> None:
     plans = [Plan("masking", {}, 0.4, 0.3), Plan("ip_adapter", {}, 1.0)]
     base, other = claims(Scored.read(write_scored_folder(tmp_path, plans, pictures=False)), CLIP)
     assert base.startswith("Masking, which the others are compared with: image alignment 0.5")
-    assert other.startswith("IP-Adapter: more image alignment, more leakage. Paired differences: image alignment +0.1")
+    assert other.startswith(
+        "IP-Adapter: higher image alignment, higher leakage. Paired differences: image alignment +0.1"
+    )
 
 
 def test_settings_are_counted_and_the_nearest_in_leakage_is_named(tmp_path: Path) -> None:
     scales = [Plan("ip_adapter", {"sampling.scale": scale}, scale) for scale in (1.0, 0.39)]
     plans = [Plan("masking", {}, 0.4, 0.3), *scales]
     [_, told] = claims(Scored.read(write_scored_folder(tmp_path, plans, pictures=False)), CLIP)
-    assert told.startswith("The 2 settings of IP-Adapter: 1 with more image alignment, more leakage; ")
+    assert told.startswith("The 2 settings of IP-Adapter: 1 with higher image alignment, higher leakage; ")
     assert "Nearest in leak rate, scale 0.39: " in told
 
 

@@ -9,9 +9,6 @@ import pytest
 
 from callbacks.scoring.scored import Scored
 from scripts.report import page
-from scripts.report.html_parts import Markup, paragraph
-from scripts.report.page import Section
-from scripts.report.tables import write_tables
 from tests.unit.scripts.html_structure import Structure
 from tests.unit.scripts.report.scored_folder import Plan, write_scored_folder
 
@@ -60,18 +57,18 @@ def test_the_page_tells_its_counts_judges_and_failures(folder: Path) -> None:
 
 def test_the_page_tells_which_texts_a_judge_cut(folder: Path) -> None:
     scored = Scored.read(folder)
-    assert "longer than a judge reads" not in page.introduction(scored)
-    told = Scored(scored.table, {**scored.about, "cut_texts": {"miniature": {"a very long text": 78}}}, folder)
-    text = page.introduction(told)
+    assert "longer than a judge reads" not in page.render(scored, [], {})
+    scored.about["cut_texts"] = {"miniature": {"a very long text": 78}}
+    text = page.render(scored, [], {})
     assert "1 text longer than a judge reads" in text and "miniature: 'a very long text' (78 tokens)" in unescape(text)
 
 
-def test_further_sections_come_first(folder: Path) -> None:
+def test_many_failures_are_listed_in_part(folder: Path) -> None:
     scored = Scored.read(folder)
-    section = Section("Training & curves", Markup(paragraph("up and down")), "curves")
-    text = page.render(scored, write_tables(scored, folder), [section])
-    assert text.index("up and down") < text.index('id="trade-off"')
-    assert '<section id="curves"><h2>Training &amp; curves</h2>' in text
+    scored.failures = {f"{number}.png": "is <gone>" for number in range(203)}
+    text = page.render(scored, [], {})
+    assert "203 pictures left out" in text and "and 3 more, which are listed in scores.json" in text
+    assert "199.png: is &lt;gone&gt;" in text and "200.png" not in text
 
 
 def test_without_several_settings_there_is_no_trade_off(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The tables hold the numbers of the rows, say whose they are, and go on where something is missing."""
 
+import io
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from callbacks.scoring.scored import Group, Scored
 from scripts.report.cells import Cell, Table
@@ -14,6 +17,7 @@ from scripts.report.tables import (
     chosen,
     content_by_prompt,
     differences,
+    show,
     write_tables,
 )
 from tests.unit.scripts.report.scored_folder import CLASSIFIER, CLIP, PLANS, Plan, write_rows, write_scored_folder
@@ -30,30 +34,34 @@ def written(folder: Path, *plans: Plan) -> Scored:
     return Scored.read(write_scored_folder(folder, plans, pictures=False))
 
 
+def rows(table: Table) -> list[list[Cell | str]]:
+    return [list(row) for row in table.frame.itertuples(index=False, name=None)]
+
+
 def cell(table: Table, row: str, column: str) -> Cell:
-    [found] = [each for each in table.rows if each[0] == row]
-    value = found[table.headers.index(column)]
+    [found] = [each for each in rows(table) if each[0] == row]
+    value = found[list(table.frame.columns).index(column)]
     assert isinstance(value, Cell)
     return value
 
 
 def mean(scored: Scored, tag: str, **where: str) -> tuple[float, int]:
     """Mean and count over the rows, read by hand."""
-    rows = [row for row in scored.rows if all(row[key] == value for key, value in where.items())]
-    values = [row[tag] for row in rows if row[tag] is not None]
+    pictures = [row for row in scored.rows if all(row[key] == value for key, value in where.items())]
+    values = [row[tag] for row in pictures if row[tag] is not None]
     return float(np.mean(values)), len(values)
 
 
 def test_by_method(scored: Scored) -> None:
     table = by_method(scored, CLIP)
-    assert table.headers[:4] == ["method", "pictures", "text alignment ↑", "image alignment ↑"]
-    assert [row[:2] for row in table.rows] == [[group.title, "24"] for group in scored.groups]
+    assert [*table.frame.columns][:4] == ["method", "pictures", "text alignment ↑", "image alignment ↑"]
+    assert [row[:2] for row in rows(table)] == [[group.title, "24"] for group in scored.groups]
     found = cell(table, "InstantStyle, strength 0.2, scale 0.6", "published leakage score ↓")
     assert (found.mean, found.n) == pytest.approx(
         mean(scored, "published/leakage_score", setting="strength 0.2, scale 0.6", judge=CLIP)
     )
     assert cell(table, "Masking", "share masked").value == "30.0 %"
-    assert table.rows[0][-1] == "–"  # IP-Adapter masks nothing
+    assert rows(table)[0][-1] == "–"  # IP-Adapter masks nothing
 
 
 def test_tables_say_whose_numbers_they_are_and_how_many(scored: Scored) -> None:
@@ -69,8 +77,8 @@ def test_tables_say_whose_numbers_they_are_and_how_many(scored: Scored) -> None:
 def test_content_by_prompt(scored: Scored) -> None:
     masking = base_group(scored.groups)
     table = content_by_prompt(scored, CLIP, masking, LEAK)
-    assert table.headers == ["content", "A bench", "A human", "all"]
-    assert [row[0] for row in table.rows] == ["dog", "frog", "ship", "all"]
+    assert [*table.frame.columns] == ["content", "A bench", "A human", "all"]
+    assert [row[0] for row in rows(table)] == ["dog", "frog", "ship", "all"]
     wanted = {"method": "masking", "judge": CLIP}
     for row in ("dog", "frog", "ship"):
         for column in ("A bench", "A human"):
@@ -83,8 +91,8 @@ def test_content_by_prompt(scored: Scored) -> None:
 
 def test_by_style(scored: Scored) -> None:
     table = by_style(scored, CLIP, "alignment/image", scored.groups[:2])
-    assert table.headers == ["style", "IP-Adapter, scale 1.0", "IP-Adapter, scale 0.6"]
-    assert [row[0] for row in table.rows] == ["line art", "pop art", "all"]
+    assert [*table.frame.columns] == ["style", "IP-Adapter, scale 1.0", "IP-Adapter, scale 0.6"]
+    assert [row[0] for row in rows(table)] == ["line art", "pop art", "all"]
     found = cell(table, "pop art", "IP-Adapter, scale 0.6")
     wanted = {"style": "pop art", "setting": "scale 0.6", "method": "ip_adapter", "judge": CLIP}
     assert (found.mean, found.n) == pytest.approx(mean(scored, "alignment/image", **wanted))
@@ -114,11 +122,11 @@ def test_few_groups_are_all_chosen(tmp_path: Path) -> None:
 def test_differences(scored: Scored) -> None:
     table = differences(scored, CLIP)
     assert table.title == "Each method less Masking, judged by miniature"
-    assert table.headers == [
+    assert [*table.frame.columns] == [
         *("method", "text alignment ↑", "image alignment ↑"),
         *("leak rate, points ↓", "leak rate among all contents, points ↓"),
     ]
-    assert "Masking" not in [row[0] for row in table.rows] and len(table.rows) == len(PLANS) - 1
+    assert "Masking" not in [row[0] for row in rows(table)] and len(rows(table)) == len(PLANS) - 1
     found = cell(table, "IP-Adapter, scale 1.0", "image alignment ↑")
     (mine, n), (base, _) = (
         mean(scored, "alignment/image", judge=CLIP, method=method, setting=setting)
@@ -131,28 +139,28 @@ def test_differences(scored: Scored) -> None:
 
 def test_a_group_of_another_grid_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     scored = written(tmp_path / "all", *PLANS[:2], PLANS[12])
-    rows = [row for row in scored.rows if row["setting"] != "scale 0.6" or row["prompt"] != "A bench"]
-    smaller = Scored.read(write_rows(tmp_path / "some", rows, scored.about))
+    kept = [row for row in scored.rows if row["setting"] != "scale 0.6" or row["prompt"] != "A bench"]
+    smaller = Scored.read(write_rows(tmp_path / "some", kept, scored.about))
     table = differences(smaller, CLIP)
-    assert table.rows[1] == ["IP-Adapter, scale 0.6", "–", "–", "–", "–"]
-    assert table.rows[0] == differences(scored, CLIP).rows[0]
+    assert rows(table)[1] == ["IP-Adapter, scale 0.6", "–", "–", "–", "–"]
+    assert rows(table)[0] == rows(differences(scored, CLIP))[0]
     assert "`IP-Adapter, scale 0.6` lacks 12: (reference 'dog-line-art', prompt 'A bench', seed 100)" in table.note
 
 
 def test_many_groups_of_another_grid_are_counted(tmp_path: Path) -> None:
     scored = written(tmp_path / "all", *PLANS[:5], PLANS[12])
-    rows = [row for row in scored.rows if row["method"] == "masking" or row["sample"] == 0]
-    note = differences(Scored.read(write_rows(tmp_path / "some", rows, scored.about)), CLIP).note
+    kept = [row for row in scored.rows if row["method"] == "masking" or row["sample"] == 0]
+    note = differences(Scored.read(write_rows(tmp_path / "some", kept, scored.about)), CLIP).note
     assert note.endswith("And 2 more groups cannot be compared.")
     assert note.count("lacks 12") == 3
 
 
 def test_base_group() -> None:
     first, three, two, quantile = (
-        Group("ip_adapter", "", {}, 1, {}),
-        Group("masking", "n_clusters 3", {"condition.n_clusters": 3}, 1, {"condition": {"n_clusters": 3}}),
-        Group("masking", "n_clusters 2", {"condition.n_clusters": 2}, 1, {"condition": {"n_clusters": 2}}),
-        Group("quantile_masking", "", {}, 1, {}),
+        Group("ip_adapter", "", {}, {}, 1),
+        Group("masking", "n_clusters 3", {"condition.n_clusters": 3}, {"condition": {"n_clusters": 3}}, 1),
+        Group("masking", "n_clusters 2", {"condition.n_clusters": 2}, {"condition": {"n_clusters": 2}}, 1),
+        Group("quantile_masking", "", {}, {}, 1),
     )
     assert base_group([first, three, two, quantile]) is two
     assert base_group([first, quantile]) is first
@@ -162,24 +170,24 @@ def test_written_tables(tmp_path: Path) -> None:
     scored = written(tmp_path, *PLANS[11:14])
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "of-yesterday.md").write_text("old")
-    tables = write_tables(scored, tmp_path)
+    [*tables] = chain(*write_tables(scored))
     files = {path.name for path in (tmp_path / "tables").iterdir()}
     assert files == {f"{table.name}{suffix}" for table in tables for suffix in (".md", ".tex")}
     assert {"by-method-miniature.md", "differences-miniature-classifier.tex"} < files
     for table in tables:
         text = (tmp_path / "tables" / f"{table.name}.md").read_text()
-        assert all(each.value in text for row in table.rows for each in row if isinstance(each, Cell))
+        assert all(each.value in text for row in rows(table) for each in row if isinstance(each, Cell))
 
 
 def test_one_group_has_no_differences(tmp_path: Path) -> None:
-    names = [table.name for table in write_tables(written(tmp_path, PLANS[12]), tmp_path)]
+    names = [table.name for table in chain(*write_tables(written(tmp_path, PLANS[12])))]
     assert "by-method-miniature" in names
     assert not any(name.startswith("differences") for name in names)
 
 
 def test_tables_whose_names_are_spelt_alike_are_kept_apart(tmp_path: Path) -> None:
     scored = written(tmp_path, Plan("a b", {}, 0.5), Plan("a-b", {}, 0.6))
-    names = [table.name for table in write_tables(scored, tmp_path)]
+    names = [table.name for table in chain(*write_tables(scored))]
     assert {f"content-by-prompt-alignment-text-a-b-miniature{end}" for end in ("", "-2")} < set(names)
     assert len(names) == len(set(names))
 
@@ -187,5 +195,27 @@ def test_tables_whose_names_are_spelt_alike_are_kept_apart(tmp_path: Path) -> No
 def test_no_table_by_style_where_none_is_told(tmp_path: Path) -> None:
     scored = written(tmp_path, PLANS[0])
     untold = Scored.read(write_rows(tmp_path, [row | {"style": ""} for row in scored.rows], scored.about))
-    names = [table.name for table in write_tables(untold, tmp_path)]
+    names = [table.name for table in chain(*write_tables(untold))]
     assert names and not any(name.startswith("by-style") for name in names)
+
+
+def shown(scored: Scored) -> str:
+    file = io.StringIO()
+    show(scored, Console(file=file, width=250))
+    return file.getvalue()
+
+
+def test_a_terminal_shows_means_intervals_and_failures_of_every_judge(tmp_path: Path) -> None:
+    scored = written(tmp_path, *PLANS[:2])
+    text, title = shown(scored), scored.groups[1].title
+    found = cell(by_method(scored, CLIP), title, "text alignment ↑")
+    lines = text.splitlines()
+    row = next(place for place, line in enumerate(lines) if title in line)
+    assert found.value in lines[row] and found.interval in lines[row + 1]
+    for expected in (f"Judged by {CLIP}", f"Judged by {CLASSIFIER}", "Pictures that could not be scored: 1;"):
+        assert expected in text
+    assert "more in the report" not in text
+
+
+def test_a_terminal_shows_a_sweep_in_part(scored: Scored) -> None:
+    assert f"And {len(PLANS) - 12} more in the report." in shown(scored)

@@ -1,0 +1,219 @@
+"""Numbers and page of the training curves, beside what was published."""
+
+import json
+from collections.abc import Sequence
+from functools import partial, reduce
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from callbacks.scoring.scored import MASKED, Group, Scored
+from callbacks.scoring.table import joined, read_table
+from callbacks.scoring.titles import TITLES
+from datamodules.files import write_atomically, write_text
+from datamodules.style_references import StyleReferences
+from scripts.report.cells import number, tag_of
+from scripts.report.page import draw, render
+from scripts.report.tables import IMAGE, LEAKED, LEAKED_AMONG_ALL, TEXT, crossed, write_tables
+from scripts.report.training import ADAPTERS, SCORES, Finding, Training, course, findings, headline, label
+from scripts.report.training_figure import PUBLISHED, PUBLISHED_TUNING_FREE, STEPS, Strip, draw_comparison, draw_figure
+from scripts.times import clock
+from scripts.yaml_files import read_yaml
+
+_OBJECTIVES = {
+    "PublishedObjective": "the published objective PublishedObjective, unbounded below",
+    "BoundedContrast": "this project's BoundedContrast, not the published objective",
+}
+_PACKAGES = ("torch", "lightning", "diffusers", "transformers", "torchmetrics", "scikit-learn", "numpy")
+_MARGIN, _TITLE = 4, 40  # pixels between the cells of an image grid, and above its first row
+
+
+def read_runs(runs: dict[str, Path]) -> Training:
+    """The scores of all runs, each of which lies in the folder of its method."""
+    table = reduce(joined, map(read_table, runs.values()))
+    return Training(Scored(table, runs[ADAPTERS[0]].parent))
+
+
+def read_strip(training: Training, runs: dict[str, Path]) -> Strip:
+    """The pictures of panel (b), cut from the image grids; the reference is chosen by IP-Adapter alone."""
+    ip_adapter, prompts = training.tuning_free["ip_adapter"], training.scored.seen("prompt")
+    rows = [row for row in training.scored.rows if row["method"] == ip_adapter.method]  # in the order of the grid
+    shown = [*dict.fromkeys(row["reference"] for row in rows)]
+    cells = _cells(runs[ip_adapter.method], ip_adapter, 1 + len(prompts))[: len(shown)]
+    leaks = [training.estimate(ip_adapter, LEAKED, reference=key).mean for key in shown[: len(cells)]]
+    place = leaks.index(max(leaks))
+    results = {
+        method: [(group.step or 0, _cells(runs[method], group, 1 + len(prompts))[place][1]) for group in curve]
+        for method, curve in training.curves.items()
+    }
+    choice = (
+        f"Results for the prompt “{rows[0]['prompt']}”. Of the {len(cells)} references whose pictures are kept, this "
+        f"is the one whose content IP-Adapter leaks most ({number(max(leaks), LEAKED)} % of its pictures; the first of "
+        "them if several): the choice looks at no other method."
+    )
+    return Strip(cells[place][0], rows[0]["prompt"], results, choice)
+
+
+def write_report(
+    runs: dict[str, Path], scores: Path, datamodule: StyleReferences, settings: dict[str, Any], **facts: Any
+) -> Path:
+    """Write figure.svg, figure.png, summary.json and report.html two folders above `scores`; the report's place.
+
+    Args:
+        runs: folder of each method's run.
+        scores: folder of the scores of all methods at several strengths.
+        datamodule: the references of all runs.
+        settings: those that the output folder was made with.
+        facts: the `seconds` and `commands` of the stages.
+    """
+    folder, training = scores.parents[2], read_runs(runs)
+    found, strip = findings(training), read_strip(training, runs)
+    figure = draw_figure(training, strip)
+    for kind, resolution in (("svg", 100), ("png", 200)):
+        write_atomically(folder / f"figure.{kind}", partial(figure.savefig, format=kind, dpi=resolution))
+    config = read_yaml(runs[ADAPTERS[0]] / "config.yaml")
+    facts |= {
+        "about": about(training, config, datamodule, settings),
+        "is_miniature": config["model"]["init_args"]["backbone"]["model"] == "miniature",
+        "is_quick": settings["variant"] == "quick",
+        "versions": {package: version(package) for package in _PACKAGES},
+        "headline": headline([*found["tuning_free"], *found["curves"]]),
+        "courses": [course(training, method) for method in ADAPTERS],
+    }
+    told = summary(training, found) | facts | {"folder": settings}
+    write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
+    scored = Scored.read(scores)
+    more = {"training": training, "findings": found, "strip": strip, "comparison": draw_comparison(training)}
+    more |= {"figure": (folder / "figure.svg").read_bytes(), **_tables(training), **_run(facts)}
+    grids = {label(group): _grid_file(runs[group.method], group) for group in training.groups}
+    title = "Training curves, style and leakage"
+    page = render(scored, write_tables(scored), draw(scored), "training.html.j2", title, grids=grids, **more, **facts)
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _tables(training: Training) -> dict[str, Any]:
+    """The scores of the most telling evaluations, of all of them, and those of the publication beside them."""
+    shown = [*training.tuning_free.values()]
+    for method, curve in training.curves.items():
+        shown += [group for group in curve if group in (curve[0], training.best(method), curve[-1])]
+    scored, judge = training.scored, training.judge
+    tags = [tag for tag in (*SCORES, LEAKED_AMONG_ALL, MASKED) if tag in scored.tags(judge)]
+
+    def table(groups: Sequence[Group], tags: Sequence[str]) -> pd.DataFrame:
+        rows = [(label(group), {"group": group}) for group in groups]
+        return crossed(scored, judge, "method", rows, [(tag_of(tag).title, {"tag": tag}) for tag in tags])
+
+    names = {tag: f"{tag_of(tag).title.capitalize()} at step (published / here)" for tag in (TEXT, IMAGE)}
+    published = {name: _beside(training, tag) for tag, name in names.items()}
+    stars = [
+        (TITLES[method], f"{value:.3f}", training.cell(training.tuning_free[method], TEXT).value)
+        for method, value in PUBLISHED_TUNING_FREE.items()
+    ]
+    published["Text alignment without training"] = pd.DataFrame(stars, columns=["", "published", "here"])
+    return {
+        "means": table(shown, tags),
+        "steps": table(training.groups[len(training.tuning_free) :], SCORES),
+        "published": published,
+    }
+
+
+def _beside(training: Training, tag: str) -> pd.DataFrame:
+    """Published and measured curves, steps beside each other by their share of the training."""
+    steps = training.steps()
+    shares = [step / (steps[-1] or 1) for step in steps]
+    places = [min(range(len(STEPS)), key=lambda place: abs(STEPS[place] / STEPS[-1] - share)) for share in shares]
+    rows = {}
+    for method, curve in training.curves.items():
+        rows[f"{TITLES[method]}, published"] = [f"{PUBLISHED[tag, method][place]:.3f}" for place in places]
+        rows[f"{TITLES[method]}, here"] = [training.cell(group, tag).value for group in curve]
+    columns = [f"{STEPS[place]} / {step}" for place, step in zip(places, steps, strict=True)]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).reset_index(names="")
+
+
+def _run(facts: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    times = [(title, clock(seconds)) for title, seconds in facts["seconds"].items()]
+    settings = pd.DataFrame((facts["about"] | facts["versions"]).items(), columns=["", ""])
+    return {"settings": settings, "times": pd.DataFrame(times, columns=["stage", "m:ss"])}
+
+
+def about(
+    training: Training, config: dict[str, Any], datamodule: StyleReferences, settings: dict[str, Any]
+) -> dict[str, str]:
+    """What was run, in words, from the configuration that a fit wrote down."""
+    model, trainer = config["model"]["init_args"], config["trainer"]
+    told = {method: group.settings for method, group in training.tuning_free.items()}
+    datamodule.prepare_data()
+    sets = {"train": datamodule.train_set, "test": datamodule.test_set}
+    counts = ", ".join(f"{name} {len(each)} (skipped {len(each.skipped)})" for name, each in sets.items())
+    rescaled = "rescaled" if model["rescale"] and model["rescale_in_training"] else "not rescaled"
+    dropped = "P(0)" if model["dropped_image"] == "zero" else "P(-f)"
+    return {
+        "variant": settings["variant"],
+        "seed": str(settings["seed"]),
+        "backbone": _words(told["ip_adapter"]["backbone"]),
+        "sampling": _words(told["ip_adapter"]["sampling"]),
+        "judge": training.judge,
+        "references": counts if settings["data root"] is None else f"{counts}, of {settings['data root']}",
+        "objective": f"{component(model['objective'])}; the content feature is {rescaled} in training; a dropped image "
+        f"is {dropped}",
+        "optimizer": component(model["optimizer"]),
+        "training": f"{trainer['max_steps']} steps of {config['data']['init_args']['batch_size']} references, "
+        f"evaluated every {trainer['val_check_interval']} steps",
+        **{TITLES[method]: _words(told[method]["condition"]) for method in ("instantstyle", "masking")},
+    }
+
+
+def component(configured: dict[str, Any]) -> str:
+    """A configured class in words: "BoundedContrast (weight 10.0, margin 0.1)"."""
+    name, arguments = configured["class_path"].rpartition(".")[2], configured.get("init_args") or {}
+    shown = _OBJECTIVES.get(name, name)
+    return f"{shown} ({_words(arguments)})" if arguments else shown
+
+
+def _words(values: dict[str, Any]) -> str:
+    """Settings in words, those that are not set left out."""
+    shown = {name.replace("_", " "): value for name, value in values.items() if value not in (None, "")}
+    return ", ".join(f"{name} {value}" for name, value in shown.items()) or "no settings"
+
+
+def summary(training: Training, found: dict[str, list[Finding]]) -> dict[str, Any]:
+    """All scores with their intervals, and all differences."""
+    return {
+        "references": training.scored.seen("reference"),
+        "evaluations": [_evaluation(training, group) for group in training.groups],
+        "findings": {name: [_told(each) for each in group] for name, group in found.items()},
+    }
+
+
+def _evaluation(training: Training, group: Group) -> dict[str, Any]:
+    scores = {}
+    for tag in training.scored.tags(training.judge):
+        if score := training.scored.estimate(group, training.judge, tag):
+            scores[tag] = {"mean": score.mean, "low": score.low, "high": score.high, "by_reference": score.means}
+    named = {"method": group.method, "step": group.step, "judge": training.judge, "images": group.pictures}
+    return {**named, "scores": scores, "settings": group.settings}
+
+
+def _told(finding: Finding) -> dict[str, Any]:
+    told = {"sentence": finding.sentence, **finding.compared.difference._asdict(), "verdict": finding.compared.verdict}
+    return {**told, "claim": finding.claim, "published": finding.published, "agreement": finding.agreement}
+
+
+def _grid_file(run: Path, group: Group) -> Path:
+    return run / "grids" / f"step_{group.step or 0:06d}.png"
+
+
+def _cells(run: Path, group: Group, columns: int) -> list[list[Image.Image]]:
+    """The pictures of an image grid by row and column: the reference, then a result for each prompt."""
+    with Image.open(_grid_file(run, group)) as opened:
+        grid = opened.convert("RGB")
+    pitch = (grid.width - _MARGIN) // columns
+    size = pitch - _MARGIN
+    return [
+        [grid.crop((left, top, left + size, top + size)) for left in range(_MARGIN, grid.width, pitch)]
+        for top in range(_TITLE, grid.height, pitch)
+    ]
