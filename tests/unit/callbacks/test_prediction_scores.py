@@ -186,8 +186,8 @@ def test_scoring_again_loads_no_network(
         judges = [ClipJudge(str(tiny_judge)), ClassifierJudge(classifier)]
         folder = score(make_trainer, PredictionScores(judges, str(tmp_path / "scores"), cache=cache), data)
         written.append((folder / "scores.csv").read_bytes())
-        for kind in (ClipJudge, ClassifierJudge):
-            monkeypatch.setattr(kind, "_load", None)
+        monkeypatch.setattr(ClipJudge, "_load", None)
+        monkeypatch.setattr("callbacks.scoring.classifier_judge.load_classifier", None)
     assert written[0] == written[1]
 
 
