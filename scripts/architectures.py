@@ -1,14 +1,16 @@
 """The public architectures by their published configurations: no weights, no download.
 
 Stable Diffusion 1.5 (Rombach et al., arXiv 2112.10752), SDXL (Podell et al., arXiv 2307.01952), the CLIP models that
-they and the IP-Adapters (Ye et al., arXiv 2308.06721) use.
+they and the IP-Adapters (Ye et al., arXiv 2308.06721) use, as `architectures.yaml` has them.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -17,98 +19,19 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from lightning_modules.diffusion.ip_adapter import ImageProjection, cross_attention_layers
+from scripts.yaml_files import read_yaml
+
 Config = dict[str, Any]
-
-SD15_UNET: Config = {
-    "sample_size": 64,
-    "block_out_channels": (320, 640, 1280, 1280),
-    "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-    "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-    "layers_per_block": 2,
-    "cross_attention_dim": 768,
-    "attention_head_dim": 8,  # diffusers' name for the number of heads
+NETWORKS: dict[str, Any] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+    "image_encoder": CLIPVisionModelWithProjection,
+    "text_tower": CLIPTextModelWithProjection,
 }
-SDXL_UNET: Config = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "layers_per_block": 2,
-    "transformer_layers_per_block": (1, 2, 10),
-    "cross_attention_dim": 2048,
-    "attention_head_dim": (5, 10, 20),
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-SD15_VAE: Config = {
-    "sample_size": 512,
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "scaling_factor": 0.18215,
-}
-SDXL_VAE: Config = {**SD15_VAE, "sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True}
-
-# The published text configurations have other special tokens than their tokenizer; transformers knows of it.
-_TEXT: Config = {"vocab_size": 49408, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
-CLIP_L_TEXT: Config = {
-    **_TEXT,
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "projection_dim": 768,
-}
-VIT_H_TEXT: Config = {
-    **_TEXT,
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "projection_dim": 1024,
-    "hidden_act": "gelu",
-}
-BIGG_TEXT: Config = {
-    **_TEXT,
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 20,
-    "projection_dim": 1280,
-    "hidden_act": "gelu",
-}
-VIT_H_VISION: Config = {
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 16,
-    "patch_size": 14,
-    "projection_dim": 1024,
-    "hidden_act": "gelu",
-}
-BIGG_VISION: Config = {
-    "hidden_size": 1664,
-    "intermediate_size": 8192,
-    "num_hidden_layers": 48,
-    "num_attention_heads": 16,
-    "patch_size": 14,
-    "projection_dim": 1280,
-    "hidden_act": "gelu",
-}
-
-_BETAS: Config = {
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "num_train_timesteps": 1000,
-    "prediction_type": "epsilon",
-    "steps_offset": 1,
-}
-PNDM: Config = {**_BETAS, "skip_prk_steps": True, "set_alpha_to_one": False}
-EULER: Config = {**_BETAS, "timestep_spacing": "leading", "interpolation_type": "linear", "use_karras_sigmas": False}
+"""Class of each part, in the order in which they are built."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +40,7 @@ class Architecture:
 
     Args:
         pipeline: diffusers' class of the pipeline.
-        scheduler: diffusers' class of the scheduler, and its configuration.
+        scheduler: diffusers' class of the scheduler, configured by `scheduler_settings`.
         unet: of a UNet2DConditionModel.
         vae: of an AutoencoderKL.
         text_encoder: of a CLIPTextModel.
@@ -129,7 +52,8 @@ class Architecture:
     """
 
     pipeline: str
-    scheduler: tuple[str, Config]
+    scheduler: str
+    scheduler_settings: Config
     unet: Config
     vae: Config
     text_encoder: Config
@@ -142,45 +66,44 @@ class Architecture:
     @property
     def parts(self) -> list[str]:
         """Names of the networks, as the folders of their weights are called."""
-        names = ("unet", "vae", "text_encoder", "text_encoder_2", "image_encoder", "text_tower")
-        return [name for name in names if getattr(self, name) is not None]
+        return [name for name in NETWORKS if getattr(self, name) is not None]
 
-    def build(self, part: str) -> Any:
-        """A network of `parts` with random weights, on the default device and in the default precision."""
-        config = getattr(self, part)
-        if part in ("unet", "vae"):
-            return (UNet2DConditionModel if part == "unet" else AutoencoderKL)(**config)
-        if part == "image_encoder":
-            return CLIPVisionModelWithProjection(CLIPVisionConfig(**config))
-        network = CLIPTextModel if part == "text_encoder" else CLIPTextModelWithProjection
-        return network(CLIPTextConfig(**config))
+    def build(self, part: str, dtype: torch.dtype = torch.float32) -> Any:
+        """A network of `parts` with random weights, drawn in `dtype` on the default device."""
+        network, config, before = NETWORKS[part], getattr(self, part), torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            if part in ("unet", "vae"):
+                return network(**config)
+            return network((CLIPVisionConfig if part == "image_encoder" else CLIPTextConfig)(**config))
+        finally:
+            torch.set_default_dtype(before)
 
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "sd15": Architecture(
-        pipeline="StableDiffusionPipeline",
-        scheduler=("PNDMScheduler", PNDM),
-        unet=SD15_UNET,
-        vae=SD15_VAE,
-        text_encoder=CLIP_L_TEXT,
-        image_encoder=VIT_H_VISION,
-        text_tower=VIT_H_TEXT,
-        options={"requires_safety_checker": False},
-    ),
-    "sdxl": Architecture(
-        pipeline="StableDiffusionXLPipeline",
-        scheduler=("EulerDiscreteScheduler", EULER),
-        unet=SDXL_UNET,
-        vae=SDXL_VAE,
-        text_encoder=CLIP_L_TEXT,
-        text_encoder_2=BIGG_TEXT,
-        image_encoder=BIGG_VISION,
-        options={"force_zeros_for_empty_prompt": True},
-    ),
-}
-"""Stable Diffusion 1.5 with ViT-H/14 and SDXL with ViT-bigG/14, for which the first IP-Adapters were made."""
+def random_ip_adapter(architecture: Architecture, dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
+    """The nested dictionary of a published `.bin`; weights scaled so that outputs are of the size of inputs."""
+    with torch.device("meta"):
+        unet = architecture.build("unet")
+    width = unet.config.cross_attention_dim
+    projection = ImageProjection(architecture.image_encoder["projection_dim"], architecture.image_tokens, width)
+    layers: dict[str, Tensor] = {}
+    for place, layer in enumerate(cross_attention_layers(unet)):
+        for kind in "kv":
+            size = unet.get_submodule(layer).to_k.weight.shape
+            layers[f"{2 * place + 1}.to_{kind}_ip.weight"] = (torch.randn(size) * width**-0.5).to(dtype)
+    return {
+        "image_proj": {key: value.to(dtype) for key, value in projection.state_dict().items()},
+        "ip_adapter": layers,
+    }
 
 
 def parameter_count(network: nn.Module) -> int:
     """Number of parameters, shared ones once."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+_FILE = Path(__file__).with_suffix(".yaml")
+ARCHITECTURES: dict[str, Architecture] = {
+    name: Architecture(**parts) for name, parts in read_yaml(_FILE)["architectures"].items()
+}
+"""Stable Diffusion 1.5 with ViT-H/14 and SDXL with ViT-bigG/14, for which the first IP-Adapters were made."""

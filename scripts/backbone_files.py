@@ -1,6 +1,6 @@
 """The files that a backbone's config needs, found on disk, on the hub or in the hub's cache."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +12,8 @@ from lightning_modules.styleshot.detectors import ANNOTATORS, DETECTORS
 from scripts.yaml_files import read_yaml
 
 _CONFIGS = Path(__file__).parents[1] / "configs" / "backbone"
-_XL = "text_encoder_2/config.json"
 _TOKENIZER = ("merges.txt", "tokenizer_config.json", "vocab.json")
-_TOWER = ("config.json", "model.safetensors", *_TOKENIZER)
+_DIFFUSERS, _TRANSFORMERS = "diffusion_pytorch_model", "model"
 # The one format of weights that every published judge has; OpenAI's have no other.
 _JUDGE = ("config.json", "preprocessor_config.json", "pytorch_model.bin", *_TOKENIZER)
 
@@ -78,84 +77,84 @@ def read_backbone(name: str) -> tuple[Backbone, dict[str, Any]]:
             f"`backbone`: {str(config)!r} must have arguments of Backbone at model.init_args.backbone, as "
             f"configs/backbone/sd15.yaml has; got {', '.join(sorted(unknown)) or 'none'}."
         )
-    judge = _at(content, "scores", "judge", "init_args")
-    return Backbone(**settings), judge
+    return Backbone(**settings), _at(content, "scores", "judge", "init_args")
 
 
-def needs_of(backbone: Backbone, judge: dict[str, Any]) -> list[Need]:
+def _at(content: Any, *keys: str) -> dict[str, Any]:
+    """The mapping under the keys, empty where there is none."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
+def needs_of(backbone: Backbone, judge: Mapping[str, Any]) -> list[Need]:
     """What loading a backbone and the judge of its config reads; of a StyleShot that of its lines too."""
-    model = file = find_source(backbone.model, "model", backbone.revision)
-    if backbone.model_config:  # the model is one file, and this folder says how it is built
-        model = find_source(backbone.model_config, "model_config")
-    needs = _model_needs(model, backbone)
-    if backbone.model_config:
-        needs.append(Need("model", file._replace(inside=""), file.inside))
+    model = find_source(backbone.model, "model", backbone.revision)
+    settings = find_source(backbone.model_config, "model_config") if backbone.model_config else model
+    needs = list(_model_needs(settings, backbone))
+    if backbone.model_config:  # the model is one file, and the folder says how it is built
+        needs.append(_need("model", model))
 
-    def add(argument: str, name: str | None, default: str, *names: str, xl: bool | None = None) -> None:
-        source = find_source(name, argument) if name else model
-        top, inside = source._replace(inside=""), source.inside if name else _joined(model.inside, default)
-        needs.append(Need(argument, top, inside, names, xl=None if name else xl))
+    def beside(argument: str, default: str, *names: str, xl: bool | None = None) -> Need:
+        """What has an argument of its own, and otherwise lies beside the model."""
+        if name := getattr(backbone, argument):
+            return _need(argument, find_source(name, argument), "", *names)
+        return _need(argument, settings, default, *names, xl=xl)
 
     if backbone.style_encoder:
-        add("style_encoder", backbone.style_encoder, "")
+        needs.append(beside("style_encoder", ""))
     else:
-        add("image_encoder", backbone.image_encoder, "image_encoder", "config.json", "model.safetensors")
+        needs.append(beside("image_encoder", "image_encoder", "config.json", "model.safetensors"))
     # SDXL has the tower as its second text encoder.
-    add("text_tower", backbone.text_tower, "text_tower", *_TOWER, xl=False)
-    add("ip_adapter", backbone.ip_adapter, "ip.bin" if backbone.style_encoder else "ip_adapter.safetensors")
+    needs.append(beside("text_tower", "text_tower", "config.json", "model.safetensors", *_TOKENIZER, xl=False))
+    needs.append(beside("ip_adapter", "ip.bin" if backbone.style_encoder else "ip_adapter.safetensors"))
     if backbone.vae:
-        add("vae", backbone.vae, "", "config.json", "diffusion_pytorch_model.safetensors")
-    if judge.get("model"):
-        source = _judge_source(judge["model"], judge.get("revision"))
-        needs.append(Need("scores.judge.model", source, "", _JUDGE))
-    if backbone.content_lines and (weights := getattr(DETECTORS[backbone.content_lines], "file", None)):
-        add("detector.weights", f"{ANNOTATORS}/{weights}", "")
+        needs.append(beside("vae", "", "config.json", f"{_DIFFUSERS}.safetensors"))
+    if name := judge.get("model"):
+        argument = "scores.judge.model"
+        shipped = Source(True, str(MINIATURE / "judge"))
+        source = shipped if name == "miniature" else find_source(name, argument, judge.get("revision"))
+        needs.append(Need(argument, source, "", _JUDGE))
+    if backbone.content_lines and (lines := getattr(DETECTORS[backbone.content_lines], "file", None)):
+        needs.append(_need("detector.weights", find_source(f"{ANNOTATORS}/{lines}", "detector.weights")))
     return needs
 
 
-def _model_needs(model: Source, backbone: Backbone) -> list[Need]:
-    variant = backbone.variant
+def _need(argument: str, source: Source, part: str = "", *names: str, **options: Any) -> Need:
+    return Need(argument, source._replace(inside=""), _joined(source.inside, part), names, **options)
+
+
+def _model_needs(model: Source, backbone: Backbone) -> Iterator[Need]:
+    """Of a model in one file, settings and vocabulary alone."""
+    argument, variant = "model_config" if backbone.model_config else "model", backbone.variant
     end = f".{variant}.safetensors" if variant else ".safetensors"
-    argument, weights = ("model_config", False) if backbone.model_config else ("model", True)
-    diffusers, transformers = (
-        ("config.json", f"{stem}{end}") if weights else ("config.json",)
-        for stem in ("diffusion_pytorch_model", "model")
-    )
-    needs = [
-        Need(argument, model, "", ("model_index.json",)),
-        Need(argument, model, "scheduler", ("scheduler_config.json",)),
-        Need(argument, model, "tokenizer", _TOKENIZER),
-        Need(argument, model, "tokenizer_2", _TOKENIZER, xl=True),
-        Need(argument, model, "text_encoder", transformers, variant),
-        Need(argument, model, "text_encoder_2", transformers, variant, xl=True),
-        Need(argument, model, "unet", diffusers, variant),
-        Need(argument, model, "vae", diffusers, variant),
-    ]
-    return [
-        need._replace(top=model._replace(inside=""), inside=_joined(model.inside, need.inside))
-        for need in needs
-        if need.inside != "vae" or not backbone.vae
-    ]
 
+    def network(part: str, stem: str, xl: bool | None = None) -> Need:
+        files = () if backbone.model_config else (f"{stem}{end}",)
+        return _need(argument, model, part, "config.json", *files, variant=variant, xl=xl)
 
-def _judge_source(name: str, revision: str | None) -> Source:
-    if name == "miniature":
-        return Source(True, str(MINIATURE / "judge"))
-    return find_source(name, "scores.judge.model", revision)
+    yield _need(argument, model, "", "model_index.json")
+    yield _need(argument, model, "scheduler", "scheduler_config.json")
+    yield _need(argument, model, "tokenizer", *_TOKENIZER)
+    yield _need(argument, model, "tokenizer_2", *_TOKENIZER, xl=True)
+    yield network("text_encoder", _TRANSFORMERS)
+    yield network("text_encoder_2", _TRANSFORMERS, xl=True)
+    yield network("unet", _DIFFUSERS)
+    if not backbone.vae:
+        yield network("vae", _DIFFUSERS)
 
 
 def take_inventories(needs: Iterable[Need]) -> dict[Source, Inventory]:
-    """The inventory of each folder and repository that is named, each asked for once."""
-    arguments = {need.top: need.argument for need in needs}
-    return {top: take_inventory(top, argument) for top, argument in arguments.items()}
-
-
-def take_inventory(top: Source, argument: str) -> Inventory:
-    """The files of a local folder or file; or of a repository, as the hub lists it or else as the cache has it.
+    """The files of each local folder, or file; and of each repository, as the hub lists it or else as the cache has it.
 
     Raises:
         OSError: the hub answers, but not with the repository.
     """
+    arguments = {need.top: need.argument for need in needs}
+    return {top: _take_inventory(top, argument) for top, argument in arguments.items()}
+
+
+def _take_inventory(top: Source, argument: str) -> Inventory:
     place = top.repository, top.revision
     if top.local:
         return _on_disk(Path(top.repository))
@@ -175,19 +174,17 @@ def _on_disk(path: Path) -> Inventory:
     return Inventory(sizes, frozenset(sizes))
 
 
-def needed(needs: Iterable[Need], inventories: dict[Source, Inventory]) -> list[File]:
+def needed(needs: Iterable[Need], inventories: Mapping[Source, Inventory]) -> list[File]:
     """The files that the needs come to, each once."""
     files = []
     for need in needs:
         sizes, here, _ = inventories[need.top]
-        if need.xl is None or need.xl == _is_xl(need.top, sizes):
+        # SDXL is told by its second text encoder; by its name where nobody can be asked.
+        has_second = any(name.endswith("text_encoder_2/config.json") for name in sizes)
+        is_xl = has_second if sizes else "xl" in need.top.repository.lower()
+        if need.xl in (None, is_xl):
             files += [File(need, name, sizes.get(name), name in here) for name in _names(need, sizes)]
     return files
-
-
-def _is_xl(model: Source, names: Collection[str]) -> bool:
-    """Whether the model has SDXL's second text encoder; by its name where nobody can be asked."""
-    return any(name.endswith(_XL) for name in names) if names else "xl" in model.repository.lower()
 
 
 def _names(need: Need, sizes: Iterable[str]) -> list[str]:
@@ -203,11 +200,4 @@ def _names(need: Need, sizes: Iterable[str]) -> list[str]:
 
 
 def _joined(*parts: str) -> str:
-    return "/".join(part for part in parts if part)
-
-
-def _at(content: Any, *keys: str) -> dict[str, Any]:
-    """The mapping under the keys, empty where there is none."""
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content if isinstance(content, dict) else {}
+    return "/".join(filter(None, parts))

@@ -8,6 +8,7 @@ The UNet runs on tensors that have shapes and no data, through the operators of 
 
 import argparse
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -15,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from scripts.architectures import ARCHITECTURES, Architecture, parameter_count
-from scripts.random_backbone import random_ip_adapter
+from scripts.architectures import ARCHITECTURES, Architecture, parameter_count, random_ip_adapter
 from scripts.stopping import stoppable
 from scripts.unet_work import Work, measure
 
@@ -70,54 +70,42 @@ def peak_bytes(resident: int, work: Work, dim: int, batch: int, checkpointing: b
 
 
 def sheets(family: str, resolution: int, batches: Sequence[int]) -> list[Sheet]:
-    """All tables of a family."""
+    """Tables of the weights, of the UNet's work and of the memory that training takes."""
     architecture = ARCHITECTURES[family]
     counts, work = parameters(architecture), measure(architecture, resolution)
-    title = f"{family} at {resolution} x {resolution}"
+    title, dim = f"{family} at {resolution} x {resolution}", architecture.image_encoder["projection_dim"]
+    fitting = []
+    for checkpointing, offload in product((False, True), repeat=2):
+        resident = resident_bytes(counts, offload)
+        sizes = [peak_bytes(resident, work, dim, batch, checkpointing) / GIB for batch in batches]
+        flags = ["yes" if flag else "no" for flag in (checkpointing, offload)]
+        fitting.append([*flags, *(f"{size:.1f} ({_cards(size)})" for size in sizes)])
+    columns = ["checkpointing", "offload", *(f"batch {batch}" for batch in batches)]
     return [
-        _weights_sheet(f"{family}: weights", counts),
-        _work_sheet(f"{title}: UNet with IP-Adapter", work),
-        _fit_sheet(f"{title}: predicted memory of fit in GiB (cards it fits)", counts, work, architecture, batches),
+        Sheet(f"{family}: weights", ["part", "parameters", "float32, GiB", "16 bit, GiB"], _sizes(counts)),
+        Sheet(f"{title}: UNet with IP-Adapter", ["what", "how much"], _costs(work)),
+        Sheet(f"{title}: predicted memory of fit in GiB (cards it fits)", columns, fitting),
     ]
 
 
-def _weights_sheet(title: str, counts: dict[str, int]) -> Sheet:
+def _sizes(counts: dict[str, int]) -> list[list[str]]:
     whole = {**counts, "sum": sum(counts.values())}
-    rows = [[part, f"{n:,}", f"{4 * n / GIB:.2f}", f"{2 * n / GIB:.2f}"] for part, n in whole.items()]
-    return Sheet(title, ["part", "parameters", "float32, GiB", "16 bit, GiB"], rows)
+    return [[part, f"{n:,}", f"{4 * n / GIB:.2f}", f"{2 * n / GIB:.2f}"] for part, n in whole.items()]
 
 
-def _work_sheet(title: str, work: Work) -> Sheet:
-    flops = {
-        "forward, one row": work.forward,
-        "denoising step with guidance (2 rows)": work.denoising_step,
-        "training step, a reference (2 rows, forward + backward)": work.training_step,
-    }
-    kept = {
-        "kept for backward, a reference": work.kept,
-        "the same with gradient checkpointing": work.kept_checkpointed,
-        "largest block computed again": work.recomputed,
-    }
-    rows = [[name, f"{n / 1e12:.3f} TFLOPs"] for name, n in flops.items()]
-    return Sheet(title, ["what", "how much"], rows + [[name, f"{n / GIB:.3f} GiB"] for name, n in kept.items()])
+def _costs(work: Work) -> list[list[str]]:
+    return [
+        ["forward, one row", f"{work.forward / 1e12:.3f} TFLOPs"],
+        ["denoising step with guidance (2 rows)", f"{work.denoising_step / 1e12:.3f} TFLOPs"],
+        ["training step, a reference (2 rows, forward + backward)", f"{work.training_step / 1e12:.3f} TFLOPs"],
+        ["kept for backward, a reference", f"{work.kept / GIB:.3f} GiB"],
+        ["the same with gradient checkpointing", f"{work.kept_checkpointed / GIB:.3f} GiB"],
+        ["largest block computed again", f"{work.recomputed / GIB:.3f} GiB"],
+    ]
 
 
-def _fit_sheet(
-    title: str, counts: dict[str, int], work: Work, architecture: Architecture, batches: Sequence[int]
-) -> Sheet:
-    rows = []
-    for checkpointing in (False, True):
-        for offload in (False, True):
-            resident, dim = resident_bytes(counts, offload), architecture.image_encoder["projection_dim"]
-            sizes = [peak_bytes(resident, work, dim, batch, checkpointing) / GIB for batch in batches]
-            flags = ["yes" if flag else "no" for flag in (checkpointing, offload)]
-            rows.append([*flags, *(f"{size:.1f} ({_fits(size)})" for size in sizes)])
-    return Sheet(title, ["checkpointing", "offload", *(f"batch {batch}" for batch in batches)], rows)
-
-
-def _fits(size: float) -> str:
-    fitting = [str(card) for card in CARDS if size + RESERVE <= card]
-    return ", ".join(fitting) or "none"
+def _cards(size: float) -> str:
+    return ", ".join(str(card) for card in CARDS if size + RESERVE <= card) or "none"
 
 
 def as_markdown(sheet: Sheet) -> str:

@@ -9,18 +9,16 @@ It cannot draw, but loads, runs and takes memory as the real one does:
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import diffusers
 import torch
 import yaml
-from torch import Tensor
 from tqdm import tqdm
 
-from lightning_modules.diffusion.ip_adapter import ImageProjection, cross_attention_layers
-from scripts.architectures import ARCHITECTURES, Architecture
+from datamodules.folders import replacing_folder
+from scripts.architectures import ARCHITECTURES, NETWORKS, Architecture, random_ip_adapter
 from scripts.miniature.tokenizer import make_tokenizer
 from scripts.paths import to_path
 from scripts.stopping import stoppable
@@ -30,6 +28,8 @@ _SHARD = "5GB"  # a shard is held a second time while it is written
 _VOCABULARY = 49408
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _LENGTH = 77
+_TOKENIZERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2", "text_tower": "text_tower"}
+_FILES = {*NETWORKS, *_TOKENIZERS.values(), "scheduler", "model_index.json", "ip_adapter.bin", "backbone.yaml"}
 
 
 def write_random_backbone(
@@ -40,58 +40,55 @@ def write_random_backbone(
     One network is in memory at a time.
 
     Args:
-        folder: where to write; files of the same names are replaced.
+        folder: where to write; a backbone that lies there is replaced when the new one is whole.
         architecture: the networks.
         seed: of the weights; each network's depend on its own place and the seed alone.
         dtype: precision in which the weights are drawn and written.
+
+    Raises:
+        FileExistsError: `folder` holds other files, which would be lost.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_index(folder, architecture)
-    for name in ("tokenizer", "tokenizer_2", "text_tower"):
-        if name in (*_tokenizers(architecture), *architecture.parts):
-            write_tokenizer(folder / name, pad="!" if name == "tokenizer_2" else _END)
-    with torch.random.fork_rng(devices=[]):
+    if others := sorted({path.name for path in folder.glob("*")} - _FILES):
+        raise FileExistsError(
+            f"`folder`: {str(folder)!r} holds {others[0]!r}, which is no part of a backbone and would be lost. Give a "
+            "new folder, or an empty one."
+        )
+    with replacing_folder(folder.resolve(), "folder") as staging, torch.random.fork_rng(devices=[]):
+        write_pipeline(staging, architecture)
+        for part in architecture.parts:
+            if part in _TOKENIZERS:
+                write_tokenizer(staging / _TOKENIZERS[part], pad="!" if part == "text_encoder_2" else _END)
         for place, part in enumerate(tqdm([*architecture.parts, "ip_adapter"], "writing", unit="part")):
             torch.manual_seed(seed + place)
             if part == "ip_adapter":
-                torch.save(random_ip_adapter(architecture, dtype), folder / "ip_adapter.bin")
+                torch.save(random_ip_adapter(architecture, dtype), staging / "ip_adapter.bin")
             else:
-                _write_network(folder / part, architecture, part, dtype)
-    _write_config(folder, str(dtype).removeprefix("torch."))
+                architecture.build(part, dtype).save_pretrained(staging / part, max_shard_size=_SHARD)
+        config = _config(folder, str(dtype).removeprefix("torch."))
+        (staging / "backbone.yaml").write_text(config, encoding="utf-8")
 
 
-def _write_config(folder: Path, dtype: str) -> None:
-    """Names everything that another backbone's config may have named before."""
-    names = {"model": str(folder), "ip_adapter": str(folder / "ip_adapter.bin"), "dtype": dtype}
-    unset = dict.fromkeys(("image_encoder", "text_tower", "vae", "revision", "variant", "vae_dtype"))
-    config = {"model": {"init_args": {"backbone": names | unset}}}
-    (folder / "backbone.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+def write_pipeline(folder: Path, architecture: Architecture) -> None:
+    """Writes the scheduler's folder and model_index.json; what the project does not use is null, as diffusers has it.
 
-
-def _write_network(folder: Path, architecture: Architecture, part: str, dtype: torch.dtype) -> None:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        architecture.build(part).save_pretrained(folder, max_shard_size=_SHARD)
-    finally:
-        torch.set_default_dtype(before)
-
-
-def random_ip_adapter(architecture: Architecture, dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
-    """The nested dictionary of a published `.bin`; weights scaled so that outputs are of the size of inputs."""
-    with torch.device("meta"):
-        unet = architecture.build("unet")
-    width = unet.config.cross_attention_dim
-    projection = ImageProjection(architecture.image_encoder["projection_dim"], architecture.image_tokens, width)
-    layers: dict[str, Tensor] = {}
-    for place, layer in enumerate(cross_attention_layers(unet)):
-        for kind in "kv":
-            size = unet.get_submodule(layer).to_k.weight.shape
-            layers[f"{2 * place + 1}.to_{kind}_ip.weight"] = (torch.randn(size) * width**-0.5).to(dtype)
-    return {
-        "image_proj": {key: value.to(dtype) for key, value in projection.state_dict().items()},
-        "ip_adapter": layers,
+    Args:
+        folder: made if it is not there.
+        architecture: whose pipeline it is.
+    """
+    scheduler = getattr(diffusers, architecture.scheduler)(**architecture.scheduler_settings)
+    scheduler.save_pretrained(folder / "scheduler")
+    parts = {part: NETWORKS[part] for part in architecture.parts if part not in ("image_encoder", "text_tower")}
+    unused = ("feature_extractor",) if architecture.text_encoder_2 else ("feature_extractor", "safety_checker")
+    index = {
+        "_class_name": architecture.pipeline,
+        "_diffusers_version": diffusers.__version__,
+        **architecture.options,
+        "scheduler": ["diffusers", architecture.scheduler],
+        **{part: [network.__module__.partition(".")[0], network.__name__] for part, network in parts.items()},
+        **{_TOKENIZERS[part]: ["transformers", "CLIPTokenizer"] for part in parts if part in _TOKENIZERS},
+        **{name: [None, None] for name in unused},
     }
+    (folder / "model_index.json").write_text(f"{json.dumps(index, indent=2)}\n", encoding="utf-8")
 
 
 def write_tokenizer(folder: Path, pad: str = _END) -> None:
@@ -100,42 +97,33 @@ def write_tokenizer(folder: Path, pad: str = _END) -> None:
     It has the published number of entries and the published ids of bytes and special tokens; the merges are the few
     that make one token of each word of the miniature's captions, and entries that no text reaches fill the rest.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     model = json.loads(make_tokenizer().backend_tokenizer.to_str())["model"]
     entries = [entry for entry in sorted(model["vocab"], key=model["vocab"].get) if entry not in (_START, _END)]
     unused = [f"<|unused{place}|>" for place in range(_VOCABULARY - len(entries) - 2)]
-    vocabulary = {entry: place for place, entry in enumerate([*entries, *unused, _START, _END])}
-    merges = ["#version: 0.2", *(" ".join(pair) for pair in model["merges"]), ""]
+    write_vocabulary(folder, [*entries, *unused, _START, _END], model["merges"], _LENGTH, pad)
+
+
+def write_vocabulary(
+    folder: Path, entries: Sequence[str], merges: Iterable[Sequence[str]], length: int, pad: str
+) -> None:
+    """Writes a byte-level BPE of these entries, by their ids, for texts of at most `length` tokens."""
     specials = {"bos_token": _START, "eos_token": _END, "unk_token": _END, "pad_token": pad}
-    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": _LENGTH, "do_lower_case": True, **specials}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    (folder / "merges.txt").write_text("\n".join(merges), encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-
-
-def _tokenizers(architecture: Architecture) -> list[str]:
-    return [name.replace("text_encoder", "tokenizer") for name in architecture.parts if "text_encoder" in name]
-
-
-def _write_index(folder: Path, architecture: Architecture) -> None:
-    """The scheduler's folder and model_index.json; what the project does not use is null, as diffusers allows."""
-    name, config = architecture.scheduler
-    getattr(diffusers, name)(**config).save_pretrained(folder / "scheduler")
-    parts: dict[str, Any] = {
-        "scheduler": ["diffusers", name],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "feature_extractor": [None, None],
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": length, "do_lower_case": True, **specials}
+    files = {
+        "vocab.json": json.dumps({entry: place for place, entry in enumerate(entries)}),
+        "merges.txt": "\n".join(["#version: 0.2", *map(" ".join, merges), ""]),
+        "tokenizer_config.json": json.dumps(settings),
     }
-    if architecture.text_encoder_2 is None:
-        parts["safety_checker"] = [None, None]
-    else:
-        parts["text_encoder_2"] = ["transformers", "CLIPTextModelWithProjection"]
-    parts |= {tokenizer: ["transformers", "CLIPTokenizer"] for tokenizer in _tokenizers(architecture)}
-    about = {"_class_name": architecture.pipeline, "_diffusers_version": diffusers.__version__}
-    index = json.dumps({**about, **architecture.options, **parts}, indent=2)
-    (folder / "model_index.json").write_text(f"{index}\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _config(folder: Path, dtype: str) -> str:
+    """A config that names everything which another backbone's may have named before."""
+    names = {"model": str(folder), "ip_adapter": str(folder / "ip_adapter.bin"), "dtype": dtype}
+    unset = dict.fromkeys(("image_encoder", "text_tower", "vae", "revision", "variant", "vae_dtype"))
+    return yaml.safe_dump({"model": {"init_args": {"backbone": names | unset}}}, sort_keys=False)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -150,8 +138,8 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the weights (default: 0)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="precision (default: float32)")
     options = parser.parse_args(args)
-    architecture, dtype = ARCHITECTURES[options.family], getattr(torch, options.dtype)
-    write_random_backbone(options.folder, architecture, options.seed, dtype)
+    dtype = getattr(torch, options.dtype)
+    write_random_backbone(options.folder, ARCHITECTURES[options.family], options.seed, dtype)
 
 
 if __name__ == "__main__":

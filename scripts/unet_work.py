@@ -4,7 +4,7 @@ Attention is counted as the fused kernels compute it: they keep q, k, v, their o
 row and head, never the matrix, and compute the scores again in the backward pass.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,28 +15,25 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from lightning_modules.diffusion.ip_adapter import install_attention
-from scripts.architectures import Architecture
-from scripts.random_backbone import random_ip_adapter
+from scripts.architectures import Architecture, random_ip_adapter
 
 _DTYPE = torch.bfloat16
 _TEXT_TOKENS = 77
 
 
 class Work(NamedTuple):
-    """What a UNet with an IP-Adapter costs; FLOPs and bytes."""
+    """What a UNet with an IP-Adapter costs: FLOPs, and bytes kept for the backward pass of one reference.
+
+    One row is a forward pass, two are a denoising step with guidance; a training step of one reference is two rows
+    forward and backward. `recomputed` is what the largest checkpointed block keeps when it is computed again.
+    """
 
     forward: int
-    """FLOPs of one row."""
     denoising_step: int
-    """FLOPs of two rows, as guidance needs them."""
     training_step: int
-    """FLOPs of two rows forward and backward: one reference."""
     kept: int
-    """Bytes kept for the backward pass of one reference."""
     kept_checkpointed: int
-    """The same with gradient checkpointing."""
     recomputed: int
-    """Bytes that the largest checkpointed block keeps when it is computed again, for one reference."""
 
 
 def measure(architecture: Architecture, resolution: int) -> Work:
@@ -50,15 +47,20 @@ def measure(architecture: Architecture, resolution: int) -> Work:
         unet = fake_unet(architecture)
 
         def run(rows: int, trained: bool = False) -> Callable[[], Tensor]:
-            return lambda: unet(**_inputs(architecture, side, rows, trained), return_dict=False)[0]
+            return lambda: unet(**unet_inputs(architecture, side, rows, trained), return_dict=False)[0]
 
         with torch.no_grad():
             forward, denoising = (count_flops(run(rows)) for rows in (1, 2))
         training = count_flops(lambda: run(2, trained=True)().sum().backward())
         weights = list(unet.parameters())
         kept = kept_bytes(run(2, trained=True), weights)
-        blocks: list[int] = [0]
-        unet.enable_gradient_checkpointing(_checkpoint_into(blocks, weights))
+        blocks = [0]
+
+        def checkpointed(block: nn.Module, *args: Any) -> Any:
+            blocks.append(kept_bytes(lambda: block(*args), weights))  # so that a block runs twice
+            return checkpoint(block, *args, use_reentrant=False, preserve_rng_state=False)
+
+        unet.enable_gradient_checkpointing(checkpointed)
         return Work(forward, denoising, training, kept, kept_bytes(run(2, trained=True), weights), max(blocks))
 
 
@@ -75,27 +77,35 @@ def fake_unet(architecture: Architecture) -> Any:
     return unet
 
 
+def unet_inputs(architecture: Architecture, side: int, rows: int, trained: bool) -> dict[str, Any]:
+    """What the UNet is given for latents of `side`; gradients are asked of the image tokens, if at all."""
+    width, pooled = architecture.unet["cross_attention_dim"], architecture.text_encoder_2
+    tokens = torch.ones(rows, architecture.image_tokens, width, dtype=_DTYPE, requires_grad=trained)
+    sizes = {"text_embeds": pooled["projection_dim"], "time_ids": 6} if pooled else {}
+    return {
+        "sample": torch.zeros(rows, 4, side, side, dtype=_DTYPE),
+        "timestep": torch.zeros(rows, dtype=torch.long),
+        "encoder_hidden_states": (torch.zeros(rows, _TEXT_TOKENS, width, dtype=_DTYPE), [tokens]),
+        "added_cond_kwargs": {name: torch.zeros(rows, size, dtype=_DTYPE) for name, size in sizes.items()},
+    }
+
+
 def count_flops(function: Callable[[], object]) -> int:
     """FLOPs of the matrix products, convolutions and attentions in a call, backward passes included."""
     aten = torch.ops.aten
-
-    def forward(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_flop_count(q, k, v))
-
-    def backward(out: Any, q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_backward_flop_count(out, q, k, v))
-
     # Tensors without data have no CUDA here; torch knows the fused attention of the CPU, but not its formulas.
-    fused = {
-        aten._scaled_dot_product_flash_attention_for_cpu: forward,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
+    fused: dict[Any, Callable[..., int]] = {
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: int(sdpa_flop_count(q, k, v)),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+            lambda out, q, k, v, *_, **__: int(sdpa_backward_flop_count(out, q, k, v))
+        ),
     }
     with FlopCounterMode(display=False, custom_mapping=fused) as counter:
         function()
     return int(counter.get_total_flops())
 
 
-def kept_bytes(function: Callable[[], object], weights: Sequence[Tensor]) -> int:
+def kept_bytes(function: Callable[[], object], weights: Iterable[Tensor]) -> int:
     """Bytes of the storages that a call saves for its backward pass, each once, without those of `weights`."""
     known = {weight.untyped_storage()._cdata for weight in weights}
     kept: dict[int, tuple[int, Tensor]] = {}
@@ -112,16 +122,6 @@ def kept_bytes(function: Callable[[], object], weights: Sequence[Tensor]) -> int
     return sum(size for size, _ in kept.values())
 
 
-def _checkpoint_into(sizes: list[int], weights: Sequence[Tensor]) -> Callable[..., Any]:
-    """Gradient checkpointing that notes what each block would keep; a block runs twice."""
-
-    def run(block: nn.Module, *args: Any) -> Any:
-        sizes.append(kept_bytes(lambda: block(*args), weights))
-        return checkpoint(block, *args, use_reentrant=False, preserve_rng_state=False)
-
-    return run
-
-
 def _latent_side(architecture: Architecture, resolution: int) -> int:
     factor = 2 ** (len(architecture.vae["block_out_channels"]) - 1)
     if resolution < factor or resolution % factor:
@@ -130,19 +130,3 @@ def _latent_side(architecture: Architecture, resolution: int) -> int:
             f"The model was trained for {factor * architecture.unet['sample_size']}."
         )
     return int(resolution // factor)
-
-
-def _inputs(architecture: Architecture, side: int, rows: int, trained: bool) -> dict[str, Any]:
-    """What the UNet is given; gradients are asked of the image tokens, if at all."""
-    width, pooled = architecture.unet["cross_attention_dim"], architecture.text_encoder_2
-    tokens = torch.zeros(rows, architecture.image_tokens, width, dtype=_DTYPE, requires_grad=trained)
-    added = {}
-    if pooled is not None:
-        added["text_embeds"] = torch.zeros(rows, pooled["projection_dim"], dtype=_DTYPE)
-        added["time_ids"] = torch.zeros(rows, 6, dtype=_DTYPE)
-    return {
-        "sample": torch.zeros(rows, 4, side, side, dtype=_DTYPE),
-        "timestep": torch.zeros(rows, dtype=torch.long),
-        "encoder_hidden_states": (torch.zeros(rows, _TEXT_TOKENS, width, dtype=_DTYPE), [tokens]),
-        "added_cond_kwargs": added,
-    }

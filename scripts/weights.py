@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
@@ -28,20 +29,16 @@ def weights(backbone: str | None = None, fetch: bool = False) -> None:
         needs = needs_of(*read_backbone(name))
         inventories = take_inventories(needs)
         files = needed(needs, inventories)
-        if fetch and any(not file.here for file in files):
-            fetch_missing(files)
+        if fetch and (missing := [file for file in files if not file.here]):
+            _fetch(missing)
             files = needed(needs, take_inventories(needs))
         console.print(as_table(files, Text(f"{name}: {totals(files)}")))
-        console.print(advice(name, files, inventories.values()), highlight=False, markup=False, soft_wrap=True)
+        console.print(_advice(name, files, inventories.values()), highlight=False, markup=False, soft_wrap=True)
 
 
-def fetch_missing(files: Iterable[File]) -> None:
-    """Bring what is missing of hub repositories into the hub's cache, under the library's progress bars.
-
-    Raises:
-        OSError: something cannot be fetched; says what to do.
-    """
-    for need in dict.fromkeys(file.need for file in files if not file.here and not file.need.top.local):
+def _fetch(missing: Iterable[File]) -> None:
+    """Bring files of hub repositories into the hub's cache, under the library's progress bars."""
+    for need in dict.fromkeys(file.need for file in missing if not file.need.top.local):
         source = need.top.within(need.inside)
         if need.names:
             fetch_folder(source, need.argument, hub.has_weights(need.names), need.variant)
@@ -55,15 +52,12 @@ def as_table(files: Iterable[File], title: Text) -> Table:
     table.add_column("file", overflow="fold")
     table.add_column("bytes", justify="right", no_wrap=True)
     table.add_column("here", no_wrap=True)
-    shown = None
-    for file in files:
-        argument, top = file.need.argument, file.need.top
-        if argument != shown:
-            table.add_section()
-            revision = f"@{top.revision}" if top.revision else ""
-            table.add_row(Text(f"{argument}: {top.repository}{revision}", style="bold"))
-            shown = argument
-        table.add_row(Text(f"  {file.name or '(this file)'}"), as_bytes(file.size), "yes" if file.here else "no")
+    for (argument, top), group in groupby(files, lambda file: (file.need.argument, file.need.top)):
+        table.add_section()
+        revision = f"@{top.revision}" if top.revision else ""
+        table.add_row(Text(f"{argument}: {top.repository}{revision}", style="bold"))
+        for file in group:
+            table.add_row(Text(f"  {file.name or '(this file)'}"), as_bytes(file.size), "yes" if file.here else "no")
     return table
 
 
@@ -77,20 +71,20 @@ def as_bytes(size: int | None) -> str:
     return f"{size} B"
 
 
-def totals(files: list[File]) -> str:
+def totals(files: Iterable[File]) -> str:
     """Numbers and bytes of all files, and of those that are missing."""
-    return f"{_total(files)}; missing {_total([file for file in files if not file.here])}"
+
+    def total(files: list[File]) -> str:
+        sizes = list({(file.need.top, file.name): file.size for file in files}.values())
+        unknown = sizes.count(None)
+        known = as_bytes(sum(size or 0 for size in sizes)) if unknown < len(sizes) or not sizes else ""
+        rest = f"bytes of {unknown} unknown" if unknown else ""
+        return ", ".join(filter(None, (f"{len(sizes)} files", known, rest)))
+
+    return f"{total(files)}; missing {total([file for file in files if not file.here])}"
 
 
-def _total(files: list[File]) -> str:
-    sizes = list({(file.need.top, file.name): file.size for file in files}.values())
-    unknown = sizes.count(None)
-    known = as_bytes(sum(size or 0 for size in sizes)) if unknown < len(sizes) or not sizes else ""
-    rest = f"bytes of {unknown} unknown" if unknown else ""
-    return ", ".join(filter(None, (f"{len(sizes)} files", known, rest)))
-
-
-def advice(name: str, files: Iterable[File], inventories: Iterable[Inventory]) -> str:
+def _advice(name: str, files: Iterable[File], inventories: Iterable[Inventory]) -> str:
     """What to do about what is missing."""
     from huggingface_hub.constants import HF_HUB_CACHE
 

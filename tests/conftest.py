@@ -1,5 +1,6 @@
 """Shared fixtures: tiny random weights, written once per test session."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 from lightning_modules.diffusion.config import Backbone
 
+logging.getLogger().addHandler(logging.NullHandler())  # else Lightning keeps its messages from pytest
 if hasattr(os, "register_at_fork"):
     # OpenMP's threads do not come along into a process that a test forks, which would wait for them for ever.
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -34,15 +36,15 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
 @pytest.fixture(scope="session")
 def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     """Settings of a complete tiny SDXL on disk; do not change its files."""
-    from tests.tiny_xl import write_tiny_sdxl
+    from tests.tiny import write_tiny_backbone
 
-    return write_tiny_sdxl(tmp_path_factory.mktemp("sdxl"))
+    return write_tiny_backbone(tmp_path_factory.mktemp("sdxl"), family="sdxl")
 
 
 @pytest.fixture(scope="session")
 def tiny_sdxl_vit_h(tiny_sdxl: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     """Settings of the same SDXL with the IP-Adapter of a smaller CLIP pair; do not change its files."""
-    from tests.tiny_xl import write_tiny_sdxl_vit_h
+    from tests.tiny import write_tiny_sdxl_vit_h
 
     return write_tiny_sdxl_vit_h(tmp_path_factory.mktemp("vit_h"), tiny_sdxl)
 

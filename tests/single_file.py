@@ -54,7 +54,10 @@ def write_single_file(folder: Path, file: Path) -> Path:
     parts = {
         "model.diffusion_model.": {_of_unet(k): v for k, v in _weights(folder / "unet").items()},
         "first_stage_model.": dict(_of_vae(k, v) for k, v in _weights(folder / "vae").items()),
-        "cond_stage_model.transformer.text_model.": _weights(folder / "text_encoder"),
+        "cond_stage_model.transformer.text_model.": {
+            key.removeprefix("text_model."): tensor  # older versions of transformers write the prefix
+            for key, tensor in _weights(folder / "text_encoder").items()
+        },
     }
     whole = {f"{start}{key}": tensor.contiguous() for start, part in parts.items() for key, tensor in part.items()}
     save_file(whole, file)

@@ -4,61 +4,159 @@ Random weights cannot draw, but every tensor, file name and key is where the rea
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    CLIPVisionConfig,
-    CLIPVisionModelWithProjection,
-)
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, CLIPVisionConfig
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from lightning_modules.diffusion.config import Backbone
+from scripts.architectures import ARCHITECTURES, Architecture
+from scripts.random_backbone import write_pipeline, write_vocabulary
 
 IMAGE_SIZE = 16  # pixels; latents are 8 x 8
 FEATURE_DIM = 20  # D
 TEXT_DIM = 24  # C
 TEXT_TOKENS = 32
 IMAGE_TOKENS = 4  # T
+SECOND_TEXT_DIM = 16  # of SDXL's second text encoder; its UNet attends to both, side by side
+XL_FEATURE_DIM = 28  # of that and of the image encoder that is paired with it
 M = TypeVar("M", bound=nn.Module)
+_TIME_DIM = 4  # of each of the six numbers of the micro-conditioning
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _WORDS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 _WORDS += ["a", "an", "bench", "human", "laptop", "rocket", "flower", "in", "style", "best", "quality", "high", "toy"]
 
 
-def write_tiny_backbone(folder: Path, seed: int = 0) -> Backbone:
-    """Writes a complete backbone into `folder` and returns the settings that load it."""
+def _merges() -> list[tuple[str, str]]:
+    """Merges that build each word from the left, so that known words are few tokens each."""
+    pairs = {}
+    for word in _WORDS:
+        letters = [*word[:-1], f"{word[-1]}</w>"]
+        for place in range(1, len(letters)):
+            pairs["".join(letters[:place]), letters[place]] = None
+    return list(pairs)
+
+
+_LETTERS = sorted(ByteLevel.alphabet())  # that stand for bytes
+_ENTRIES = [*_LETTERS, *(f"{letter}</w>" for letter in _LETTERS), *map("".join, _merges()), _START, _END]
+_LAYERS: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 2}
+_TEXT = {**_LAYERS, "vocab_size": len(_ENTRIES), "max_position_embeddings": TEXT_TOKENS}
+_PLACES = {"bos_token_id": len(_ENTRIES) - 2, "eos_token_id": len(_ENTRIES) - 1, "pad_token_id": len(_ENTRIES) - 1}
+# As SDXL has them: out of date, and the second padded with "!" (place 0).
+_XL_PLACES = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+_BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
+# What Euler does not read is there for the other schedulers.
+_OTHERS = {"clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True, "sample_max_value": 1.0}
+_VAE: dict[str, Any] = {
+    "block_out_channels": (8, 8),  # 16 pixels to 8 x 8 x 4 latents
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+    "norm_num_groups": 4,
+    "sample_size": IMAGE_SIZE,
+}
+
+
+def _text(dim: int, feature_dim: int, **others: Any) -> dict[str, Any]:
+    return {**_TEXT, "hidden_size": dim, "intermediate_size": dim, "projection_dim": feature_dim, **others}
+
+
+def _vision(feature_dim: int) -> dict[str, Any]:
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "image_size": IMAGE_SIZE, "patch_size": 8}
+    return {**_LAYERS, **sizes, "projection_dim": feature_dim}
+
+
+TINY: dict[str, Architecture] = {
+    # Two levels with cross-attention everywhere, the middle too: seven cross-attention layers.
+    "sd15": replace(
+        ARCHITECTURES["sd15"],
+        scheduler="DDIMScheduler",
+        scheduler_settings={**_BETAS, "clip_sample": False, "set_alpha_to_one": False},
+        unet={
+            "sample_size": IMAGE_SIZE // 2,
+            "block_out_channels": (8, 16),
+            "layers_per_block": 1,
+            "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            "cross_attention_dim": TEXT_DIM,
+            "attention_head_dim": 2,
+            "norm_num_groups": 4,
+        },
+        vae=_VAE,
+        text_encoder=_text(TEXT_DIM, FEATURE_DIM, **_PLACES),
+        image_encoder=_vision(FEATURE_DIM),
+        text_tower=_text(TEXT_DIM, FEATURE_DIM, **_PLACES),
+        options={},
+    ),
+    # SDXL's blocks with two transformer layers where SDXL has ten: 17 cross-attention layers.
+    "sdxl": replace(
+        ARCHITECTURES["sdxl"],
+        scheduler_settings={**_BETAS, "timestep_spacing": "leading"},
+        unet=ARCHITECTURES["sdxl"].unet
+        | {
+            "sample_size": IMAGE_SIZE // 2,
+            "block_out_channels": (8, 8, 16),
+            "transformer_layers_per_block": (1, 1, 2),
+            "cross_attention_dim": TEXT_DIM + SECOND_TEXT_DIM,
+            "attention_head_dim": (1, 2, 4),
+            "norm_num_groups": 4,
+            "addition_time_embed_dim": _TIME_DIM,
+            "projection_class_embeddings_input_dim": 6 * _TIME_DIM + XL_FEATURE_DIM,
+        },
+        vae={**_VAE, "scaling_factor": 0.13025, "force_upcast": True},  # it overflows in float16
+        text_encoder=_text(TEXT_DIM, TEXT_DIM, **_XL_PLACES),
+        text_encoder_2=_text(SECOND_TEXT_DIM, XL_FEATURE_DIM, hidden_act="gelu", **_XL_PLACES),
+        image_encoder=_vision(XL_FEATURE_DIM),
+    ),
+}
+
+
+def write_tiny_backbone(folder: Path, seed: int = 0, family: str = "sd15") -> Backbone:
+    """Writes a complete backbone with its IP-Adapter into `folder` and returns the settings that load it."""
+    made = TINY[family]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = tiny_unet()
-        unet.save_pretrained(folder / "unet")
-        randomised(tiny_vae()).save_pretrained(folder / "vae")
-        randomised(CLIPTextModel(text_config())).save_pretrained(folder / "text_encoder")
-        write_image_encoder(folder / "image_encoder")
-        write_text_tower(folder / "text_tower")
-        write_ip_adapter(folder, tiny_ip_adapter(unet))
+        networks = {part: randomised(made.build(part)) for part in made.parts}
+        write_ip_adapter(folder, tiny_ip_adapter(networks["unet"], made.image_encoder["projection_dim"]))
+    for part, network in networks.items():
+        network.save_pretrained(folder / part)
+    _processor().save_pretrained(folder / "image_encoder")
     write_tokenizer(folder / "tokenizer")
-    _write_scheduler(folder)
+    write_pipeline(folder, made)
+    if family == "sdxl":
+        write_tokenizer(folder / "tokenizer_2", pad="!")
+        scheduler = folder / "scheduler" / "scheduler_config.json"
+        scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | _OTHERS))
+    else:
+        _write_newer_tokenizer(folder / "text_tower")
     return Backbone(model=str(folder))
+
+
+def write_tiny_sdxl_vit_h(folder: Path, sdxl: Backbone, seed: int = 2) -> Backbone:
+    """Writes into `folder` what `ip-adapter_sdxl_vit-h` adds to an SDXL: the smaller CLIP pair and its IP-Adapter."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part in ("image_encoder", "text_tower"):
+            randomised(TINY["sd15"].build(part)).save_pretrained(folder / part)
+        write_ip_adapter(folder, tiny_ip_adapter(randomised(TINY["sdxl"].build("unet"))))
+    _processor().save_pretrained(folder / "image_encoder")
+    _write_newer_tokenizer(folder / "text_tower")
+    files = {"image_encoder": "image_encoder", "text_tower": "text_tower", "ip_adapter": "ip_adapter.safetensors"}
+    return replace(sdxl, **{argument: str(folder / name) for argument, name in files.items()})
 
 
 def write_tiny_judge(folder: Path, seed: int = 1) -> Path:
     """Writes a whole CLIP (model, tokenizer, image processor) into `folder` and returns the folder."""
+    text = TINY["sd15"].text_encoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = CLIPConfig(
-            text_config=text_config().to_dict(), vision_config=vision_config().to_dict(), projection_dim=FEATURE_DIM
-        )
+        config = CLIPConfig(text_config=text, vision_config=_vision(FEATURE_DIM), projection_dim=FEATURE_DIM)
         randomised(CLIPModel(config)).save_pretrained(folder)
     write_tokenizer(folder)
     _processor().save_pretrained(folder)
@@ -66,29 +164,12 @@ def write_tiny_judge(folder: Path, seed: int = 1) -> Path:
 
 
 def tiny_unet() -> UNet2DConditionModel:
-    """Two levels with cross-attention everywhere, the middle too: seven cross-attention layers."""
-    unet = UNet2DConditionModel(
-        sample_size=IMAGE_SIZE // 2,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=TEXT_DIM,
-        attention_head_dim=2,
-        norm_num_groups=4,
-    )
-    return randomised(unet)
+    return randomised(TINY["sd15"].build("unet"))
 
 
-def tiny_vae() -> AutoencoderKL:
-    """Halves the size once: 16 pixels to 8 x 8 x 4 latents."""
-    return AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        norm_num_groups=4,
-        sample_size=IMAGE_SIZE,
-    )
+def vision_config(feature_dim: int = FEATURE_DIM) -> CLIPVisionConfig:
+    """Configuration of an image encoder with features of size `feature_dim`."""
+    return CLIPVisionConfig(**_vision(feature_dim))
 
 
 def tiny_ip_adapter(unet: UNet2DConditionModel, feature_dim: int = FEATURE_DIM) -> dict[str, dict[str, Tensor]]:
@@ -118,89 +199,20 @@ def write_ip_adapter(folder: Path, weights: dict[str, dict[str, Tensor]]) -> Non
 
 def write_tokenizer(folder: Path, pad: str = _END) -> None:
     """Writes a byte-level BPE tokenizer as Stable Diffusion 1.5 has it: vocab.json and merges.txt."""
-    folder.mkdir(parents=True, exist_ok=True)
-    merges = _merges(_WORDS)
-    letters = _byte_letters()
-    entries = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges), _START, _END]
-    (folder / "vocab.json").write_text(json.dumps({entry: place for place, entry in enumerate(entries)}))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges), ""]))
-    settings = {
-        "tokenizer_class": "CLIPTokenizer",
-        "model_max_length": TEXT_TOKENS,
-        "bos_token": _START,
-        "eos_token": _END,
-        "unk_token": _END,
-        "pad_token": pad,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    write_vocabulary(folder, _ENTRIES, _merges(), TEXT_TOKENS, pad)
 
 
-def write_image_encoder(folder: Path, dim: int = FEATURE_DIM) -> None:
-    """Writes a CLIP image encoder with features of size `dim`, and its processor."""
-    randomised(CLIPVisionModelWithProjection(vision_config(dim))).save_pretrained(folder)
-    _processor().save_pretrained(folder)
-
-
-def write_text_tower(folder: Path) -> None:
-    """Writes a CLIP text tower with a tokenizer in the newer single file."""
-    randomised(CLIPTextModelWithProjection(text_config())).save_pretrained(folder)
+def _write_newer_tokenizer(folder: Path) -> None:
+    """The same in one file."""
     write_tokenizer(folder)
     CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)
     for name in ("vocab.json", "merges.txt"):
         (folder / name).unlink()
 
 
-def _write_scheduler(folder: Path) -> None:
-    betas: dict[str, Any] = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-    DDIMScheduler(**betas, clip_sample=False, set_alpha_to_one=False, steps_offset=1).save_pretrained(
-        folder / "scheduler"
-    )
-    parts = {
-        "_class_name": "StableDiffusionPipeline",
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "safety_checker": [None, None],
-        "feature_extractor": [None, None],
-    }
-    (folder / "model_index.json").write_text(json.dumps(parts))
-
-
 def _processor() -> CLIPImageProcessorPil:
-    return CLIPImageProcessorPil(
-        size={"shortest_edge": IMAGE_SIZE}, crop_size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    )
-
-
-def text_config(dim: int = TEXT_DIM, feature_dim: int = FEATURE_DIM, **options: Any) -> CLIPTextConfig:
-    """Configuration of a text encoder for `write_tokenizer`'s vocabulary."""
-    size = 2 * len(_byte_letters()) + len(_merges(_WORDS)) + 2
-    places = {"bos_token_id": size - 2, "eos_token_id": size - 1, "pad_token_id": size - 1}
-    return CLIPTextConfig(
-        vocab_size=size,
-        hidden_size=dim,
-        intermediate_size=dim,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=TEXT_TOKENS,
-        projection_dim=feature_dim,
-        **(places | options),
-    )
-
-
-def vision_config(feature_dim: int = FEATURE_DIM) -> CLIPVisionConfig:
-    """Configuration of an image encoder with features of size `feature_dim`."""
-    return CLIPVisionConfig(
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=IMAGE_SIZE,
-        patch_size=8,
-        projection_dim=feature_dim,
-    )
+    sizes = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    return CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIZE}, crop_size=sizes)
 
 
 def randomised(network: M) -> M:
@@ -209,19 +221,3 @@ def randomised(network: M) -> M:
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
     return network
-
-
-def _byte_letters() -> list[str]:
-    """The 256 printable letters that stand for bytes in byte-level BPE (GPT-2's alphabet)."""
-    own = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return [chr(byte) for byte in own] + [chr(256 + place) for place in range(256 - len(own))]
-
-
-def _merges(words: list[str]) -> list[tuple[str, str]]:
-    """Merges that build each word from the left, so that known words are few tokens each."""
-    pairs = {}
-    for word in words:
-        letters = [*word[:-1], f"{word[-1]}</w>"]
-        for place in range(1, len(letters)):
-            pairs["".join(letters[:place]), letters[place]] = None
-    return list(pairs)

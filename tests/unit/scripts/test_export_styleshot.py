@@ -14,9 +14,8 @@ from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
 from lightning_modules.styleshot_training import ContentFusionReconstruction, StyleEncoderReconstruction
-from scripts import export_styleshot
 from scripts.cli import main
-from scripts.export import project_version
+from scripts.export import export_styleshot, project_version, read_styleshot
 from tests.fitting import trainer
 from tests.float64 import assert_same
 from tests.styleshot import CLIP_HEADS, captions, module, write_captions, write_styleshot
@@ -99,9 +98,12 @@ def test_the_second_stage_comes_back_whole(
     made, checkpoint = stages["content_fusion"]
     arguments = exported(checkpoint, tmp_path, capsys)
     assert arguments == {"ip_adapter": str(tmp_path / "ip.safetensors"), "content_fusion": True}
+    content = read_styleshot(checkpoint)
+    assert content is not None
     for lines, told in (("contour", {"content_lines": "contour"}), ("light_lineart", {})):
-        found = export_styleshot.backbone_arguments({"styleshot": {"content_lines": lines}}, [Path("ip.safetensors")])
-        assert found == {"ip_adapter": "ip.safetensors", "content_fusion": "true", **told}
+        content["styleshot"] |= {"content_lines": lines}
+        expected = {"ip_adapter": str(tmp_path / "ip.safetensors"), "content_fusion": "true", **told}
+        assert export_styleshot(content, tmp_path, overwrite=True) == expected
     assert [path.name for path in tmp_path.iterdir()] == ["ip.safetensors"]
     encoder = {"style_encoder": made.backbone.style_encoder, "style_heads": made.backbone.style_heads}
     loaded = StableDiffusion.load(Backbone(made.backbone.model, **encoder, **arguments))
@@ -153,4 +155,4 @@ def test_a_damaged_checkpoint_is_explained_and_no_option_is_ignored(tmp_path: Pa
     with pytest.raises(ValueError, match=r"`--half` is for a StyleShot"):
         main(["export", str(tmp_path / "a.ckpt"), str(tmp_path / "a.safetensors"), "--half"])
     with pytest.raises(ValueError, match=r"`out` must be a folder"):
-        export_styleshot.export_styleshot({}, tmp_path / "a.safetensors", {})
+        export_styleshot({}, tmp_path / "a.safetensors")

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 from scripts.architectures import Architecture
-from scripts.unet_work import count_flops, fake_unet, kept_bytes, measure
+from scripts.unet_work import count_flops, fake_unet, kept_bytes, measure, unet_inputs
 from tests.unit.scripts.small_architectures import small
 
 
@@ -74,26 +74,18 @@ def _flops_by_hand(unet: Any, inputs: dict[str, Any], tokens: int) -> int:
     return total
 
 
-def _inputs(architecture: Architecture, rows: int) -> dict[str, Any]:
-    width, pooled = architecture.unet["cross_attention_dim"], architecture.text_encoder_2
-    tokens = torch.randn(rows, 4, width, dtype=torch.bfloat16, requires_grad=True)
-    added = {"text_embeds": torch.zeros(rows, 12, dtype=torch.bfloat16), "time_ids": torch.zeros(rows, 6)}
-    return {
-        "sample": torch.zeros(rows, 4, 8, 8, dtype=torch.bfloat16),
-        "timestep": torch.zeros(rows, dtype=torch.long),
-        "encoder_hidden_states": (torch.zeros(rows, 77, width, dtype=torch.bfloat16), [tokens]),
-        "added_cond_kwargs": added if pooled else {},
-    }
+def real_unet(architecture: Architecture) -> Any:
+    unet = fake_unet(architecture)  # of real tensors, outside of FakeTensorMode
+    for parameter in unet.parameters():
+        parameter.data.zero_()
+    return unet
 
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 def test_a_small_unet_by_hand_and_with_real_tensors(family: str) -> None:
     architecture = small(family)
     work = measure(architecture, 16)
-    unet = fake_unet(architecture)  # real tensors here, outside of FakeTensorMode
-    for parameter in unet.parameters():
-        parameter.data.zero_()
-    inputs = _inputs(architecture, 2)
+    unet, inputs = real_unet(architecture), unet_inputs(architecture, 8, rows=2, trained=True)
     kept = kept_bytes(lambda: unet(**inputs, return_dict=False)[0], list(unet.parameters()))
     assert work.kept == pytest.approx(kept, rel=0.01)
     by_hand = _flops_by_hand(unet, inputs, 77 + 4)
@@ -104,9 +96,7 @@ def test_a_small_unet_by_hand_and_with_real_tensors(family: str) -> None:
 
 def test_checkpointing_keeps_what_torch_keeps() -> None:
     architecture = small("sd15")
-    unet, inputs = fake_unet(architecture), _inputs(architecture, 2)
-    for parameter in unet.parameters():
-        parameter.data.zero_()
+    unet, inputs = real_unet(architecture), unet_inputs(architecture, 8, rows=2, trained=True)
     unet.enable_gradient_checkpointing()
     kept = kept_bytes(lambda: unet(**inputs, return_dict=False)[0], list(unet.parameters()))
     assert measure(architecture, 16).kept_checkpointed == pytest.approx(kept, rel=0.01)
