@@ -4,7 +4,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from callbacks.failures import refuse
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -22,6 +21,7 @@ from callbacks.alignment_scores import AlignmentScores
 from callbacks.checkpoints import WholeCheckpoints, newest_readable
 from callbacks.own_folder import OwnFolder
 from callbacks.prediction_writer import PredictionWriter
+from callbacks.ranks import refuse
 from datamodules.files import write_text
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleModule

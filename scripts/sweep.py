@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from callbacks.failures import refuse
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
@@ -19,6 +18,7 @@ from callbacks.own_folder import OwnFolder
 from callbacks.prediction_folder import picture_name
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
+from callbacks.ranks import refuse
 from callbacks.scoring.table import check_sources
 from datamodules.jobs import spread
 from datamodules.style_references import StyleReferences
