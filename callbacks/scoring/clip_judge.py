@@ -101,29 +101,14 @@ class ClipJudge(Judge):
         self._measure(texts)
         return self._remembered(list(map(text_key, texts)), texts, self._encode_texts, batch_size=1)
 
-    def unit_features(
-        self,
-        images: Tensor | Sequence[Image.Image],
-        references: Sequence[Image.Image],
-        contents: Sequence[str],
-        prompts: Sequence[str],
-    ) -> UnitFeatures:
-        """Features of pictures and of each one's reference, content prompt ("A dog") and prompt."""
-        return UnitFeatures(
-            self.image_features(images),
-            self.reference_features(references),
-            self.text_features(contents),
-            self.text_features(prompts),
-        )
-
     @override
     def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
         """All scores of unit features; `contents` may be empty, which says nothing of a leak among them."""
-        features = self.unit_features(
-            predicted.images,
-            predicted.references,
-            [prediction.content_prompt for prediction in predicted.predictions],
-            [prediction.prompt for prediction in predicted.predictions],
+        features = UnitFeatures(
+            generated=self.image_features(predicted.images),
+            reference=self.reference_features(predicted.references),
+            content=self.text_features([prediction.content_prompt for prediction in predicted.predictions]),
+            prompt=self.text_features([prediction.prompt for prediction in predicted.predictions]),
         )
         values = {tag: score(features) for tag, score in FEATURE_SCORES.items()}
         if contents:
