@@ -89,7 +89,7 @@ def record(folder: Path) -> dict[str, Any]:
 
 def found(root: Path) -> Iterator[tuple[str, Any]]:
     """Pixels of the pictures, tensors of the checkpoints, curves of TensorBoard, and rows of scores."""
-    for path in sorted(root.rglob("*.png")):
+    for path in sorted(each for each in root.rglob("*.png") if each.parent.name != "figures"):
         with Image.open(path) as image:
             yield str(path), hashlib.sha256(image.tobytes()).hexdigest()
     for path in sorted(root.rglob("*.ckpt")):
