@@ -11,25 +11,26 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
-import datamodules.miniature.captioned_images
-import datamodules.miniature.references
-import datamodules.miniature.style_bench  # noqa: F401
+import datamodules.miniature.captioned_images  # noqa: F401
 import lightning_modules.adapter_training
 import lightning_modules.conditions.trained
 import lightning_modules.styleshot_training  # noqa: F401
 from callbacks.alignment_scores import AlignmentScores
 from callbacks.checkpoints import WholeCheckpoints, newest_readable
 from callbacks.own_folder import OwnFolder
-from callbacks.prediction_writer import PredictionWriter
 from callbacks.ranks import refuse
 from datamodules.files import write_text
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import StyleModule
-from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
-from scripts.own_callbacks import OWN, add_own, callbacks_of
+from scripts.command import OWN, Command, add_own, parser_kwargs
 
 _DEFAULTS = {"fit": "fit", "validate": "evaluate", "predict": "predict"}
-_METHOD, _COMMAND = "{method}", "{command}"
+_USAGE = "--config FILE [--config FILE ...]"
+
+
+def main(args: list[str]) -> None:
+    """Run a command with what the configs and the command line say."""
+    Commands(args)
 
 
 class WholeConfig(SaveConfigCallback):
@@ -53,18 +54,19 @@ class Commands(Command):
     """
 
     def __init__(self, args: list[str]) -> None:
+        parsers = {
+            command: parser_kwargs(command, _USAGE, f"defaults/{layer}", "backbone/miniature")
+            for command, layer in _DEFAULTS.items()
+        }
         super().__init__(
+            args,
             StyleModule,
             StyleReferences,
             save_config_callback=WholeConfig,
             save_config_kwargs={"overwrite": True},
-            trainer_defaults=TRAINER_DEFAULTS,
-            seed_everything_default=42,
-            parser_kwargs={"prog": "maskst", **{command: _parser_kwargs(command) for command in _DEFAULTS}},
+            parser_kwargs={"prog": "maskst", **parsers},
             subclass_mode_model=True,
             subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            args=args,
         )
 
     @staticmethod
@@ -77,59 +79,69 @@ class Commands(Command):
         parser.add_lightning_class_args(AlignmentScores, "scores")
         add_own(parser, *OWN)
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer, whose one folder holds all that a run of a method writes."""
-        config = self._get(self.config_init, "trainer")
-        folder = (config.default_root_dir or "outputs").replace(_METHOD, self.model.name)
-        folder = folder.replace(_COMMAND, _DEFAULTS[str(self.subcommand)])
-        kwargs["default_root_dir"] = folder
-        kwargs["callbacks"] = callbacks_of(self.config_init[self.subcommand])
-        for writer in kwargs["callbacks"]:
-            if isinstance(writer, PredictionWriter):
-                writer.folder = writer.folder or folder
-        if not any(isinstance(callback, Checkpoint) for callback in kwargs["callbacks"]):
-            kwargs["enable_checkpointing"] = False  # else Lightning would add one of its own
-        self._own = OwnFolder(folder, "trainer.default_root_dir", self._check_new)
-        if self.subcommand == "fit":
-            kwargs |= self._fit_options(config)
-        if config.logger in (None, True):
-            kwargs["logger"] = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
+    def options(self, config: Any) -> dict[str, Any]:
+        """One folder holds all that a run of a method writes."""
+        trainer = config.trainer
+        folder = (trainer.default_root_dir or "outputs").replace("{method}", self.model.name)
+        folder = folder.replace("{command}", _DEFAULTS[str(self.subcommand)])
+        self.own = [OwnFolder(folder, "trainer.default_root_dir", self._check_new)]
+        options: dict[str, Any] = {"default_root_dir": folder}
+        for writer in self.writers:
+            writer.folder = writer.folder or folder
+        if not any(isinstance(callback, Checkpoint) for callback in self.callbacks):
+            options["enable_checkpointing"] = False  # else Lightning would add one of its own
+        if trainer.logger in (None, True):
+            options["logger"] = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
         if self.subcommand == "predict":
-            # Every picture's settings are written with it; the config of a run that is refused must not be.
-            self.save_config_callback = None
-            for writer in kwargs["callbacks"]:
-                if isinstance(writer, PredictionWriter):
-                    self._own = writer.own = OwnFolder(writer.folder or folder, "folder")
+            self._prepare_pictures()
         else:
-            kwargs["callbacks"] = [self._own, *kwargs["callbacks"]]
-            kwargs["plugins"] = _with_checkpoints(config.plugins)
-        return super().instantiate_trainer(**kwargs)
+            options["plugins"] = _with_checkpoints(trainer.plugins)
+        return options | (self._fit_options(trainer) if self.subcommand == "fit" else {})
 
-    def _fit_options(self, config: Any) -> dict[str, Any]:
+    def _prepare_pictures(self) -> None:
+        """What a prediction writes lies in the folder of its writer, and what is finished there is not drawn again."""
+        # Every picture's settings are written with it; the config of a run that is refused must not be.
+        self.save_config_callback = None
+        for writer in self.writers:
+            writer.own = OwnFolder(str(writer.folder), "folder")
+            self.own = [writer.own]
+            self.datamodule.finished_in = writer.folder
+
+    def _fit_options(self, trainer: Any) -> dict[str, Any]:
         """Evaluations counted in steps of the optimizer, and the scaled loss that float16 needs."""
         options: dict[str, Any] = {}
-        interval = config.val_check_interval
-        if config.check_val_every_n_epoch is None and isinstance(interval, int):
-            options["val_check_interval"] = interval * config.accumulate_grad_batches  # Lightning counts batches
-        if config.precision is None and self.model.backbone.dtype == "float16":
+        interval = trainer.val_check_interval
+        if trainer.check_val_every_n_epoch is None and isinstance(interval, int):
+            options["val_check_interval"] = interval * trainer.accumulate_grad_batches  # Lightning counts batches
+        if trainer.precision is None and self.model.backbone.dtype == "float16":
             options["precision"] = "16-mixed"
         return options
 
     def before_fit(self) -> None:
         """Evaluate step 0 of a new run."""
-        if self._resumed is None and not self._requeued:
+        if self._is_new:
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
 
+    def after_fit(self) -> None:
+        """Make the evaluation of the last step again, in which a signal ended the fit: Lightning has no step left."""
+        progress = self.trainer.fit_loop.epoch_loop.val_loop.batch_progress.total
+        if progress.ready > progress.completed:
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+
+    def after_predict(self) -> None:
+        """Fail where pictures are missing."""
+        for writer in self.writers:
+            refuse(self.trainer, writer.failures)
+
     @property
-    def _requeued(self) -> bool:
-        """Whether Lightning goes on from what it wrote for SLURM's requeue."""
-        return any(Path(self.trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))
+    def _is_new(self) -> bool:
+        """Whether nothing goes on, neither from a checkpoint nor from what Lightning wrote for SLURM's requeue."""
+        return self._resumed is None and not any(Path(self.trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))
 
     def _check_new(self) -> None:
         """Protect a run that is there already."""
         folder = Path(self.trainer.default_root_dir)
-        is_new = self.subcommand == "fit" and self._resumed is None and not self._requeued
-        if is_new and any(folder.glob("checkpoints/*.ckpt")):
+        if self.subcommand == "fit" and self._is_new and any(folder.glob("checkpoints/*.ckpt")):
             raise ValueError(
                 f"`trainer.default_root_dir`: `{folder}` holds the checkpoints of a fit. Give `--ckpt_path last` to go "
                 "on with it (nothing is repeated), another folder for another run, or remove this one."
@@ -151,32 +163,8 @@ class Commands(Command):
         return kwargs
 
     def _run_subcommand(self, subcommand: str) -> None:
-        try:
-            self._own.take_before(self.trainer)
+        with self.taken():
             super()._run_subcommand(subcommand)
-        finally:
-            self._own.release()
-
-    def after_predict(self) -> None:
-        """Fail where pictures are missing."""
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, PredictionWriter):
-                refuse(self.trainer, callback.failures)
-
-    def after_fit(self) -> None:
-        """Make the evaluation of the last step again, in which a signal ended the fit: Lightning has no step left."""
-        progress = self.trainer.fit_loop.epoch_loop.val_loop.batch_progress.total
-        if progress.ready > progress.completed:
-            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
-
-
-def _parser_kwargs(command: str) -> dict[str, Any]:
-    layers = CONFIGS / "defaults" / f"{_DEFAULTS[command]}.yaml", CONFIGS / "backbone" / "miniature.yaml"
-    return {
-        "default_config_files": [str(layer) for layer in layers],
-        # In place of a list of all options, which would hide the message of an error behind a page.
-        "usage": f"maskst {command} --config FILE [--config FILE ...] [--KEY VALUE ...]",
-    }
 
 
 def _with_checkpoints(configured: Any) -> list[Any]:

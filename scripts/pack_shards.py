@@ -8,12 +8,14 @@ form: point `train` or `test` of the datamodule to the new folder.
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from tqdm import tqdm
 
 from datamodules.folders import FolderInUseError, FolderLock
-from datamodules.shards import open_references, write_shards
+from datamodules.references import open_references
+from datamodules.shards import write_shards
 from scripts.paths import to_path
 from scripts.stopping import stoppable
 
@@ -23,8 +25,8 @@ WORDS = (
 )
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line of this script."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Packs what the command line names, and says what it packed and what it had to skip."""
     parser = argparse.ArgumentParser(
         "python -m scripts.pack_shards",
         description=__doc__,
@@ -35,19 +37,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--content-words", metavar="WORDS", help=WORDS)
     parser.add_argument("--shard-size", metavar="N", type=int, default=1000, help="images in a shard (default: 1000)")
     parser.add_argument("--overwrite", action="store_true", help="replace shards that TARGET holds already")
-    return parser
-
-
-def main(args: Sequence[str] | None = None) -> None:
-    """Packs what the command line names, and says what it packed and what it had to skip."""
-    parser = make_parser()
     options = parser.parse_args(args)
     lock = FolderLock(options.target.resolve(), "TARGET", beside=True)
     try:
         lock.take()  # another run is told before the source is read
         lock.release()
         references = open_references(options.source, _content_words(options.content_words))
-        shards = write_shards(references, options.target, options.shard_size, options.overwrite, _bar)
+        bar = partial(tqdm, desc="packing", unit="image")
+        shards = write_shards(references, options.target, options.shard_size, options.overwrite, bar)
     except (OSError, ValueError, FolderInUseError) as error:
         parser.error(str(error))
     skipped = f", {len(references.skipped)} unreadable ones skipped" if references.skipped else ""
@@ -56,16 +53,11 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _content_words(given: str | None) -> str | dict[str, str] | None:
     """A word or phrase, or as JSON words by file name or pattern."""
-    from datamodules.vocabulary import check_content_words
+    from datamodules.style_references import check_content_words
 
     words = json.loads(given) if given is not None and given.lstrip().startswith("{") else given
     check_content_words(words)
     return words
-
-
-def _bar(indices: Iterable[int]) -> Iterable[int]:
-    bar: Iterable[int] = tqdm(indices, "packing", unit="image")
-    return bar
 
 
 if __name__ == "__main__":

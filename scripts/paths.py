@@ -1,4 +1,4 @@
-"""`~` in paths, which a shell writes out only where a word begins with it."""
+"""Texts of a command line: `~` in paths, which a shell writes out only where a word begins with it, and times."""
 
 import os
 import re
@@ -24,3 +24,9 @@ def with_home(value: Any) -> Any:
         for key, each in list(value.items()):
             value[key] = with_home(each)
     return value
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds: "3:07"."""
+    whole = max(0, round(seconds))
+    return f"{whole // 60}:{whole % 60:02d}"

@@ -25,11 +25,10 @@ from datamodules.miniature.references import MiniatureReferences
 from datamodules.reading import read_json
 from datamodules.style_references import StyleReferences
 from scripts import cli
-from scripts.paths import to_path
+from scripts.paths import clock, to_path
 from scripts.report.training import ADAPTERS, TUNING_FREE
 from scripts.report.training_report import write_report
 from scripts.stopping import STOP, stoppable
-from scripts.times import clock
 
 WAY_ON = "The same command continues from here; finished stages are kept."
 SETTINGS, FINISHED = "settings.json", "finished.json"

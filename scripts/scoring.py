@@ -1,6 +1,5 @@
 """`maskst test`: scores pictures that lie in folders, and makes tables and a report of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,23 @@ import callbacks.scoring.clip_judge  # noqa: F401
 from callbacks.own_folder import OwnFolder
 from callbacks.prediction_scores import PredictionScores
 from callbacks.scoring.scored import Scored
+from callbacks.scoring.table import check_sources
 from datamodules.predictions import Predictions
-from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import Scoring
-from scripts.defaults import CONFIGS, TRAINER_DEFAULTS, Command
-from scripts.own_callbacks import callbacks_of
+from scripts.command import Command, parser_kwargs
 from scripts.report.page import write
 from scripts.report.tables import show
 
+_DESCRIPTION = "Scores pictures that lie in folders or are named by a table: tables and report.html."
+
+
+def main(args: list[str]) -> None:
+    """Score what the configs and the command line name: `data.folders` or `data.table`."""
+    Test(args).run()
+
 
 class Test(Command):
-    """Scores what the configs and the command line `args` name: `data.folders` or `data.table`.
+    """Scores what the configs and the command line `args` name.
 
     Raises:
         ValueError: nothing can be scored, or the folder holds the scores of other pictures.
@@ -33,66 +38,41 @@ class Test(Command):
     datamodule: Predictions
 
     def __init__(self, args: list[str]) -> None:
+        usage = "--data.folders FOLDERS --data.references FOLDERS"
+        more = {"prog": "maskst test", "description": _DESCRIPTION}
         super().__init__(
+            args,
             Scoring,
             Predictions,
-            save_config_callback=None,
             seed_everything_default=False,
-            trainer_defaults=TRAINER_DEFAULTS,
-            parser_kwargs={
-                "prog": "maskst test",
-                "description": "Scores pictures that lie in folders or are named by a table: tables and report.html.",
-                "usage": "maskst test --data.folders FOLDERS --data.references FOLDERS [--KEY VALUE ...]",
-                "default_config_files": [str(CONFIGS / "defaults" / "test.yaml")],
-            },
-            auto_configure_optimizers=False,
+            parser_kwargs=parser_kwargs("test", usage, "defaults/test", **more),
             run=False,
-            args=args,
         )
-        try:
-            self._own.take_before(self.trainer)
-            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
-            report(self.trainer, self.config_init.scoring.folder)
-        finally:
-            self._own.release()
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What scores the pictures."""
         parser.add_lightning_class_args(PredictionScores, "scoring")
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer; without a folder of their own the scores lie beside the pictures."""
-        scores: PredictionScores = self.config_init.scoring
-        if scores.folder is None:
-            scores.folder = str(beside(self.datamodule.folders))
-        self._own = OwnFolder(scores.folder, "scoring.folder")
-        kwargs["callbacks"] = [self._own, *callbacks_of(self.config_init)]
-        return super().instantiate_trainer(**kwargs)
+    def options(self, config: Any) -> dict[str, Any]:
+        """Without a folder of their own the scores lie beside the pictures, or in a folder for all."""
+        folders, scores = self.datamodule.folders, config.scoring
+        scores.folder = scores.folder or str(Path(folders[0] if len(folders) == 1 else "outputs") / "scores")
+        self.own = [OwnFolder(scores.folder, "scoring.folder")]
+        return {}
+
+    def run(self) -> None:
+        """Score, and report."""
+        with self.taken():
+            check_sources(Path(self.config_init.scoring.folder), self.datamodule.sources)
+            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+            report(self.trainer, self.config_init.scoring.folder)
 
 
-def beside(folders: Sequence[str]) -> Path:
-    """Where the scores of the pictures in `folders` lie: in the only folder, or in a folder for all."""
-    return Path(folders[0] if len(folders) == 1 else "outputs") / "scores"
-
-
-def score(trainer: Trainer, drawn: StyleReferences, pictures: Mapping[str, Iterable[str]]) -> None:
-    """Scores, by the trainer's `PredictionScores`, pictures that were drawn for the references of `drawn`.
-
-    Args:
-        trainer: has drawn them.
-        drawn: whose references and content images the pictures were drawn for.
-        pictures: folder -> names of its pictures; others may lie there, drawn for other references or prompts.
-    """
-    predictions = Predictions(list(pictures), drawn.reference_roots, num_workers=drawn.num_workers)
-    predictions.keep_only(Path(folder) / name for folder, names in pictures.items() for name in names)
-    trainer.test(Scoring(), datamodule=predictions, verbose=False)
-
-
-def report(trainer: Trainer, folder: str | None) -> None:
+def report(trainer: Trainer, folder: str) -> None:
     """Makes tables, figures and the page of the scores in `folder`, on one process, and shows the scores in short."""
     if not trainer.is_global_zero:
         return
-    scored = Scored.read(Path(folder or ""))
+    scored = Scored.read(Path(folder))
     path = write(scored)
     show(scored)
     rank_zero_info(f"Scores, tables and figures are in `{folder}`; open {path}")

@@ -1,4 +1,7 @@
-"""Being stopped by Ctrl-C or SIGTERM: what is in hand is saved, a line says how to go on, the code is 130 or 143."""
+"""How a command ends early: by Ctrl-C or SIGTERM, or with another of its processes.
+
+Stopped by a signal, what is in hand is saved, a line says how to go on, and the code is 130 or 143.
+"""
 
 import os
 import signal
@@ -14,6 +17,9 @@ from types import FrameType
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 _SAME_SECONDS = 1.0  # `timeout`, a terminal and the first of several processes send a signal more than once
 _WAIT_SECONDS = 30.0
+_LOOK_SECONDS = 1.0
+_NAMED_SECONDS = 12.0  # Lightning looks after rank 0's processes every 5 seconds: it names the dead and ends the others
+_GO_ON = "What is finished is kept; the same command goes on from there."
 
 
 @dataclass
@@ -125,3 +131,35 @@ def _watch(signals: int) -> None:
                 os._exit(128 + told[0])
             first = first or time.monotonic()
     os.close(signals)
+
+
+@contextmanager
+def beside_rank_0() -> Iterator[None]:
+    """Meanwhile ends this process, if rank 0 has started it, as soon as that one is gone."""
+    done = threading.Event()
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        threading.Thread(target=_watch_parent, args=(os.getppid(), done), daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _watch_parent(parent: int, done: threading.Event) -> None:
+    while os.getppid() == parent:
+        if done.wait(_LOOK_SECONDS):
+            return
+    rank = os.environ["LOCAL_RANK"]
+    sys.stderr.write(f"maskst: error: rank {rank} stops, because rank 0 (process {parent}) is gone. {_GO_ON}\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def lost_rank(error: BaseException) -> RuntimeError | None:
+    """What is said where processes were to meet and one did not come; None for another error."""
+    if "gloo" not in str(error) and type(error).__name__ not in ("DistBackendError", "DistNetworkError"):
+        return None
+    time.sleep(_NAMED_SECONDS)
+    return RuntimeError(
+        f"another process of this run has ended, and none goes on without it: its words above say why. {_GO_ON}"
+    )

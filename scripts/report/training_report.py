@@ -15,12 +15,12 @@ from callbacks.scoring.table import joined, read_table
 from callbacks.scoring.titles import TITLES
 from datamodules.files import write_atomically, write_text
 from datamodules.style_references import StyleReferences
+from scripts.paths import clock
 from scripts.report.cells import number, tag_of
 from scripts.report.page import draw, render
 from scripts.report.tables import IMAGE, LEAKED, LEAKED_AMONG_ALL, TEXT, crossed, write_tables
 from scripts.report.training import ADAPTERS, SCORES, Finding, Training, course, findings, headline, label
 from scripts.report.training_figure import PUBLISHED, PUBLISHED_TUNING_FREE, STEPS, Strip, draw_comparison, draw_figure
-from scripts.times import clock
 from scripts.yaml_files import read_yaml
 
 _OBJECTIVES = {

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from callbacks.scoring.scored import Scored
 from lightning_modules.diffusion.config import Backbone
 from scripts.cli import ROOT
 from scripts.commands import Commands
@@ -15,6 +16,16 @@ from tests.unit.lightning_modules.styleshot.test_weights import ip_bin
 
 CONFIGS = ROOT / "configs"
 Run = Callable[..., Commands]
+
+
+def evaluations(folder: Path) -> list[tuple[str, int | None, dict[str, float]]]:
+    """Method, step and mean scores of each evaluation of a run, by steps."""
+    scored = Scored.read(folder)
+    [judge] = scored.judges
+    return [
+        (group.method, group.step, {tag: scored.values(group, judge, tag)[0].mean() for tag in scored.tags(judge)})
+        for group in sorted(scored.groups, key=lambda group: group.step or 0)
+    ]
 
 
 @pytest.fixture(scope="session")

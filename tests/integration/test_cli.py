@@ -1,6 +1,5 @@
 """The command line: its help, its messages, resuming, repeating, and who wins over a checkpoint."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import torch
 from datamodules.folders import FolderInUseError, FolderLock
 from lightning_modules.adapter_training import AdapterReconstruction
 from scripts.cli import ROOT, main, raised_here, shipped_configs
-from tests.integration.conftest import CONFIGS, Run
+from tests.integration.conftest import CONFIGS, Run, evaluations
 from tests.integration.test_configs import SCORES, curves
 from tests.processes import beside
 
@@ -125,9 +124,8 @@ def test_fit_goes_on_exactly_and_never_writes_over_a_run(run: Run, fits: dict[st
         run("fit", "fit/image_adapter", folder, *STEPS, "2")
     run("fit", "fit/image_adapter", folder, *STEPS, "2", "--ckpt_path", "last")
     resumed, whole = tmp_path / "image_adapter", fits["image_adapter"]
-    lines = [(path / "alignment.jsonl").read_text().splitlines() for path in (resumed, whole)]
-    assert [json.loads(line)["step"] for line in lines[0]] == [0, 1, 2]
-    assert [json.loads(line)["scores"] for line in lines[0]] == [json.loads(line)["scores"] for line in lines[1]]
+    assert [step for _, step, _ in evaluations(resumed)] == [0, 1, 2]
+    assert evaluations(resumed) == evaluations(whole)
     states = [torch.load(path / "checkpoints" / "step_000002.ckpt")["state_dict"] for path in (resumed, whole)]
     torch.testing.assert_close(*states, rtol=0, atol=0)
 
@@ -195,4 +193,4 @@ def test_validate_draws_a_constant_line_and_takes_another_run_s_config(run: Run,
     assert commands.trainer._accelerator_connector.use_distributed_sampler is False
     shutil.copy(folder / "config.yaml", tmp_path / "saved.yaml")
     main(["validate", "--config", str(tmp_path / "saved.yaml")])
-    assert len((folder / "alignment.jsonl").read_text().splitlines()) == 1  # the same, in its place
+    assert len(evaluations(folder)) == 1  # the same, in its place

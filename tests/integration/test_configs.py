@@ -19,7 +19,8 @@ from lightning_modules.style_transfer import StyleTransfer
 from lightning_modules.styleshot.encoder import StyleEncoderConfig
 from lightning_modules.styleshot.pyramid import MAP_CHANNELS
 from scripts.cli import ROOT, main
-from tests.integration.conftest import CONFIGS, Run
+from scripts.yaml_files import read_yaml
+from tests.integration.conftest import CONFIGS, Run, evaluations
 
 METHODS = {
     "ip_adapter": ("ip_adapter", {}),
@@ -79,7 +80,7 @@ def test_every_shipped_config_has_its_test_here() -> None:
     fit, backbones = {"fit/image_adapter", "fit/text_adapter"}, {f"backbone/{name}" for name in BACKBONES}
     fit |= {f"fit/{stage}{size}" for stage in STAGES for size in ("", "_512")}
     layers = {"backbone/miniature", "backbone/miniature_styleshot"}
-    layers |= {f"defaults/{command}" for command in ("fit", "evaluate", "predict", "sweep", "test")}
+    layers |= {f"defaults/{command}" for command in ("fit", "evaluate", "predict", "sweep", "test", "backbone")}
     layers |= {"sweep/published", "sweep/short", "test/clip"}
     data = ("style_bench", "style_bench_images", "captioned_images")
     layers |= {f"data/{kind}{name}" for kind in ("", "miniature_") for name in data}
@@ -107,10 +108,7 @@ def test_predict_writes_the_pictures_of_its_method(
 @pytest.mark.parametrize("name", ["image_adapter", "text_adapter"])
 def test_fit_evaluates_writes_checkpoints_and_curves(name: str, fits: dict[str, Path]) -> None:
     folder = fits[name]
-    lines = [json.loads(line) for line in (folder / "alignment.jsonl").read_text().splitlines()]
-    assert [(line["method"], line["step"], line["constant_steps"]) for line in lines] == [
-        (name, step, None) for step in range(3)
-    ]
+    assert [found[:2] for found in evaluations(folder)] == [(name, step) for step in range(3)]
     assert {path.name for path in (folder / "grids").iterdir()} == {f"step_00000{step}.png" for step in range(3)}
     names = {"step_000001.ckpt", "step_000002.ckpt", "last.ckpt"}
     assert {path.name for path in (folder / "checkpoints").iterdir()} == names
@@ -200,9 +198,7 @@ def test_another_backbone_replaces_the_miniature_and_the_miniature_it(
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_a_real_backbone_sets_all_that_the_miniature_sets(name: str) -> None:
-    said, replaced = (
-        yaml.safe_load((CONFIGS / "backbone" / f"{backbone}.yaml").read_text()) for backbone in (name, "miniature")
-    )
+    said, replaced = (read_yaml(CONFIGS / "backbone" / f"{backbone}.yaml") for backbone in (name, "miniature"))
     for part in ("backbone", "sampling"):
         assert set(said["model"]["init_args"][part]) >= set(replaced["model"]["init_args"][part])
     assert set(said["data"]["init_args"]) >= set(replaced["data"]["init_args"])
@@ -215,7 +211,7 @@ def test_a_real_backbone_goes_over_every_method(config: str, capsys: pytest.Capt
     alone = parsed(capsys, command, path)
     for name, (adapter, tower, sampling) in BACKBONES.items():
         backbone = CONFIGS / "backbone" / f"{name}.yaml"
-        said = yaml.safe_load(backbone.read_text())["model"]["init_args"]
+        said = read_yaml(backbone)["model"]["init_args"]
         values = parsed(capsys, command, path, backbone)
         model, data = values["model"]["init_args"], values["data"]["init_args"]
         assert model["backbone"] == said["backbone"]
@@ -254,7 +250,7 @@ def test_the_miniature_replaces_a_real_backbone(name: str, capsys: pytest.Captur
 
 def test_every_weight_of_a_real_backbone_is_pinned_to_a_commit() -> None:
     for name in BACKBONES:
-        values = yaml.safe_load((CONFIGS / "backbone" / f"{name}.yaml").read_text())
+        values = read_yaml(CONFIGS / "backbone" / f"{name}.yaml")
         backbone, judge = values["model"]["init_args"]["backbone"], values["scores"]["judge"]["init_args"]
         names = [backbone[key] for key in WEIGHTS if backbone[key]]
         assert all(re.search(rf"@[0-9a-f]{{40}}(/|$)|^{UNPINNED}", hub_name) for hub_name in names)

@@ -10,7 +10,7 @@ import yaml
 
 from lightning_modules.diffusion.config import Backbone
 from scripts.commands import Commands
-from tests.integration.conftest import Run
+from tests.integration.conftest import Run, evaluations
 
 METHODS = ["ip_adapter", "instantstyle", "masking", "masking_quantile_sdxl", "image_adapter", "text_adapter"]
 
@@ -44,8 +44,7 @@ def test_adapters_train_in_the_sizes_of_sdxl(trained: dict[str, Path], tiny_sdxl
         checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
         weight = checkpoint["state_dict"]["condition.adapter.proj.weight"]
         assert weight.shape[1] == (unet["cross_attention_dim"] if name == "text_adapter" else weight.shape[0])
-        lines = [json.loads(line) for line in (folder / "alignment.jsonl").read_text().splitlines()]
-        assert [line["step"] for line in lines] == [0, 2]
+        assert [step for _, step, _ in evaluations(folder)] == [0, 2]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,6 +1,5 @@
 """Programs that are stopped by a signal: what they say, what they leave, and that nothing follows on `&&`."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 import torch
 
 from scripts.cli import ROOT
-from tests.integration.conftest import CONFIGS, Run
+from tests.integration.conftest import CONFIGS, Run, evaluations
 
 SIGNAL = "tests.unit.scripts.test_stop_callback.Signal"
 
@@ -51,9 +50,7 @@ def test_a_fit_goes_on_from_its_present_step(
     for name in ("step_000001.ckpt", "step_000002.ckpt", "last.ckpt"):
         states = [torch.load(path / "checkpoints" / name)["state_dict"] for path in (tmp_path, whole)]
         torch.testing.assert_close(*states, rtol=0, atol=0)
-    lines = [(path / "alignment.jsonl").read_text().splitlines() for path in (tmp_path, whole)]
-    told = [[(json.loads(line)["step"], json.loads(line)["scores"]) for line in each] for each in lines]
-    assert told[0] == told[1]
+    assert evaluations(tmp_path) == evaluations(whole)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == sorted(
         path.name for path in (whole / "checkpoints").iterdir()
     )

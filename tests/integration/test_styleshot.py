@@ -9,6 +9,7 @@ from PIL import Image
 
 from lightning_modules.diffusion.config import MINIATURE
 from scripts.cli import main
+from tests.integration.conftest import evaluations
 
 SMALL_PATCHES = json.dumps({"channels": [[4] * 7, [4] * 6, [4] * 5], "unshuffle": 1})
 METHODS = {"styleshot": "styleshot", "instantstyle_norm_matched": "instantstyle", "masking": "masking"}
@@ -41,8 +42,7 @@ def test_both_stages_are_trained_and_exported(
     fit = ("fit", f"--config=configs/fit/{stage}.yaml", tiny_model, out, "--trainer.max_steps=2")
     main([*fit, *drawn, *evaluated, *own])
     folder = tmp_path / stage
-    lines = [json.loads(line) for line in (folder / "alignment.jsonl").read_text().splitlines()]
-    assert [(line["method"], line["step"]) for line in lines] == [(stage, step) for step in range(3)]
+    assert [found[:2] for found in evaluations(folder)] == [(stage, step) for step in range(3)]
     main(["export", str(folder / "checkpoints" / "last.ckpt"), str(tmp_path / "exported"), "--half"])
     files = {"style_aware_encoder.safetensors", "ip.safetensors"} if stage == "style_encoder" else {"ip.safetensors"}
     assert {path.name for path in (tmp_path / "exported").iterdir()} == files

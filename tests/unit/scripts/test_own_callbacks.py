@@ -13,8 +13,8 @@ from callbacks.image_grid import ImageGrid
 from callbacks.own_folder import OwnFolder
 from callbacks.prediction_writer import PredictionWriter
 from scripts.cli import ROOT
+from scripts.command import StopOnSignal
 from scripts.commands import Commands
-from scripts.stop_callback import StopOnSignal
 from scripts.sweep import Sweep
 
 FIT = {"ImageGrid", "ModelCheckpoint", "LearningRateMonitor", "Throughput", "TQDMProgressBar", "AlignmentScores"}
@@ -107,8 +107,8 @@ def test_a_sweep_has_its_writer_too() -> None:
     made = Sweep([*QUIET, f"--sweep={json.dumps(grids)}", f"--trainer.callbacks={writer}"])
     found = by_name(made)
     assert {"PredictionWriter", "PredictionScores", "Timer"} <= set(found)
-    assert made.writer is found["PredictionWriter"]
-    assert made.writer.threads == 2
+    assert made.writers == [found["PredictionWriter"]]
+    assert made.writers[0].threads == 2
     with pytest.raises(ValueError, match="`writer`: a sweep scores what one PredictionWriter writes, got 0"):
         Sweep([*QUIET, f"--sweep={json.dumps(grids)}", "--writer=null"])
 

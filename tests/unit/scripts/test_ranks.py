@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import ranks
+from scripts import stopping
 
-_OTHER = """import time; from scripts.ranks import beside_rank_0
+_OTHER = """import time; from scripts.stopping import beside_rank_0
 with beside_rank_0(): print(flush=True); time.sleep(3600)"""
 _RANK_0 = """import subprocess, sys
 subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE).stdout.readline()  # until it watches"""
@@ -30,7 +30,7 @@ def test_a_process_ends_with_rank_0_and_names_it() -> None:
 
 
 def test_a_broken_collective_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "_NAMED_SECONDS", 0.0)
-    said = ranks.lost_rank(RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer"))
+    monkeypatch.setattr(stopping, "_NAMED_SECONDS", 0.0)
+    said = stopping.lost_rank(RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer"))
     assert said is not None and "another process of this run has ended" in str(said)
-    assert ranks.lost_rank(RuntimeError("another")) is None
+    assert stopping.lost_rank(RuntimeError("another")) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.startup import kept_imports
+from scripts.cli import kept_imports
 
 ROOT = Path(__file__).parents[3]
 
@@ -16,7 +16,7 @@ def _program(code: str) -> None:
 
 def test_what_is_imported_is_never_searched_for_garbage() -> None:
     _program(
-        "import gc; from scripts.startup import kept_imports\n"
+        "import gc; from scripts.cli import kept_imports\n"
         "with kept_imports():\n"
         "    assert not gc.isenabled(); import decimal\n"
         "assert gc.isenabled() and gc.get_freeze_count() > 1000\n"
@@ -26,7 +26,7 @@ def test_what_is_imported_is_never_searched_for_garbage() -> None:
 
 def test_an_import_that_fails_leaves_the_search_switched_on() -> None:
     _program(
-        "import gc; from scripts.startup import kept_imports\n"
+        "import gc; from scripts.cli import kept_imports\n"
         "try:\n"
         "    with kept_imports(): raise ImportError\n"
         "except ImportError: assert gc.isenabled() and gc.get_freeze_count() == 0\n"
@@ -45,7 +45,7 @@ def test_a_process_that_has_lightning_is_left_alone(monkeypatch: pytest.MonkeyPa
 
 def test_a_search_that_was_off_stays_off() -> None:
     _program(
-        "import gc; from scripts.startup import kept_imports; gc.disable()\n"
+        "import gc; from scripts.cli import kept_imports; gc.disable()\n"
         "with kept_imports(): pass\n"
         "assert not gc.isenabled() and gc.get_freeze_count() == 0"
     )

@@ -12,7 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules.style_references import StyleReferences
-from scripts.stop_callback import StopOnSignal
+from scripts.command import StopOnSignal
 from scripts.stopping import stoppable
 from tests.unit.datamodules.folders import write_folder
 

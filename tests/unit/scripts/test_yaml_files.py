@@ -39,3 +39,21 @@ def test_a_home_is_written_out_wherever_a_path_begins_with_it(monkeypatch: pytes
     given = ["~/a", "--data.test=~/b", "--trainer.callbacks+=~/c", "x~/d", "--data.prompts=A ~/e", {"f": ["~", "~g"]}]
     expected = ["/home/me/a", "--data.test=/home/me/b", "--trainer.callbacks+=/home/me/c", *given[3:5]]
     assert with_home(given) == [*expected, {"f": ["/home/me", "~g"]}]
+
+
+def test_a_file_says_only_how_it_differs_from_what_it_is_based_on(tmp_path: Path) -> None:
+    own, other = tmp_path / "own.yaml", tmp_path / "other.yaml"
+    own.write_text("based_on: configs/backbone/sdxl.yaml\nmodel: {init_args: {sampling: {steps: 9}}}\n")
+    other.write_text(f"based_on: {own}\ntrainer: null\n")
+    xl, found = read_yaml(ROOT / "configs/backbone/sdxl.yaml"), read_yaml(other)
+    assert found["model"]["init_args"]["sampling"] == xl["model"]["init_args"]["sampling"] | {"steps": 9}
+    assert xl["model"]["init_args"]["sampling"]["negative_prompt"].startswith("text, watermark")  # of sd15.yaml
+    assert (found["trainer"], found["scores"], set(found)) == (None, xl["scores"], set(xl))
+
+
+@pytest.mark.parametrize("base", ["none.yaml", "{itself}"])
+def test_a_file_that_stands_on_nothing_or_on_itself_is_refused(base: str, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(f"based_on: {base.format(itself=own)}\n")
+    with pytest.raises(ValueError, match="own.yaml` cannot be read as YAML: `based_on` is .* Name a shipped config"):
+        read_yaml(own)

@@ -18,13 +18,13 @@ from lightning_modules.diffusion.config import SamplingSettings
 from lightning_modules.style_transfer import fingerprint
 
 T = TypeVar("T")
+EXAMPLE = "{condition: InstantStyle, arguments: {strength: [1.0, 0.5]}, sampling: {scale: [1.0, 0.5]}}"
 _LONGEST = 80
 _PLAIN = re.compile(r"[a-z0-9]+([._][a-z0-9]+)*")
-_EXAMPLE = "{condition: InstantStyle, arguments: {strength: [1.0, 0.5]}, sampling: {scale: [1.0, 0.5]}}"
 
 
 @dataclass
-class Grid:
+class SweptMethod:
     """The settings of one method: every combination of the values in the lists; what is no list holds for all.
 
     Args:
@@ -46,22 +46,22 @@ class Variant(NamedTuple):
     sampling: SamplingSettings
 
 
-def variants(grids: Sequence[Grid], sampling: SamplingSettings) -> list[Variant]:
-    """All settings, in order; what a grid does not say about sampling is as in `sampling`.
+def variants(swept: Sequence[SweptMethod], sampling: SamplingSettings) -> list[Variant]:
+    """All settings, in order; what a method does not say about sampling is as in `sampling`.
 
     Raises:
-        ValueError: there is no grid, or one names no condition, an unknown argument, no value or a wrong one, or a
+        ValueError: there is no method, or one names no condition, an unknown argument, no value or a wrong one, or a
             setting again.
     """
-    if not grids:
-        raise ValueError(f"`sweep` is empty: list one grid or more, such as {_EXAMPLE}.")
-    found = [variant for grid in grids for variant in _expanded(grid, sampling)]
+    if not swept:
+        raise ValueError(f"`sweep` is empty: list one method or more, such as {EXAMPLE}.")
+    found = [variant for method in swept for variant in _expanded(method, sampling)]
     seen: dict[str, str] = {}
     for each in found:
         edits = each.condition.name, each.condition.settings, fingerprint(each.condition)
         other = seen.setdefault(repr((*edits, each.sampling)), each.name)
         if other is not each.name:
-            raise ValueError(f"`sweep` lists a setting twice, as {other} and {each.name}: leave it out of one grid.")
+            raise ValueError(f"`sweep` lists a setting twice, as {other} and {each.name}: leave one of the two out.")
     names = [each.name for each in found]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(
@@ -71,32 +71,28 @@ def variants(grids: Sequence[Grid], sampling: SamplingSettings) -> list[Variant]
     return found
 
 
-def _expanded(grid: Grid, sampling: SamplingSettings) -> Iterator[Variant]:
-    condition = _condition_class(grid.condition)
-    _check_names("arguments", grid, list(inspect.signature(condition).parameters))
-    _check_names("sampling", grid, [each.name for each in fields(SamplingSettings)])
-    for arguments in _combinations(grid.arguments):
-        edited = _built(grid, condition, arguments)
-        for chosen in _combinations(grid.sampling):
-            sampled = _built(grid, SamplingSettings, asdict(sampling) | chosen)
+def _expanded(method: SweptMethod, sampling: SamplingSettings) -> Iterator[Variant]:
+    condition = _condition_class(method.condition)
+    _check_names("arguments", method, list(inspect.signature(condition).parameters))
+    _check_names("sampling", method, [each.name for each in fields(SamplingSettings)])
+    for arguments in _combinations(method.arguments):
+        edited = _built(method, condition, arguments)
+        for chosen in _combinations(method.sampling):
+            sampled = _built(method, SamplingSettings, asdict(sampling) | chosen)
             values = arguments | {key: getattr(sampled, key) for key in chosen}
-            words = [_file_name(edited.name), *(_word(key, value) for key, value in values.items())]
-            yield Variant(_short("__".join(words)), edited, sampled)
+            name = "__".join([_file_name(edited.name), *(_word(key, value) for key, value in values.items())])
+            yield Variant(_short(name), edited, sampled)
 
 
-def _built(grid: Grid, kind: type[T], arguments: dict[str, Any]) -> T:
-    """A `kind` with these arguments, whose types are checked.
-
-    Raises:
-        ValueError: an argument is missing, or of a wrong type or value.
-    """
+def _built(method: SweptMethod, kind: type[T], arguments: dict[str, Any]) -> T:
+    """A `kind` with these arguments, whose types are checked; ValueError where one is missing or wrong."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "it")
     try:
         built: T = parser.instantiate_classes(parser.parse_object({"it": arguments})).it
     except ArgumentError as error:
         reason = " ".join(str(error).replace("it.", "").replace('"it"', "it").split())
-        raise ValueError(f"`sweep`: {grid.condition} cannot have {arguments}: {reason}") from error
+        raise ValueError(f"`sweep`: {method.condition} cannot have {arguments}: {reason}") from error
     return built
 
 
@@ -115,7 +111,7 @@ def _condition_class(name: str) -> type[Condition]:
         known = ", ".join(each for each in conditions.__all__ if _is_condition(getattr(conditions, each)))
         raise ValueError(
             f"`sweep`: the condition {name!r} is none. Expected one of {known}, or the dotted path of another class, "
-            f"such as lightning_modules.conditions.trained.TrainedAdapter; for example {_EXAMPLE}."
+            f"such as lightning_modules.conditions.trained.TrainedAdapter; for example {EXAMPLE}."
         )
     return found
 
@@ -124,13 +120,13 @@ def _is_condition(found: object) -> bool:
     return inspect.isclass(found) and issubclass(found, Condition) and not inspect.isabstract(found)
 
 
-def _check_names(part: str, grid: Grid, known: Sequence[str]) -> None:
-    values: dict[str, Any] = getattr(grid, part)
+def _check_names(part: str, method: SweptMethod, known: Sequence[str]) -> None:
+    values: dict[str, Any] = getattr(method, part)
     if unknown := [name for name in values if name not in known]:
         there = ", ".join(known) or "none"
-        raise ValueError(f"`sweep`: {grid.condition} has no `{part}` named {', '.join(unknown)}; there are {there}.")
+        raise ValueError(f"`sweep`: {method.condition} has no `{part}` named {', '.join(unknown)}; there are {there}.")
     if empty := [name for name, value in values.items() if value == []]:
-        raise ValueError(f"`sweep`: {grid.condition} has no value for {', '.join(empty)}: list one or more.")
+        raise ValueError(f"`sweep`: {method.condition} has no value for {', '.join(empty)}: list one or more.")
 
 
 def _word(key: str, value: object) -> str:

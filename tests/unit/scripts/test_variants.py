@@ -1,4 +1,4 @@
-"""Grids of settings: every combination once, and faults named before anything is drawn."""
+"""The settings of a sweep: every combination once, and faults named before anything is drawn."""
 
 import re
 from pathlib import Path
@@ -6,20 +6,21 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from lightning_modules.adapters import ImageAdapter
 from lightning_modules.conditions import InstantStyle, IPAdapter, Masking, QuantileMasking
 from lightning_modules.conditions.trained import adapter_bytes
 from lightning_modules.diffusion.config import MicroConditioning, SamplingSettings
 from scripts.cli import ROOT
-from scripts.grids import Grid, variants
+from scripts.variants import SweptMethod as Swept
+from scripts.variants import variants
+from scripts.yaml_files import read_yaml
 
 SAMPLING = SamplingSettings(steps=20, guidance_scale=4.0)
 
 
 def test_every_combination_comes_once_with_the_other_settings_kept() -> None:
-    grid = Grid("InstantStyle", {"strength": [1.0, 0.5], "norm_matched": True}, {"scale": [0.8, 0.2]})
+    grid = Swept("InstantStyle", {"strength": [1.0, 0.5], "norm_matched": True}, {"scale": [0.8, 0.2]})
     found = variants([grid], SAMPLING)
     conditions = [each.condition for each in found]
     assert all(isinstance(each, InstantStyle) and each.norm_matched for each in conditions)
@@ -43,25 +44,25 @@ def test_checkpoints_of_one_adapter_are_told_apart_by_all_of_their_weights(tmp_p
                 adapter.proj.weight[30, 30] += 1e-6  # what no printed tensor shows
         Path(file).write_bytes(adapter_bytes(adapter))
     trained = "lightning_modules.conditions.trained.TrainedAdapter"
-    found = variants([Grid(trained, {"checkpoint": files[:2]})], SAMPLING)
+    found = variants([Swept(trained, {"checkpoint": files[:2]})], SAMPLING)
     assert len({each.name for each in found}) == 2
     with pytest.raises(ValueError, match="lists a setting twice, as image-adapter__checkpoint-"):
-        variants([Grid(trained, {"checkpoint": files[1:]})], SAMPLING)
+        variants([Swept(trained, {"checkpoint": files[1:]})], SAMPLING)
 
 
 @pytest.mark.parametrize("backbone", ["sd15", "sdxl", "styleshot"])
 def test_what_a_grid_does_not_say_stays_as_the_backbone_has_it(backbone: str) -> None:
-    values = yaml.safe_load((ROOT / f"configs/backbone/{backbone}.yaml").read_text())
+    values = read_yaml(ROOT / f"configs/backbone/{backbone}.yaml")
     sampling = SamplingSettings(
         **values["model"]["init_args"]["sampling"], micro_conditioning=MicroConditioning((9, 8))
     )
-    [variant] = variants([Grid("IPAdapter")], sampling)
+    [variant] = variants([Swept("IPAdapter")], sampling)
     assert variant.sampling == sampling
 
 
 def test_the_published_sweep_has_its_49_settings() -> None:
-    values = yaml.safe_load((ROOT / "configs/sweep/published.yaml").read_text())
-    found = variants([Grid(**each) for each in values["sweep"]], SAMPLING)
+    values = read_yaml(ROOT / "configs/sweep/published.yaml")
+    found = variants([Swept(**each) for each in values["sweep"]], SAMPLING)
     kinds = [type(each.condition) for each in found]
     assert [kinds.count(kind) for kind in (IPAdapter, InstantStyle, Masking, QuantileMasking)] == [5, 25, 1, 18]
     assert len({each.name for each in found}) == 49
@@ -72,24 +73,30 @@ def test_the_published_sweep_has_its_49_settings() -> None:
 @pytest.mark.parametrize(
     ("grids", "message"),
     [
-        ([], "`sweep` is empty: list one grid or more, such as"),
-        ([Grid("Masks")], "the condition 'Masks' is none. Expected one of Adapted, IPAdapter"),
-        ([Grid("ProductMasking")], "the condition 'ProductMasking' is none"),
-        ([Grid("os.path.join")], "the condition 'os.path.join' is none"),
-        ([Grid("no.such.module.Class")], "is none"),
+        ([], "`sweep` is empty: list one method or more, such as"),
+        ([Swept("Masks")], "the condition 'Masks' is none. Expected one of Adapted, IPAdapter"),
+        ([Swept("ProductMasking")], "the condition 'ProductMasking' is none"),
+        ([Swept("os.path.join")], "the condition 'os.path.join' is none"),
+        ([Swept("no.such.module.Class")], "is none"),
         (
-            [Grid("Masking", {"theta": [0.5]})],
+            [Swept("Masking", {"theta": [0.5]})],
             "Masking has no `arguments` named theta; there are n_clusters, n_init, seed",
         ),
-        ([Grid("IPAdapter", {}, {"scales": [1]})], "IPAdapter has no `sampling` named scales; there are scheduler"),
-        ([Grid("IPAdapter", {}, {"scale": []})], "IPAdapter has no value for scale: list one or more"),
-        ([Grid("QuantileMasking", {"theta": [1.5]})], "`theta` must be in"),
-        ([Grid("Masking"), Grid("Masking")], "lists a setting twice, as masking and masking"),
-        ([Grid("IPAdapter"), Grid("IPAdapter", {}, {"scale": 1})], "twice, as ip-adapter and ip-adapter__scale-1.0"),
-        ([Grid("IPAdapter", {}, {"scale": [1, 1.0]})], "lists a setting twice"),
-        ([Grid("InstantStyle", {"strength": ["abc"]})], "InstantStyle cannot have {'strength': 'abc'}: "),
-        ([Grid("IPAdapter", {}, {"guidance_scale": "x"})], "guidance_scale"),
-        ([Grid("lightning_modules.conditions.trained.TrainedAdapter")], "checkpoint"),
+        (
+            [Swept("IPAdapter", {}, {"scales": [1]})],
+            "IPAdapter has no `sampling` named scales; there are scheduler",
+        ),
+        ([Swept("IPAdapter", {}, {"scale": []})], "IPAdapter has no value for scale: list one or more"),
+        ([Swept("QuantileMasking", {"theta": [1.5]})], "`theta` must be in"),
+        ([Swept("Masking"), Swept("Masking")], "lists a setting twice, as masking and masking"),
+        (
+            [Swept("IPAdapter"), Swept("IPAdapter", {}, {"scale": 1})],
+            "twice, as ip-adapter and ip-adapter__scale-1.0",
+        ),
+        ([Swept("IPAdapter", {}, {"scale": [1, 1.0]})], "lists a setting twice"),
+        ([Swept("InstantStyle", {"strength": ["abc"]})], "InstantStyle cannot have {'strength': 'abc'}: "),
+        ([Swept("IPAdapter", {}, {"guidance_scale": "x"})], "guidance_scale"),
+        ([Swept("lightning_modules.conditions.trained.TrainedAdapter")], "checkpoint"),
     ],
 )
 def test_faults_are_named(grids: list[Any], message: str) -> None:
@@ -118,15 +125,18 @@ LOST = [
 
 
 def test_settings_that_differ_have_folders_that_differ_whatever_else_is_swept() -> None:
-    grids = [Grid("IPAdapter", {}, {"negative_prompt": LOST}), Grid("IPAdapter", {}, {"scale": [-0.5, 0.5, 1e-5, 1e5]})]
+    grids = [
+        Swept("IPAdapter", {}, {"negative_prompt": LOST}),
+        Swept("IPAdapter", {}, {"scale": [-0.5, 0.5, 1e-5, 1e5]}),
+    ]
     names = [each.name for each in variants(grids, SamplingSettings())]
     assert len({name.casefold() for name in names}) == len(names) == len(LOST) + 4
     assert max(map(len, names)) < 200
-    alone = [variants([Grid("IPAdapter", {}, {"negative_prompt": text})], SamplingSettings())[0].name for text in LOST]
+    alone = [variants([Swept("IPAdapter", {}, {"negative_prompt": text})], SamplingSettings())[0].name for text in LOST]
     assert alone == names[: len(LOST)]
 
 
 def test_two_settings_in_one_folder_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.grids._word", lambda *_: "same")
+    monkeypatch.setattr("scripts.variants._word", lambda *_: "same")
     with pytest.raises(ValueError, match="two settings whose folder would be `ip-adapter__same`"):
-        variants([Grid("IPAdapter", {}, {"scale": [0.5, 1.0]})], SamplingSettings())
+        variants([Swept("IPAdapter", {}, {"scale": [0.5, 1.0]})], SamplingSettings())
