@@ -1,11 +1,13 @@
 """The datamodule of captioned images that it draws itself, in all contents and styles of the miniature."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from datamodules.captioned_images import CaptionedImages
-from datamodules.miniature.drawing import drawn_once
-from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, TEST_STYLES, TRAIN_STYLES
+from datamodules.files import write_text
+from datamodules.miniature.drawing import drawn_once, recipe_of
+from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, TEST_STYLES, TRAIN_STYLES, content_prompt
 
 FIRST_SEED = 1_000_000
 """Far from the seeds of the sets that experiments use, so that none of their images is trained on."""
@@ -33,20 +35,21 @@ class MiniatureCaptionedImages(CaptionedImages):
         **kwargs: Any,
     ) -> None:
         super().__init__(captions=f"{folder}/captions.jsonl", test=f"{folder}/object_test", **kwargs)
-        for name, value, least in (("per_pair", per_pair, 1), ("drawing_seed", drawing_seed, 0)):
-            if value < least:
-                raise ValueError(f"`{name}` is a number from {least} up and was {value}.")
         self.folder = folder
-        self.recipe = {"per_pair": per_pair, "seed": FIRST_SEED + drawing_seed}
+        self.recipe = recipe_of(drawing_seed, per_pair=per_pair)
+        self.recipe["seed"] += FIRST_SEED
 
     def prepare_data(self) -> None:
         """Draws the set if it is not there; one process does it while the others wait."""
         drawn_once(self.folder, self.recipe, self._draw)
 
     def _draw(self, root: Path) -> None:
-        from datamodules.miniature.generate import write_captioned, write_dataset
+        from datamodules.miniature.generate import in_all_styles, write_drawings
 
         styles = (*TRAIN_STYLES, *TEST_STYLES)
         per_pair, seed = self.recipe.values()
-        write_captioned(root, (*CONTENTS, *PROMPT_CONTENTS), styles, per_pair, seed)
-        write_dataset(root / "object_test", CONTENTS, styles, 1, seed + 1)  # none of the images of training
+        images = in_all_styles("images/{content}", (*CONTENTS, *PROMPT_CONTENTS), styles, per_pair, seed)
+        test = in_all_styles("object_test/{content}/{content}", CONTENTS, styles, 1, seed + 1)  # of no train image
+        write_drawings(root, images | test)
+        captions = ({"image": file, "prompt": content_prompt(content)} for file, (content, *_) in images.items())
+        write_text(root / "captions.jsonl", "".join(f"{json.dumps(caption)}\n" for caption in captions))

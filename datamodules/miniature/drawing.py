@@ -12,6 +12,15 @@ from datamodules.reading import read_json
 RECIPE = "recipe.json"
 
 
+def recipe_of(drawing_seed: int, **numbers: int) -> dict[str, int]:
+    """What drawings depend on; ValueError if a number is below 1 or the seed below 0."""
+    for name, value in {**numbers, "drawing_seed": drawing_seed}.items():
+        least = 0 if name == "drawing_seed" else 1
+        if value < least:
+            raise ValueError(f"`{name}` is a number from {least} up and was {value}.")
+    return {**numbers, "seed": drawing_seed}
+
+
 def drawn_once(root: str | Path, recipe: dict[str, int], draw: Callable[[Path], object]) -> None:
     """Draws the folder `root` if it is not there.
 
@@ -25,8 +34,13 @@ def drawn_once(root: str | Path, recipe: dict[str, int], draw: Callable[[Path], 
         WriteError: If the disk is full or the folder cannot be written.
     """
     root = Path(root)
-    if not root.exists() or has_left_overs(root):
-        _draw(root.resolve(), recipe, draw)
+    is_there = root.exists()
+    if not is_there or has_left_overs(root):
+        target = root.resolve()
+        with suppress(WriteError) if is_there else nullcontext(), replacing_folder(target, "root", wait=True) as new:
+            if not root.exists():  # else another run has drawn it meanwhile
+                draw(new)
+                write_text(new / RECIPE, json.dumps(recipe) + "\n")
     recipe_file = root / RECIPE
     drawn = read_json(recipe_file, "root", "Remove that folder.") if recipe_file.is_file() else None
     if drawn != recipe:
@@ -34,11 +48,3 @@ def drawn_once(root: str | Path, recipe: dict[str, int], draw: Callable[[Path], 
             f"`{root}` was drawn with {drawn}, but {recipe} is asked for. "
             "Remove that folder to have it drawn again, or choose another one."
         )
-
-
-def _draw(root: Path, recipe: dict[str, int], draw: Callable[[Path], object]) -> None:
-    is_there = root.exists()
-    with suppress(WriteError) if is_there else nullcontext(), replacing_folder(root, "root", wait=True) as staging:
-        if not root.exists():  # else another run has drawn it meanwhile
-            draw(staging)
-            write_text(staging / RECIPE, json.dumps(recipe) + "\n")

@@ -1,11 +1,8 @@
-"""Draws icons and writes them to disk in the layout of the published style references."""
+"""Draws icons, and writes them to disk."""
 
-from __future__ import annotations
-
-import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product, repeat
 from multiprocessing import parent_process
@@ -16,10 +13,39 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from datamodules.files import write_png, write_text
-from datamodules.miniature.shapes import shape
-from datamodules.miniature.styles import stylise
-from datamodules.vocabulary import content_prompt, reference_name
+from datamodules.files import write_png
+from datamodules.miniature import held_out_styles, train_styles
+from datamodules.miniature.bench_styles import BENCH_STYLES, plain
+from datamodules.miniature.canvas import Canvas
+from datamodules.miniature.contents import shape
+from datamodules.vocabulary import reference_name
+
+Drawing = tuple[str, str, int | Sequence[int]]  # content, style, seed
+_FEW = 500  # are drawn before other processes have started
+STYLES: dict[str, Callable[[Canvas], None]] = {
+    "natural environment": train_styles.natural_environment,
+    "rainy day": train_styles.rainy_day,
+    "snowy day": train_styles.snowy_day,
+    "3D model": train_styles.model_3d,
+    "abstract": train_styles.abstract,
+    "cyberpunk": train_styles.cyberpunk,
+    "oil painting": train_styles.oil_painting,
+    "realism": train_styles.realism,
+    "watercolor": train_styles.watercolor,
+    "beautiful landscape": train_styles.beautiful_landscape,
+    "lego toy": held_out_styles.lego_toy,
+    "statue": held_out_styles.statue,
+    "steampunk": held_out_styles.steampunk,
+    "stick figure": held_out_styles.stick_figure,
+    "tattoo": held_out_styles.tattoo,
+    "line art": held_out_styles.line_art,
+    "wool toy": held_out_styles.wool_toy,
+    "surround with colored smoke": held_out_styles.colored_smoke,
+    "pop art": held_out_styles.pop_art,
+    "surround with white smoke": held_out_styles.white_smoke,
+    **BENCH_STYLES,
+    "plain": plain,
+}
 
 
 def draw(content: str, style: str, seed: int | Sequence[int], size: int = 64) -> Image.Image:
@@ -29,62 +55,40 @@ def draw(content: str, style: str, seed: int | Sequence[int], size: int = 64) ->
     """
     seeds = [seed] if isinstance(seed, int) else seed
     rng = np.random.default_rng([zlib.crc32(content.encode()), zlib.crc32(style.encode()), *seeds])
-    picture = stylise(shape(content, rng), style, rng, size)
-    return Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+    canvas = Canvas(shape(content, rng), rng, size)
+    if style not in STYLES:
+        raise ValueError(
+            f"`style` must be one of {', '.join(STYLES)}; got {style!r}. "
+            "Write it as a function of a canvas and add it to `STYLES`."
+        )
+    STYLES[style](canvas)
+    return Image.fromarray((np.clip(canvas.image, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
-def write_dataset(
-    root: str | Path, contents: Sequence[str], styles: Sequence[str], per_style: int, seed: int
-) -> list[Path]:
-    """The paths `<root>/<class>/<class>/<article>-<class>-in-<style>_<i>.png`; draws those that do not exist.
+def in_all_styles(
+    folder: str, contents: Iterable[str], styles: Iterable[str], each: int, seed: int
+) -> dict[str, Drawing]:
+    """`each` drawings of every content in every style, by file: `<folder>/<article>-<content>-in-<style>_<i>.png`.
 
-    Raises ValueError when `per_style` is below 1 or a content or style is unknown.
+    In `folder` the word "{content}" stands for the content.
     """
-    if per_style < 1:
-        raise ValueError(f"`per_style` must be at least 1 image of each content and style; got {per_style}.")
-    paths = []
-    jobs = list(product(contents, styles, range(per_style)))
-    for content, style, index in track(jobs, description=f"drawing into {root}"):
-        path = Path(root) / content / content / f"{reference_name(content, style, index)}.png"
-        if not path.exists():
-            write_png(path, draw(content, style, [seed, index]))
-        paths.append(path)
-    return paths
+    return {
+        f"{folder.format(content=content)}/{reference_name(content, style, index)}.png": (content, style, [seed, index])
+        for content, style, index in product(contents, styles, range(each))
+    }
 
 
-def write_style_bench(
-    root: str | Path,
-    styles: Sequence[str],
-    contents: Sequence[str],
-    per_style: int,
-    drawn_plainly: Sequence[str],
-    seed: int,
-) -> None:
-    """Draws `<root>/styles/<style>/<content>_<i>.png` and `<root>/content/<prompt>.png`, as StyleBench lies on disk.
-
-    Style s shows `per_style` contents in turn, beginning with content s; `drawn_plainly` has the contents of the
-    content images. Raises ValueError when a content or style is unknown.
-    """
-    for place, style in enumerate(styles):
-        for index in range(per_style):
-            content = contents[(place + index) % len(contents)]
-            write_png(Path(root) / "styles" / style / f"{content}_{index}.png", draw(content, style, [seed, index]))
-    for content in drawn_plainly:
-        write_png(Path(root) / "content" / f"{content_prompt(content)}.png", draw(content, "plain", seed))
-
-
-def write_captioned(root: str | Path, contents: Sequence[str], styles: Sequence[str], per_pair: int, seed: int) -> None:
-    """Draws `<root>/images/<content>/<article>-<content>-in-<style>_<i>.png` on all cores, and their captions.
-
-    `<root>/captions.jsonl` has a line for each, in the format of `CaptionedSet`; its prompt names the content, never
-    the style. Raises ValueError when a content or style is unknown.
-    """
-    pairs = list(product(contents, styles))
+def write_drawings(root: Path, drawings: Mapping[str, Drawing]) -> None:
+    """Draws every file in the folder `root`, many of them on all cores; ValueError on an unknown content or style."""
     with ProcessPoolExecutor(os.cpu_count(), initializer=_end_with_parent) as pool:
-        drawn = pool.map(_write_pair, pairs, repeat(Path(root)), repeat(per_pair), repeat(seed))
-        lines = [line for pair in track(drawn, f"drawing into {root}", total=len(pairs)) for line in pair]
-    text = "\n".join(json.dumps(line) for line in lines)
-    write_text(Path(root) / "captions.jsonl", f"{text}\n")
+        jobs = repeat(root), drawings, drawings.values()
+        written = map(_write, *jobs) if len(drawings) < _FEW else pool.map(_write, *jobs, chunksize=20)
+        for _ in track(written, f"drawing into {root}", total=len(drawings)):
+            pass
+
+
+def _write(root: Path, file: str, drawing: Drawing) -> None:
+    write_png(root / file, draw(*drawing))
 
 
 def _end_with_parent() -> None:
@@ -97,12 +101,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
-
-
-def _write_pair(pair: tuple[str, str], root: Path, count: int, seed: int) -> list[dict[str, str]]:
-    """Draws `count` images of a content in a style and returns their captions."""
-    content, style = pair
-    images = [f"images/{content}/{reference_name(content, style, index)}.png" for index in range(count)]
-    for index, image in enumerate(images):
-        write_png(root / image, draw(content, style, [seed, index]))
-    return [{"image": image, "prompt": content_prompt(content)} for image in images]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from datamodules.miniature.drawing import drawn_once
+from datamodules.miniature.drawing import drawn_once, recipe_of
 from datamodules.style_references import StyleReferences
 from datamodules.vocabulary import CONTENTS, TEST_STYLES, TRAIN_STYLES
 
@@ -32,20 +32,17 @@ class MiniatureReferences(StyleReferences):
         **kwargs: Any,
     ) -> None:
         super().__init__(train=f"{root}/object", test=f"{root}/object_test", **kwargs)
-        for name, value in {"train_per_style": train_per_style, "test_per_style": test_per_style}.items():
-            if value < 1:
-                raise ValueError(f"`{name}` is a number from 1 up and was {value}.")
         self.root = root
-        self.recipe = {"train_per_style": train_per_style, "test_per_style": test_per_style}
-        self.recipe["seed"] = drawing_seed
+        self.recipe = recipe_of(drawing_seed, train_per_style=train_per_style, test_per_style=test_per_style)
 
     def prepare_data(self) -> None:
         """Draws the set if it is not there; one process does it while the others wait."""
         drawn_once(self.root, self.recipe, self._draw)
 
     def _draw(self, root: Path) -> None:
-        from datamodules.miniature.generate import write_dataset
+        from datamodules.miniature.generate import in_all_styles, write_drawings
 
         n_train, n_test, seed = self.recipe.values()
-        write_dataset(root / "object", CONTENTS, TRAIN_STYLES, n_train, seed)
-        write_dataset(root / "object_test", CONTENTS, TEST_STYLES, n_test, seed)
+        drawings = in_all_styles("object/{content}/{content}", CONTENTS, TRAIN_STYLES, n_train, seed)
+        drawings |= in_all_styles("object_test/{content}/{content}", CONTENTS, TEST_STYLES, n_test, seed)
+        write_drawings(root, drawings)

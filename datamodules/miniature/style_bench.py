@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.miniature.drawing import drawn_once
+from datamodules.miniature.drawing import drawn_once, recipe_of
 from datamodules.style_bench import StyleBench
 from datamodules.style_references import PROMPTS
-from datamodules.vocabulary import PROMPT_CONTENTS
+from datamodules.vocabulary import PROMPT_CONTENTS, content_prompt
 
 REFERENCE_CONTENTS = ("bird", "cat", "frog", "ship", "truck")
 """Shown by the references, and by no content image, so that what leaks can be told from what is asked for."""
@@ -43,19 +43,20 @@ class MiniatureStyleBench(StyleBench):
     ) -> None:
         words = content_words or {f"{content}_*": content for content in REFERENCE_CONTENTS}
         super().__init__(root=f"{folder}/styles", prompts=prompts, content_words=words, **kwargs)
-        for name, value, least in (("per_style", per_style, 1), ("drawing_seed", drawing_seed, 0)):
-            if value < least:
-                raise ValueError(f"`{name}` is a number from {least} up and was {value}.")
         self.folder = folder
-        self.recipe = {"per_style": per_style, "seed": drawing_seed}
+        self.recipe = recipe_of(drawing_seed, per_style=per_style)
 
     def prepare_data(self) -> None:
         """Draws the set if it is not there; one process does it while the others wait."""
         drawn_once(self.folder, self.recipe, self._draw)
 
     def _draw(self, root: Path) -> None:
-        from datamodules.miniature.bench_styles import BENCH_STYLES
-        from datamodules.miniature.generate import write_style_bench
+        from datamodules.miniature.generate import BENCH_STYLES, Drawing, write_drawings
 
         per_style, seed = self.recipe.values()
-        write_style_bench(root, list(BENCH_STYLES), REFERENCE_CONTENTS, per_style, DRAWN_PLAINLY, seed)
+        drawings: dict[str, Drawing] = {f"content/{content_prompt(c)}.png": (c, "plain", seed) for c in DRAWN_PLAINLY}
+        for place, style in enumerate(BENCH_STYLES):
+            for index in range(per_style):
+                content = REFERENCE_CONTENTS[(place + index) % len(REFERENCE_CONTENTS)]
+                drawings[f"styles/{style}/{content}_{index}.png"] = content, style, [seed, index]
+        write_drawings(root, drawings)

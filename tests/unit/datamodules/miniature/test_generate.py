@@ -1,17 +1,19 @@
-"""Drawing icons and writing them to disk."""
+"""What is drawn: the contents by their silhouettes, the styles by their colours; and how it lies on disk."""
 
-from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.files import WriteError
 from datamodules.miniature.bench_styles import BENCH_STYLES
-from datamodules.miniature.generate import draw, write_dataset, write_style_bench
-from datamodules.miniature.shapes import SHAPES
-from datamodules.miniature.styles import STYLES
-from datamodules.vocabulary import TEST_STYLES, TRAIN_STYLES, parse_reference_name
+from datamodules.miniature.canvas import FRAME, Canvas, Palette
+from datamodules.miniature.contents import SHAPES, shape
+from datamodules.miniature.generate import STYLES, draw, in_all_styles, write_drawings
+from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, TEST_STYLES, TRAIN_STYLES
 
+WHITE = Palette(*[(1.0, 1.0, 1.0)] * 4)
 GOLDEN = {
     "natural environment": (77.9, 92.2, 31.2),
     "rainy day": (119.5, 127.9, 118.8),
@@ -43,12 +45,56 @@ GOLDEN = {
 }
 
 
-def pixels(*arguments: object, **options: object) -> np.ndarray:
-    return np.asarray(draw(*arguments, **options), dtype=np.int64)
+def pixels(content: str, style: str, seed: int, size: int = 64) -> np.ndarray:
+    return np.asarray(draw(content, style, seed, size), dtype=np.int64)
 
 
-def test_every_named_style_can_be_drawn():
+def picture(content: str, style: str, seed: int = 0) -> np.ndarray:
+    return pixels(content, style, seed) / 255
+
+
+def saturation(pixels: np.ndarray) -> np.ndarray:
+    high = pixels.max(axis=-1)
+    return (high - pixels.min(axis=-1)) / np.maximum(high, 1e-6)
+
+
+def silhouette(content: str, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return Canvas(shape(content, rng), rng, 32).paint(WHITE)[1][..., 0]
+
+
+def test_every_named_content_can_be_drawn():
+    assert sorted(SHAPES) == sorted([*CONTENTS, *PROMPT_CONTENTS])
+
+
+@pytest.mark.parametrize("content", SHAPES)
+def test_the_object_is_large_and_central(content):
+    for seed in range(5):
+        points = np.concatenate([part.points for part in shape(content, np.random.default_rng(seed))])
+        low, high = points.min(axis=0), points.max(axis=0)
+        assert 0.78 * FRAME < (high - low).max() < 0.89 * FRAME
+        assert np.abs((low + high) / 2 - FRAME / 2).max() <= 1.5
+
+
+def test_silhouettes_tell_all_contents_apart():
+    known = np.array([[silhouette(content, seed) for seed in range(10)] for content in SHAPES])
+    for index, content in enumerate(SHAPES):
+        for seed in (100, 101):
+            distances = ((known - silhouette(content, seed)) ** 2).sum(axis=(2, 3)).min(axis=1)
+            assert distances.argmin() == index
+
+
+def test_both_directions_occur():
+    facing = {
+        float(np.sign(silhouette("airplane", seed)[:, :16].sum() - silhouette("airplane", seed)[:, 16:].sum()))
+        for seed in range(12)
+    }
+    assert facing == {-1.0, 1.0}
+
+
+def test_every_named_style_can_be_drawn_and_training_never_sees_those_of_the_bench():
     assert list(STYLES) == [*TRAIN_STYLES, *TEST_STYLES, *BENCH_STYLES, "plain"]
+    assert not {*BENCH_STYLES, "plain"} & {*TRAIN_STYLES, *TEST_STYLES}
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -87,61 +133,75 @@ def test_size_is_a_matter_of_resolution(size):
         assert np.abs(np.asarray(image).mean() - pixels("rocket", style, 0).mean()) < 16
 
 
-def test_files_lie_in_the_published_layout_and_read_back(tmp_path):
-    paths = write_dataset(tmp_path, ["cat", "airplane"], ["line art", "3D model"], 2, seed=5)
-    names = ["a-cat-in-line-art", "a-cat-in-3D-model", "an-airplane-in-line-art", "an-airplane-in-3D-model"]
-    assert [path.stem for path in paths] == [f"{name}_{i}" for name, i in product(names, (0, 1))]
-    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)
-    for path in paths:
-        content, style = parse_reference_name(path.stem)
-        assert path.parent == tmp_path / content / content
-        expected = draw(content, style, [5, int(path.stem[-1])])
+def test_each_style_of_the_bench_looks_as_it_is_called() -> None:
+    glass = picture("ship", "stained glass")
+    assert (glass.max(axis=-1) < 0.15).mean() > 0.1, "black lead"
+    assert (saturation(glass) > 0.7).mean() > 0.4, "deep colour"
+    blueprint = picture("truck", "blueprint")
+    assert (blueprint[..., 2] >= blueprint[..., 0]).all(), "blue everywhere but on its lines"
+    assert ((saturation(blueprint) > 0.6) & (blueprint[..., 2] > 0.5)).mean() > 0.6
+    chalkboard = picture("laptop", "chalkboard")
+    dark = chalkboard.max(axis=-1) < 0.5
+    assert 0.6 < dark.mean() < 0.97, "a few bright lines"
+    assert (chalkboard[dark].argmax(axis=-1) == 1).mean() > 0.95, "dark green"
+    woodcut = picture("dog", "woodcut").mean(axis=-1)
+    assert ((woodcut < 0.2) | (woodcut > 0.7)).mean() > 0.7, "little between ink and paper"
+    assert min((woodcut < 0.2).mean(), (woodcut > 0.7).mean()) > 0.15
+
+
+def test_a_mosaic_is_one_colour_within_a_stone_with_mortar_between() -> None:
+    stones = picture("cat", "mosaic").reshape(16, 4, 16, 4, 3)[:, 1:, :, 1:]
+    np.testing.assert_array_equal(stones, np.broadcast_to(stones[:, :1, :, :1], stones.shape))
+    assert len(np.unique(stones[:, 0, :, 0].reshape(-1, 3), axis=0)) > 100
+
+
+def test_paper_sheets_are_light_and_their_shadows_fall_to_one_side() -> None:
+    pixels = np.stack([picture(content, "paper cut", 3) for content in SHAPES])
+    assert np.median(pixels.max(axis=-1)) > 0.8
+    assert (pixels[:, 0].max(axis=-1) > 0.75).all()  # none is carried over the edge to the other side
+
+
+@pytest.mark.parametrize("content", SHAPES)
+def test_a_plain_drawing_is_grey_on_white(content: str) -> None:
+    pixels = picture(content, "plain")
+    assert saturation(pixels).max() == 0
+    assert (pixels[[0, -1]] == 1).all()
+    assert 0.15 < (pixels < 1).all(axis=-1).mean() < 0.75
+    assert (pixels < 0.2).any()
+
+
+@pytest.mark.parametrize("few", [0, 500])
+def test_files_lie_in_their_folders_and_read_back(few: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In other processes, and, where they are few, in this one."""
+    monkeypatch.setattr("datamodules.miniature.generate._FEW", few)
+    drawings = in_all_styles("set/{content}/{content}", ["cat", "airplane"], ["line art", "3D model"], 2, seed=5)
+    assert list(drawings)[3:5] == [
+        "set/cat/cat/a-cat-in-3D-model_1.png",
+        "set/airplane/airplane/an-airplane-in-line-art_0.png",
+    ]
+    assert drawings["set/cat/cat/a-cat-in-3D-model_1.png"] == ("cat", "3D model", [5, 1])
+    write_drawings(tmp_path, drawings)
+    files = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*") if path.is_file()}
+    assert sorted(files) == sorted(drawings)
+    for name, path in files.items():
         with Image.open(path) as image:
             assert (image.format, image.mode, image.size) == ("PNG", "RGB", (64, 64))
-            assert image.tobytes() == expected.tobytes()
+            assert image.tobytes() == draw(*drawings[name]).tobytes()
 
 
-def test_a_style_bench_lies_on_disk_like_the_published_one(tmp_path):
-    write_style_bench(tmp_path, ["mosaic", "woodcut"], ["cat", "ship", "bird"], 2, ["rocket", "airplane"], seed=5)
-    files = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()}
-    assert sorted(files) == [
-        "content/A rocket.png",
-        "content/An airplane.png",
-        "styles/mosaic/cat_0.png",
-        "styles/mosaic/ship_1.png",
-        "styles/woodcut/bird_1.png",
-        "styles/woodcut/ship_0.png",
-    ]
-    with Image.open(files["styles/woodcut/bird_1.png"]) as image:
-        assert image.tobytes() == draw("bird", "woodcut", [5, 1]).tobytes()
-    with Image.open(files["content/An airplane.png"]) as image:
-        assert image.tobytes() == draw("airplane", "plain", 5).tobytes()
-
-
-def test_files_that_exist_are_kept_and_only_missing_ones_drawn(tmp_path):
-    first, second = write_dataset(tmp_path, ["cat"], ["tattoo"], 2, seed=0)
-    first.write_bytes(b"mine")
-    content = second.read_bytes()
-    second.unlink()
-    assert write_dataset(tmp_path, ["cat"], ["tattoo"], 2, seed=0) == [first, second]
-    assert first.read_bytes() == b"mine"
-    assert second.read_bytes() == content
-
-
-def test_an_interrupted_write_leaves_no_image(tmp_path, monkeypatch):
+def test_a_write_that_fails_leaves_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Image.Image, path: object, **options: object) -> None:
-        raise KeyboardInterrupt
+        raise OSError("no space")
 
     monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(KeyboardInterrupt):
-        write_dataset(tmp_path, ["cat"], ["tattoo"], 1, seed=0)
+    with pytest.raises(WriteError, match="no space"):
+        write_drawings(tmp_path, {"a.png": ("cat", "tattoo", 0)})
     assert not list(tmp_path.rglob("*.png"))
 
 
-def test_bad_arguments_are_refused_with_the_way_out(tmp_path):
+def test_what_cannot_be_drawn_is_refused_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"`style` must be one of natural environment, .*'crayon'.*`STYLES`"):
         draw("cat", "crayon", 0)
-    with pytest.raises(ValueError, match=r"`content` must be one of airplane, .*'teapot'"):
-        draw("teapot", "tattoo", 0)
-    with pytest.raises(ValueError, match=r"`per_style` must be at least 1 .*; got 0"):
-        write_dataset(tmp_path, ["cat"], ["tattoo"], 0, seed=0)
+    monkeypatch.setattr("datamodules.miniature.generate._FEW", 0)
+    with pytest.raises(ValueError, match=r"`content` must be one of airplane, .*; got 'teapot'.*add it to `SHAPES`"):
+        write_drawings(tmp_path, {"a.png": ("teapot", "tattoo", 0)})
