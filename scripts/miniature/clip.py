@@ -1,10 +1,8 @@
 """Train a small CLIP on the drawn images: the one that conditions, or the judge (another seed and another shape)."""
 
 import argparse
-import logging
 
 import torch
-from lightning import seed_everything
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
@@ -18,19 +16,8 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from datamodules.vocabulary import caption, content_prompt
-from scripts.miniature.images import (
-    ALL_CONTENTS,
-    ALL_STYLES,
-    FRESH_SEED,
-    TRAINING_SEED,
-    Drawn,
-    augment,
-    drawn_images,
-    to_unit_range,
-)
 from scripts.miniature.tokenizer import MAX_TOKENS, make_tokenizer
-from scripts.miniature.training import Stage, options, train
-from scripts.stopping import stoppable
+from scripts.miniature.training import ALL_CONTENTS, ALL_STYLES, Stage, augment, run, save_folder, to_unit_range
 
 EASY_STYLES = ["line art", "realism", "snowy day", "statue"]
 SHAPES = {
@@ -69,9 +56,16 @@ def new_clip(width: int, layers: int, patch: int, dim: int, text_width: int) -> 
 class ClipStage(Stage):
     """Contrast of each image with all contents, all styles, and the pairs of its batch."""
 
-    def __init__(self, arguments: argparse.Namespace, drawn: Drawn, clip: CLIPModel) -> None:
+    steps, batch_size, lr = 3000, 128, 1e-3
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__(arguments)
-        self.clip, self.drawn, self.tokenizer = clip, drawn, make_tokenizer()
+        self.clip, self.tokenizer = new_clip(**SHAPES[arguments.which]), make_tokenizer()
+        self.which = arguments.which
+
+    @staticmethod
+    def add_options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--which", choices=sorted(SHAPES), default="conditioning", help="which of the two CLIPs")
 
     def texts(self, texts: list[str]) -> Tensor:
         """Unit text features ``(len(texts), dim)``."""
@@ -115,16 +109,22 @@ class ClipStage(Stage):
         self.log_dict(losses, prog_bar=True)
         return losses["content"] + 0.5 * losses["style"] + 0.5 * losses["pair"]
 
-
-@torch.no_grad()
-def accuracy(stage: ClipStage, drawn: Drawn) -> tuple[float, float]:
-    """Zero-shot accuracy (content, style) on images that were not trained on."""
-    features = torch.cat(
-        [stage.images(to_unit_range(drawn.images[i : i + 300])) for i in range(0, len(drawn.images), 300)]
-    )
-    content = (features @ stage.texts([content_prompt(c) for c in ALL_CONTENTS]).T).argmax(dim=1)
-    style = (features @ stage.texts([f"{s} style" for s in ALL_STYLES]).T).argmax(dim=1)
-    return float((content == drawn.contents).float().mean()), float((style == drawn.styles).float().mean())
+    @torch.no_grad()
+    def save(self) -> None:
+        """The judge as a whole; else its towers as Stable Diffusion's users know them, which are a pair."""
+        names = [content_prompt(content) for content in ALL_CONTENTS], [f"{style} style" for style in ALL_STYLES]
+        content, style = map(self.texts, names)
+        self.tell_accuracy(lambda images: (self.images(images) @ content.T, self.images(images) @ style.T))
+        if self.which == "judge":
+            save_folder(self.weights / "judge", self.clip.half(), processor(), make_tokenizer())
+            return
+        vision = CLIPVisionModelWithProjection(self.clip.config.vision_config)
+        text = CLIPTextModelWithProjection(self.clip.config.text_config)
+        for tower, prefix in ((vision, "vis"), (text, "text")):
+            state = {key: value for key, value in self.clip.state_dict().items() if key.startswith(prefix)}
+            tower.load_state_dict(state, strict=False)
+        save_folder(self.weights / "image_encoder", vision.half(), processor())
+        save_folder(self.weights / "text_tower", text.half(), make_tokenizer())
 
 
 def processor() -> CLIPImageProcessorPil:
@@ -134,38 +134,5 @@ def processor() -> CLIPImageProcessorPil:
     )
 
 
-def save_towers(clip: CLIPModel, arguments: argparse.Namespace) -> None:
-    """Write the two towers as Stable Diffusion's users know them: an image encoder and its paired text tower."""
-    vision = CLIPVisionModelWithProjection(clip.config.vision_config)
-    text = CLIPTextModelWithProjection(clip.config.text_config)
-    vision.load_state_dict({k: v for k, v in clip.state_dict().items() if k.startswith("vis")}, strict=False)
-    text.load_state_dict({k: v for k, v in clip.state_dict().items() if k.startswith("text")}, strict=False)
-    vision.half().save_pretrained(arguments.weights / "image_encoder")
-    processor().save_pretrained(arguments.weights / "image_encoder")
-    text.half().save_pretrained(arguments.weights / "text_tower")
-    make_tokenizer().save_pretrained(arguments.weights / "text_tower")
-
-
-def main() -> None:
-    parser = options(__doc__ or "", steps=3000, batch_size=128, lr=1e-3)
-    parser.add_argument("--which", choices=sorted(SHAPES), default="conditioning", help="which of the two CLIPs")
-    arguments = parser.parse_args()
-    arguments.seed += arguments.which == "judge"  # no model marks its own work
-    seed_everything(arguments.seed)
-    drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)
-    stage = ClipStage(arguments, drawn, new_clip(**SHAPES[arguments.which]))
-    train(stage, arguments, len(drawn.images), f"clip-{arguments.which}")
-    content, style = accuracy(stage.eval(), drawn_images(arguments.work, 10, FRESH_SEED))
-    logging.getLogger(__name__).info("zero-shot on fresh images: content %.3f, style %.3f", content, style)
-    if arguments.which == "judge":
-        stage.clip.half().save_pretrained(arguments.weights / "judge")
-        processor().save_pretrained(arguments.weights / "judge")
-        make_tokenizer().save_pretrained(arguments.weights / "judge")
-    else:
-        save_towers(stage.clip, arguments)
-
-
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with stoppable():
-        main()
+    run(ClipStage, "clip-{which}", __doc__)

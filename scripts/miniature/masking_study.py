@@ -12,14 +12,14 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from callbacks.files import write_text
 from callbacks.scoring.clip_judge import ClipJudge
+from datamodules.files import write_text
 from datamodules.miniature.generate import draw
 from datamodules.vocabulary import CONTENTS, TEST_STYLES
 from lightning_modules.conditions import Condition, InstantStyle, IPAdapter, Masking, QuantileMasking
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from scripts.miniature.images import FRESH_SEED
+from scripts.miniature.training import FRESH_SEED
 from scripts.paths import to_path
 from scripts.stopping import stoppable
 
@@ -109,14 +109,11 @@ def study(test: Drawings, known: Drawings) -> dict[str, dict[str, float]]:
             dropped = (~conditioned.keep_mask).double()
             bases = rotations(features.shape[1])
             turned = torch.tensor([left(rotated(condition, basis)(features, words), known) for basis in bases]).mean(0)
-            row |= {
-                "dropped": float(dropped.mean()),
-                "content share of dropped": float((dropped * content_share).sum() / dropped.sum()),
-                "content share of kept": float(((1 - dropped) * content_share).sum() / (1 - dropped).sum()),
-                "style share of dropped": float((dropped * style_share).sum() / dropped.sum()),
-                "style share of kept": float(((1 - dropped) * style_share).sum() / (1 - dropped).sum()),
-                **{f"{what}, other bases": float(value) for what, value in zip(_LEFT, turned, strict=True)},
-            }
+            row["dropped"] = float(dropped.mean())
+            for kind, shares in (("content", content_share), ("style", style_share)):
+                for which, mask in (("dropped", dropped), ("kept", 1 - dropped)):
+                    row[f"{kind} share of {which}"] = float((mask * shares).sum() / mask.sum())
+            row |= {f"{what}, other bases": float(value) for what, value in zip(_LEFT, turned, strict=True)}
         rows[name] = row
     return rows
 
@@ -137,12 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=to_path, default=Path("outputs/miniature/masking_study.json"))
     found = parser.parse_args(arguments)
     model, judge = StableDiffusion.load(Backbone()), ClipJudge()
-    words: dict[str, tuple[Callable[[list[Image.Image]], Tensor], Tensor]] = {
-        "conditioning CLIP": (model.encode_images, model.encode_contents(list(CONTENTS))),
-        "judge CLIP": (judge.image_features, judge.text_features(list(CONTENTS))),
-    }
     results = {}
-    for name, (encode, texts) in words.items():
+    for name, encode, texts in (
+        ("conditioning CLIP", model.encode_images, model.encode_contents(list(CONTENTS))),
+        ("judge CLIP", judge.image_features, judge.text_features(list(CONTENTS))),
+    ):
         test, known = (drawings(encode, texts, found.each, first) for first in (0, found.each))
         results[name] = study(test, known)
         _log.info("%s, %d elements\n%s\n", name, test.words.shape[1], table(results[name]))

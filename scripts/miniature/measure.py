@@ -4,7 +4,9 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from operator import ge, le, lt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,19 +17,37 @@ from torch.nn.functional import normalize
 
 from callbacks.scoring.classifier_judge import load_classifier
 from callbacks.scoring.clip_judge import ClipJudge
+from datamodules.files import write_text
 from datamodules.miniature.generate import draw
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, caption, content_prompt
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, FRESH_SEED
-from scripts.miniature.training import WEIGHTS
+from scripts.miniature.training import ALL_CONTENTS, ALL_STYLES, FRESH_SEED, WEIGHTS
 from scripts.paths import to_path
 from scripts.stopping import stoppable
 
 _log = logging.getLogger("measure")
 PROMPTS = [content_prompt(content) for content in PROMPT_CONTENTS]
+NAMED_CONTENTS = [content_prompt(content) for content in ALL_CONTENTS]
+NAMED_STYLES = [f"{style} style" for style in ALL_STYLES]
+BARS = {
+    "judge CLIP, zero-shot on fresh drawings: content": ("fresh drawings: judge content", ">= 0.97"),
+    "judge CLIP, zero-shot on fresh drawings: style": ("fresh drawings: judge style", ">= 0.97"),
+    "conditioning CLIP, the same: content": ("fresh drawings: conditioning CLIP content", ">= 0.95"),
+    "conditioning CLIP, the same: style": ("fresh drawings: conditioning CLIP style", ">= 0.97"),
+    "text to image: content": ("text to image: judge content", ">= 0.90"),
+    "text to image: style, where the prompt names one": ("text to image, style named: judge style", ">= 0.90"),
+    "IP-Adapter, image only: content": ("image only: judge content", ">= 0.80"),
+    "IP-Adapter, image only: style": ("image only: judge style", ">= 0.90"),
+    "IP-Adapter, scale 1, another content asked for: leak": ("leak to the reference: judge content", ">= 0.30"),
+    "IP-Adapter, scale 1, the same: style": ("leak to the reference: judge style", ">= 0.85"),
+    "shipped weights, MB": ("shipped weights, MB", "<= 40"),
+    f"150 pictures, 20 steps, {torch.get_num_threads()} threads, s": ("150 pictures, 20 steps, s", "<= 60"),
+}
+"""What is measured: the share, size or time, and the bar that it must pass."""
+PAIRS = torch.cartesian_prod(torch.arange(len(ALL_CONTENTS)), torch.arange(len(ALL_STYLES)))
 
 
 class Row(NamedTuple):
@@ -39,25 +59,42 @@ class Row(NamedTuple):
     holds: bool
 
 
-class Judges:
-    """The judge CLIP, zero-shot, with the classifier beside it."""
+class Measurement:
+    """A model's pictures, and the shares of them in which two judges see what is true."""
 
-    def __init__(self, weights: Path) -> None:
-        self.clip, self.classifier = ClipJudge(), load_classifier(weights / "classifier")
-        self.contents = self.clip.text_features([content_prompt(content) for content in ALL_CONTENTS])
-        self.styles = self.clip.text_features([f"{style} style" for style in ALL_STYLES])
+    def __init__(self, model: StableDiffusion, options: argparse.Namespace) -> None:
+        self.model, self.options, self.details = model, options, dict[str, float]()
+        self.settings = SamplingSettings(steps=options.steps, guidance_scale=options.guidance_scale)
+        self.clip, self.classifier = ClipJudge(), load_classifier(WEIGHTS / "classifier")
+        self.texts = [self.clip.text_features(names) for names in (NAMED_CONTENTS, NAMED_STYLES)]
 
-    def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """Indices ``(n,)`` of the content and style that each judge sees in images ``(n, 3, 64, 64)`` in [0, 1]."""
+    def generate(self, prompts: list[str], features: Tensor, scale: float = 1.0, maps: Tensor | None = None) -> Tensor:
+        """Pictures of prompts and image features, with seeds 0, 1, 2, ..."""
+        texts = {prompt: self.model.encode_prompts([prompt]) for prompt in dict.fromkeys(prompts)}
+        parts = []
+        for start in range(0, len(prompts), self.options.batch_size):
+            seeds = list(range(start, min(start + self.options.batch_size, len(prompts))))
+            text = Text(*map(torch.cat, zip(*(texts[prompts[seed]] for seed in seeds), strict=True)))
+            settings, lines = replace(self.settings, scale=scale), None if maps is None else maps[seeds]
+            parts.append(sample(self.model, settings, text, features[seeds], seeds, content_maps=lines))
+        return torch.cat(parts)
+
+    def no_features(self, count: int) -> Tensor:
+        """Image features of nothing."""
+        return torch.zeros(count, self.model.encode_contents(["dog"]).shape[1])
+
+    def note(self, name: str, images: Tensor, **truths: Tensor) -> None:
+        """Keep the shares of images ``(n, 3, 64, 64)`` in [0, 1] in which each judge sees what is true.
+
+        A truth is the indices ``(n,)`` of styles, if it is called `style`, else of contents.
+        """
         features = self.clip.image_features(images)
         with torch.no_grad():
-            content, style = self.classifier(images * 2 - 1)
-        return {
-            "judge content": (features @ self.contents.T).argmax(dim=1),
-            "judge style": (features @ self.styles.T).argmax(dim=1),
-            "classifier content": content.argmax(dim=1),
-            "classifier style": style.argmax(dim=1),
-        }
+            classes = self.classifier(images * 2 - 1)
+        for judge, logits in (("judge", [features @ texts.T for texts in self.texts]), ("classifier", classes)):
+            for truth, indices in truths.items():
+                found = logits[truth == "style"].argmax(dim=1)
+                self.details[f"{name}: {judge} {truth.replace('_', ' ')}"] = share(found, indices)
 
 
 def fresh(contents: Sequence[str], styles: Sequence[str], each: int) -> tuple[list[Image.Image], Tensor, Tensor]:
@@ -79,110 +116,64 @@ def share(a: Tensor, b: Tensor) -> float:
     return float((a == b).float().mean())
 
 
-class Measurement:
-    """The miniature and its judges, measured row by row."""
-
-    def __init__(self, settings: SamplingSettings, batch_size: int, each: int) -> None:
-        self.model, self.judges = StableDiffusion.load(Backbone()), Judges(WEIGHTS)
-        self.settings, self.batch_size, self.each = settings, batch_size, each
-        self.details: dict[str, float] = {}
-
-    def generate(self, prompts: list[str], features: Tensor, scale: float) -> Tensor:
-        """Pictures of prompts and image features, with seeds 0, 1, 2, ..."""
-        settings = SamplingSettings(**{**vars(self.settings), "scale": scale})
-        texts = {prompt: self.model.encode_prompts([prompt]) for prompt in dict.fromkeys(prompts)}
-        parts = []
-        for start in range(0, len(prompts), self.batch_size):
-            rows = range(start, min(start + self.batch_size, len(prompts)))
-            text = Text(*map(torch.cat, zip(*(texts[prompts[row]] for row in rows), strict=True)))
-            parts.append(sample(self.model, settings, text, features[rows.start : rows.stop], list(rows)))
-        return torch.cat(parts)
-
-    def seen(self, name: str, images: Tensor, **truths: Tensor) -> dict[str, float]:
-        """Shares in which each judge sees the true content and style; kept among the details."""
-        verdicts = self.judges(images)
-        shares = {
-            verdict: share(found, truths[verdict.split()[1]])
-            for verdict, found in verdicts.items()
-            if verdict.split()[1] in truths
-        }
-        self.details |= {f"{name}: {verdict}": value for verdict, value in shares.items()}
-        return shares
-
-    def encoders(self) -> list[Row]:
-        """Zero-shot accuracy of both CLIPs on fresh drawings."""
-        images, content, style = fresh(ALL_CONTENTS, ALL_STYLES, 4)
-        judged = self.seen("fresh drawings", to_tensor(images), content=content, style=style)
-        features = normalize(self.model.encode_images(images), dim=-1)
-        contents = normalize(self.model.encode_contents([content_prompt(c) for c in ALL_CONTENTS]), dim=-1)
-        styles = normalize(self.model.encode_contents([f"{s} style" for s in ALL_STYLES]), dim=-1)
-        own_content = share((features @ contents.T).argmax(dim=1), content)
-        own_style = share((features @ styles.T).argmax(dim=1), style)
-        return [
-            at_least("judge CLIP, zero-shot on fresh drawings: content", judged["judge content"], 0.97),
-            at_least("judge CLIP, zero-shot on fresh drawings: style", judged["judge style"], 0.97),
-            at_least("conditioning CLIP, the same: content", own_content, 0.95),
-            at_least("conditioning CLIP, the same: style", own_style, 0.97),
-        ]
-
-    def text_to_image(self) -> list[Row]:
-        """Every content in every style by prompt, and every content by a prompt that names no style."""
-        pairs = [(c, s) for c in range(len(ALL_CONTENTS)) for s in range(len(ALL_STYLES))]
-        named = [caption(ALL_CONTENTS[c], ALL_STYLES[s]) for c, s in pairs]
-        bare = [content_prompt(ALL_CONTENTS[c]) for c in range(len(ALL_CONTENTS)) for _ in range(10)]
-        prompts = named + bare
-        dim = self.model.encode_contents(["dog"]).shape[1]
-        images = self.generate(prompts, torch.zeros(len(prompts), dim), scale=0.0)
-        content = torch.cat([torch.tensor(pairs)[:, 0], torch.arange(len(ALL_CONTENTS)).repeat_interleave(10)])
-        contents = self.seen("text to image", images, content=content)
-        styles = self.seen("text to image, style named", images[: len(pairs)], style=torch.tensor(pairs)[:, 1])
-        self.seen("text to image, no style named", images[len(pairs) :], content=content[len(pairs) :])
-        return [
-            at_least("text to image: content", contents["judge content"], 0.90),
-            at_least("text to image: style, where the prompt names one", styles["judge style"], 0.90),
-        ]
-
-    def image_prompt(self) -> list[Row]:
-        """The IP-Adapter with an empty prompt: does the picture show what the reference shows?"""
-        images, content, style = fresh(ALL_CONTENTS, ALL_STYLES, 1)
-        made = self.generate([""] * len(images), self.model.encode_images(images), scale=1.0)
-        shares = self.seen("image only", made, content=content, style=style)
-        return [
-            at_least("IP-Adapter, image only: content", shares["judge content"], 0.80),
-            at_least("IP-Adapter, image only: style", shares["judge style"], 0.90),
-        ]
-
-    def leak(self) -> list[Row]:
-        """The IP-Adapter at scale 1 with a prompt for another content: whose content is drawn?"""
-        images, content, style = fresh(CONTENTS, ALL_STYLES, self.each)
-        rows = torch.arange(len(images)).repeat_interleave(len(PROMPTS))
-        asked = torch.tensor([ALL_CONTENTS.index(c) for c in PROMPT_CONTENTS]).repeat(len(images))
-        features = self.model.encode_images(images)[rows]
-        made = self.generate(PROMPTS * len(images), features, scale=1.0)
-        leaked = self.seen("leak to the reference", made, content=content[rows], style=style[rows])
-        self.seen("asked content, against the reference", made, content=asked)
-        return [
-            at_least("IP-Adapter, scale 1, another content asked for: leak", leaked["judge content"], 0.30),
-            at_least("IP-Adapter, scale 1, the same: style", leaked["judge style"], 0.85),
-        ]
-
-    def cost(self) -> list[Row]:
-        """Size of what is shipped, and time for 150 pictures of 20 steps under guidance."""
-        megabytes = sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) / 1e6
-        settings, self.settings = self.settings, SamplingSettings(**{**vars(self.settings), "steps": 20})
-        dim = self.model.encode_contents(["dog"]).shape[1]
-        start = time.perf_counter()
-        self.generate(["A rocket"] * 150, torch.zeros(150, dim), scale=1.0)
-        seconds, self.settings = time.perf_counter() - start, settings
-        return [
-            Row("shipped weights, MB", megabytes, "<= 40", megabytes <= 40),
-            Row(f"150 pictures, 20 steps, {torch.get_num_threads()} threads, s", seconds, "<= 60", seconds <= 60),
-        ]
+def encoders(of: Measurement) -> None:
+    """Zero-shot accuracy of both CLIPs on fresh drawings."""
+    images, content, style = fresh(ALL_CONTENTS, ALL_STYLES, 4)
+    of.note("fresh drawings", to_tensor(images), content=content, style=style)
+    features = normalize(of.model.encode_images(images), dim=-1)
+    for kind, names, truth in (("content", NAMED_CONTENTS, content), ("style", NAMED_STYLES, style)):
+        found = (features @ normalize(of.model.encode_contents(names), dim=-1).T).argmax(dim=1)
+        of.details[f"fresh drawings: conditioning CLIP {kind}"] = share(found, truth)
 
 
-def at_least(what: str, value: float, bar: float) -> Row:
-    """A row that holds from `bar` up."""
-    return Row(what, value, f">= {bar:.2f}", value >= bar)
+def text_to_image(of: Measurement) -> None:
+    """Every content in every style by prompt, and every content by a prompt that names no style."""
+    named = [caption(ALL_CONTENTS[c], ALL_STYLES[s]) for c, s in PAIRS]
+    bare = torch.arange(len(ALL_CONTENTS)).repeat_interleave(10)
+    prompts = named + [NAMED_CONTENTS[c] for c in bare]
+    images = of.generate(prompts, of.no_features(len(prompts)), scale=0.0)
+    of.note("text to image", images, content=torch.cat([PAIRS[:, 0], bare]))
+    of.note("text to image, style named", images[: len(named)], style=PAIRS[:, 1])
+    of.note("text to image, no style named", images[len(named) :], content=bare)
+
+
+def image_prompt(of: Measurement) -> None:
+    """The IP-Adapter with an empty prompt: does the picture show what the reference shows?"""
+    images, content, style = fresh(ALL_CONTENTS, ALL_STYLES, 1)
+    made = of.generate([""] * len(images), of.model.encode_images(images))
+    of.note("image only", made, content=content, style=style)
+
+
+def leak(of: Measurement) -> None:
+    """The IP-Adapter at scale 1 with a prompt for another content: whose content is drawn?"""
+    images, content, style = fresh(CONTENTS, ALL_STYLES, of.options.each)
+    rows = torch.arange(len(images)).repeat_interleave(len(PROMPTS))
+    asked = torch.tensor([ALL_CONTENTS.index(c) for c in PROMPT_CONTENTS]).repeat(len(images))
+    made = of.generate(PROMPTS * len(images), of.model.encode_images(images)[rows])
+    of.note("leak to the reference", made, content=content[rows], style=style[rows])
+    of.note("asked content, against the reference", made, content=asked)
+
+
+def cost(of: Measurement) -> None:
+    """Size of what is shipped, and time for 150 pictures of 20 steps under guidance."""
+    of.details["shipped weights, MB"] = megabytes(WEIGHTS)
+    of.settings = replace(of.settings, steps=20)
+    features, start = of.no_features(150), time.perf_counter()
+    of.generate(["A rocket"] * 150, features)
+    of.details["150 pictures, 20 steps, s"] = time.perf_counter() - start
+
+
+def megabytes(folder: Path) -> float:
+    """Size of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+
+
+def judged(what: str, details: Mapping[str, float], value: str, bar: str) -> Row:
+    """One of the details beside its bar: `>=`, `<=` or `<`, and a number or the name of another."""
+    side, limit = bar.split(" ", maxsplit=1)
+    number = details[limit] if limit in details else float(limit)
+    shown = f"{side} {number:.3f}" if limit in details else bar
+    return Row(what, details[value], shown, {">=": ge, "<=": le, "<": lt}[side](details[value], number))
 
 
 def table(rows: list[Row]) -> str:
@@ -194,28 +185,35 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+def parser_of(description: str | None, output: str) -> argparse.ArgumentParser:
+    """The options of a measurement, whose shares are written to `output`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--steps", type=int, default=20, help="denoising steps")
     parser.add_argument("--guidance-scale", type=float, default=4.0, help="classifier-free guidance")
     parser.add_argument("--batch-size", type=int, default=50, help="pictures at a time")
+    parser.add_argument("--output", type=to_path, default=Path(output), help="all shares: JSON")
+    return parser
+
+
+def run(of: Measurement, stages: Sequence[Callable[[Measurement], None]], bars: Mapping[str, tuple[str, str]]) -> None:
+    """Measure, print the table, and write all shares."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for stage in stages:
+        stage(of)
+        _log.info("%s done", stage.__name__)
+    rows = [judged(what, of.details, *told) for what, told in bars.items()]
+    _log.info("%s\n%s", table(rows), json.dumps(of.details, indent=1))
+    result = {"bars": [row._asdict() for row in rows], "all": of.details}
+    write_text(of.options.output, json.dumps(result, indent=1))
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    parser = parser_of(__doc__, "outputs/miniature/bars.json")
     parser.add_argument("--each", type=int, default=1, help="references of each content and style in the leak test")
-    parser.add_argument("--output", type=to_path, default=Path("outputs/miniature/bars.json"), help="all shares: JSON")
-    arguments = parser.parse_args()
-    settings = SamplingSettings(steps=arguments.steps, guidance_scale=arguments.guidance_scale)
-    measurement = Measurement(settings, arguments.batch_size, arguments.each)
-    rows: list[Row] = []
-    for stage in ("encoders", "text_to_image", "image_prompt", "leak", "cost"):
-        rows += getattr(measurement, stage)()
-        _log.info("%s done", stage)
-    _log.info("%s", table(rows))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(
-        json.dumps({"bars": [row._asdict() for row in rows], "all": measurement.details}, indent=1)
-    )
+    measurement = Measurement(StableDiffusion.load(Backbone()), parser.parse_args(args))
+    run(measurement, (encoders, text_to_image, image_prompt, leak, cost), BARS)
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with stoppable():
         main()

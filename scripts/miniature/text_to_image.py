@@ -2,22 +2,20 @@
 
 import argparse
 import json
-from pathlib import Path
+from typing import Any
 
 import diffusers
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
-from lightning import seed_everything
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextModel
 
+from datamodules.files import write_text
 from datamodules.vocabulary import caption, content_prompt
 from scripts.miniature.autoencoder import latents_of
-from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, TRAINING_SEED, Drawn, drawn_images
 from scripts.miniature.tokenizer import QUALITY, make_tokenizer
-from scripts.miniature.training import Stage, options, train
-from scripts.stopping import stoppable
+from scripts.miniature.training import ALL_CONTENTS, ALL_STYLES, Stage, run, save_folder
 
 TEXT_WIDTH = 128  # of the conditioning CLIP's text tower
 
@@ -49,11 +47,6 @@ def new_unet() -> UNet2DConditionModel:
         attention_head_dim=tuple(width // 32 for width in widths),
         norm_num_groups=16,
     )
-
-
-def new_text_encoder(weights: Path) -> CLIPTextModel:
-    """Starts as the text tower of the conditioning CLIP and is trained on with the UNet, which makes it another one."""
-    return CLIPTextModel.from_pretrained(weights / "text_tower", dtype=torch.float32)
 
 
 def describe(content: str, style: str, chance: float, quality: bool) -> str:
@@ -92,70 +85,79 @@ def noise_loss(prediction: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
     return (error * (1 + 1 / snr).clamp(max=10) * (5 / snr).clamp(max=1)).mean()
 
 
-class TextToImageStage(Stage):
-    """Denoising of latents under captions that name content, style, both or nothing."""
+class DenoisingStage(Stage):
+    """Prediction of the noise in latents of the drawn images, under captions and what else a stage conditions on."""
 
-    def __init__(self, arguments: argparse.Namespace, drawn: Drawn, latents: Tensor) -> None:
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__(arguments)
-        self.unet, self.text_encoder = new_unet(), new_text_encoder(arguments.weights)
-        self.drawn, self.latents = drawn, latents
+        self.latents = latents_of(arguments, self.drawn)
         self.scheduler, self.tokenizer = new_scheduler(), make_tokenizer()
+
+    def names(self, rows: Tensor) -> list[tuple[str, str]]:
+        """Content and style of each row."""
+        pairs = zip(self.drawn.contents[rows], self.drawn.styles[rows], strict=True)
+        return [(ALL_CONTENTS[content], ALL_STYLES[style]) for content, style in pairs]
 
     def text_states(self, texts: list[str]) -> Tensor:
         """Hidden states ``(n, 32, 128)``."""
         tokens = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
         return self.text_encoder(tokens.input_ids).last_hidden_state
 
-    def training_step(self, rows: Tensor) -> Tensor:
-        chance = self.noise_source()
-        names = zip(self.drawn.contents[rows], self.drawn.styles[rows], strict=True)
-        draws, quality = torch.rand(2, len(rows), generator=chance)
-        texts = [
-            describe(ALL_CONTENTS[c], ALL_STYLES[s], float(u), bool(q < 0.15))
-            for (c, s), u, q in zip(names, draws, quality, strict=True)
-        ]
+    def loss(self, rows: Tensor, condition: Any, chance: torch.Generator) -> Tensor:
+        """The loss at random time steps; `condition` is what the UNet attends to."""
         latents = self.latents[rows]
         noise = torch.randn(latents.shape, generator=chance)
         steps = torch.randint(1000, (len(rows),), generator=chance)
         noisy = self.scheduler.add_noise(latents, noise, steps)
-        prediction = self.unet(noisy, steps, self.text_states(texts)).sample
-        loss = noise_loss(prediction, noise, self.scheduler.alphas_cumprod[steps])
+        loss = noise_loss(self.unet(noisy, steps, condition).sample, noise, self.scheduler.alphas_cumprod[steps])
         self.log("loss", loss, prog_bar=True)
         return loss
 
 
-def save(stage: TextToImageStage, folder: Path) -> None:
-    """Complete the folder that `StableDiffusionPipeline.from_pretrained` reads; the VAE is there already."""
-    stage.unet.half().save_pretrained(folder / "unet")
-    stage.text_encoder.half().save_pretrained(folder / "text_encoder")
-    stage.scheduler.save_pretrained(folder / "scheduler")
-    stage.tokenizer.save_pretrained(folder / "tokenizer")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "_diffusers_version": diffusers.__version__,
-        "vae": ["diffusers", "AutoencoderKL"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "scheduler": ["diffusers", "DDPMScheduler"],
-        "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
-        "feature_extractor": [None, None],
-        "safety_checker": [None, None],
-        "requires_safety_checker": False,
-    }
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+class TextToImageStage(DenoisingStage):
+    """Captions name content, style, both or nothing."""
 
+    lr = 8e-4
 
-def main() -> None:
-    parser = options(__doc__ or "", steps=3000, batch_size=48, lr=8e-4)
-    arguments = parser.parse_args()
-    seed_everything(arguments.seed)
-    drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)
-    stage = TextToImageStage(arguments, drawn, latents_of(arguments, drawn))
-    train(stage, arguments, len(drawn.images), "text-to-image", decay=0.998)
-    save(stage, arguments.weights)
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        super().__init__(arguments)
+        self.unet = new_unet()
+        # Starts as the text tower of the conditioning CLIP; trained on with the UNet, it becomes another one.
+        self.text_encoder = CLIPTextModel.from_pretrained(self.weights / "text_tower", dtype=torch.float32)
+
+    def training_step(self, rows: Tensor) -> Tensor:
+        chance = self.noise_source()
+        draws, quality = torch.rand(2, len(rows), generator=chance)
+        texts = [
+            describe(content, style, float(u), bool(q < 0.15))
+            for (content, style), u, q in zip(self.names(rows), draws, quality, strict=True)
+        ]
+        return self.loss(rows, self.text_states(texts), chance)
+
+    def save(self) -> None:
+        """Complete the folder that `StableDiffusionPipeline.from_pretrained` reads; the VAE is there already."""
+        save_folder(self.weights / "unet", self.unet.half())
+        save_folder(self.weights / "text_encoder", self.text_encoder.half())
+        save_folder(self.weights / "scheduler", self.scheduler)
+        save_folder(self.weights / "tokenizer", self.tokenizer)
+        index = {
+            "_class_name": "StableDiffusionPipeline",
+            "_diffusers_version": diffusers.__version__,
+            "vae": ["diffusers", "AutoencoderKL"],
+            "text_encoder": ["transformers", "CLIPTextModel"],
+            "tokenizer": ["transformers", "CLIPTokenizer"],
+            "unet": ["diffusers", "UNet2DConditionModel"],
+            "scheduler": ["diffusers", "DDPMScheduler"],
+            "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+            "feature_extractor": [None, None],
+            "safety_checker": [None, None],
+            "requires_safety_checker": False,
+        }
+        write_text(self.weights / "model_index.json", json.dumps(index, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    with stoppable():
-        main()
+    run(TextToImageStage, "text-to-image", __doc__)

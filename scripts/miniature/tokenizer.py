@@ -15,22 +15,10 @@ NEGATIVE = (
 
 
 def learn_merges(corpus: list[str]) -> list[tuple[str, str]]:
-    """Learn the BPE merges that make one token of each word of the corpus.
-
-    Args:
-        corpus: lower-case texts.
-
-    Returns:
-        Merges ``(left, right)``, in the order in which they were learnt.
-    """
+    """The BPE merges (left, right) that make one token of each word of the lower-case corpus, in the order learnt."""
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Punctuation(),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
+    steps = pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.ByteLevel(False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(list(steps))
     trainer = trainers.BpeTrainer(vocab_size=4096, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
     tokenizer.train_from_iterator(corpus, trainer)
     return [(left, right) for left, right in json.loads(tokenizer.to_str())["model"]["merges"]]

@@ -9,10 +9,10 @@ from transformers import CLIPTokenizer
 
 from callbacks.scoring.classifier_judge import Classifier, load_classifier, save_classifier
 from datamodules.vocabulary import caption
-from scripts.miniature.images import ALL_CONTENTS, ALL_STYLES, Batches, augment, drawn_images, to_unit_range
 from scripts.miniature.ip_adapter import add_image_attention
 from scripts.miniature.text_to_image import describe, new_scheduler, noise_loss
 from scripts.miniature.tokenizer import MAX_TOKENS, NEGATIVE, make_tokenizer
+from scripts.miniature.training import ALL_CONTENTS, ALL_STYLES, Batches, augment, drawn_images, to_unit_range
 from tests.float64 import FEW_ROUNDINGS, assert_same
 
 

@@ -1,4 +1,4 @@
-"""The study of masking on features whose content and style are known."""
+"""What is measured on the miniature: masking on features whose content and style are known, and shares beside bars."""
 
 import pytest
 import torch
@@ -6,6 +6,8 @@ from torch.nn.functional import one_hot
 
 from lightning_modules.conditions import Masking
 from scripts.miniature.masking_study import METHODS, Drawings, left, rotated, rotations, study, table, variance_shares
+from scripts.miniature.measure import Row, judged
+from scripts.miniature.measure_styleshot import leak_at_style
 from tests.float64 import assert_same
 
 CONTENTS, STYLES, EACH = 4, 3, 2
@@ -65,3 +67,21 @@ def test_a_basis_of_its_own_changes_nothing_and_bases_are_orthonormal() -> None:
 def test_the_table_leaves_out_what_a_method_has_not() -> None:
     rows = {"a": {"x": 0.5}, "b": {"x": 0.25, "y": 1.0}}
     assert table(rows) == "| | x | y |\n|---|---|---|\n| a | 0.500 |  |\n| b | 0.250 | 1.000 |"
+
+
+@pytest.mark.parametrize(
+    ("bar", "shown", "holds"),
+    [
+        (">= 0.50", ">= 0.50", True),
+        ("<= 0.4", "<= 0.4", False),
+        (">= 0.51", ">= 0.51", False),
+        ("< other", "< 0.500", False),
+    ],
+)
+def test_a_detail_is_judged_by_a_number_or_by_another(bar: str, shown: str, holds: bool) -> None:
+    assert judged("what", {"one": 0.5, "other": 0.5}, "one", bar) == Row("what", 0.5, shown, holds)
+
+
+@pytest.mark.parametrize(("style", "leak"), [(0.1, 0.2), (0.4, 0.3), (0.5, 0.4), (0.9, 0.6)])
+def test_the_leak_at_a_style_lies_between_two_scales(style: float, leak: float) -> None:
+    assert leak_at_style([(0.7, 0.6), (0.3, 0.2)], style) == pytest.approx(leak)
