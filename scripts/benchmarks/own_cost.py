@@ -1,88 +1,28 @@
-"""What the project's own code costs beside the networks: in a training step, in prediction, in 2-means."""
+"""What the project's own code costs: in a training step, in prediction, in 2-means; and what its options cost."""
 
-import statistics
 import tempfile
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor, nn
-from typing_extensions import override
 
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.miniature.references import MiniatureReferences
 from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.conditions import Masking, two_means_keep_mask
-from lightning_modules.diffusion.config import Backbone, SamplingSettings
+from lightning_modules.diffusion.config import Backbone, Runtime, SamplingSettings
 from lightning_modules.style_transfer import StyleTransfer
-from scripts.benchmarks.bars import QUIET, Bar, now, seconds
+from scripts.benchmarks import QUIET, Bar, Row, Stopwatch, by_turns, seconds
+from scripts.benchmarks.grid import Grid
 
 _WARM_UP = 3
-
-
-class StepClock(Callback):
-    """Times whole training steps, and after each one the bare UNet over what that step gave it."""
-
-    def __init__(self) -> None:
-        self.steps: list[float] = []
-        self.bare: list[float] = []
-        self._inputs: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
-        self._begun = 0.0
-
-    @override
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Catch the UNet's inputs from now on."""
-        self._unet: nn.Module = pl_module.model.unet  # type: ignore[union-attr, assignment]
-        self._hook = self._unet.register_forward_pre_hook(self._catch, with_kwargs=True)
-        self._begun = now()
-
-    @override
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Note the step, which began where the bare UNet before it ended."""
-        self.steps.append(now() - self._begun)
-        args, options = fresh_leaves(self._inputs)
-        begun = now()
-        self._unet(*args, **options)[0].square().mean().backward()
-        self.bare.append(now() - begun)
-        self._begun = now()
-
-    @override
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the UNet as it was."""
-        self._hook.remove()
-
-    def _catch(self, _unet: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-        self._inputs = args, options
-
-
-class PredictClock(Callback):
-    """Times prediction after loading, and the part of it inside the UNet."""
-
-    def __init__(self) -> None:
-        self.total = self.inside = 0.0
-        self._begun = self._entered = 0.0
-
-    @override
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock; the networks are loaded."""
-        unet: nn.Module = pl_module.model.unet  # type: ignore[union-attr, assignment]
-        self._hooks = [unet.register_forward_pre_hook(self._enter), unet.register_forward_hook(self._leave)]
-        self._begun = now()
-
-    @override
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock."""
-        self.total = now() - self._begun
-        for hook in self._hooks:
-            hook.remove()
-
-    def _enter(self, *_: Any) -> None:
-        self._entered = now()
-
-    def _leave(self, *_: Any) -> None:
-        self.inside += now() - self._entered
+_LONGEST_REASON = 100
+_NOTHING = "not measured: without an accelerator there is nothing to offload to"
 
 
 def fresh_leaves(value: Any) -> Any:
@@ -96,34 +36,60 @@ def fresh_leaves(value: Any) -> Any:
     return value
 
 
-def measure_fit(backbone: Backbone, data: dict[str, Any], steps: int, batch_size: int) -> Bar:
-    """A training step as a multiple of the bare UNet's forward + backward, medians."""
-    clock = StepClock()
+def measure_fit(backbone: Backbone, data: dict[str, Any], steps: int, batch_size: int) -> list[Bar]:
+    """A training step as a multiple of the bare UNet's forward + backward over what it was given, medians."""
+    step, bare = Stopwatch(), Stopwatch()
+    given: list[Any] = []
+
+    def catch(_: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        given[:] = args, options
+
+    def begin(_: Trainer, module: LightningModule) -> None:
+        module.model.unet.register_forward_pre_hook(catch, with_kwargs=True)  # type: ignore[union-attr]
+        step.start()
+
+    def run_bare(_: Trainer, module: LightningModule, *__: Any) -> None:
+        step.stop()
+        args, options = fresh_leaves(given)
+        bare.start()
+        module.model.unet(*args, **options)[0].square().mean().backward()  # type: ignore[union-attr, operator]
+        bare.stop()
+        step.start()
+
+    clock = LambdaCallback(on_train_start=begin, on_train_batch_end=run_bare)
     trainer = Trainer(max_steps=_WARM_UP + steps, limit_val_batches=0, callbacks=[clock], **QUIET)
-    module = AdapterReconstruction(backbone=backbone)
-    trainer.fit(module, datamodule=MiniatureReferences(batch_size=batch_size, **data))
-    step, bare = (statistics.median(times[_WARM_UP:]) for times in (clock.steps, clock.bare))
-    details = {"step_seconds": step, "bare_unet_seconds": bare, "steps": float(steps)}
-    return Bar("fit: step / bare UNet", step / bare, "x", 1.15, False, details)
+    datamodule = MiniatureReferences(batch_size=batch_size, **data)
+    trainer.fit(AdapterReconstruction(backbone=backbone), datamodule=datamodule)
+    whole, unet = (median(watch.times[_WARM_UP:]) for watch in (step, bare))
+    details = {"step_seconds": whole, "bare_unet_seconds": unet, "steps": float(steps)}
+    return [Bar("fit: step / bare UNet", whole / unet, "x", 1.15, False, details)]
 
 
-def measure_predict(backbone: Backbone, data: dict[str, Any], runs: int, pictures: int, sampling_steps: int) -> Bar:
-    """The UNet's share of prediction, the median of some runs."""
-    shares, totals = [], []
+def measure_predict(
+    backbone: Backbone, data: dict[str, Any], runs: int, pictures: int, sampling_steps: int
+) -> list[Bar]:
+    """The UNet's share of prediction after loading, the median of some runs."""
+    whole, shares = Stopwatch(), []
     for _ in range(runs):
+        unet = Stopwatch()
+
+        def begin(_: Trainer, module: LightningModule, unet: Stopwatch = unet) -> None:
+            module.model.unet.register_forward_pre_hook(unet.start)  # type: ignore[union-attr]
+            module.model.unet.register_forward_hook(unet.stop)  # type: ignore[union-attr]
+            whole.start()
+
         with tempfile.TemporaryDirectory() as folder:
-            clock = PredictClock()
+            clock = LambdaCallback(on_predict_start=begin, on_predict_end=whole.stop)
             trainer = Trainer(callbacks=[clock, PredictionWriter(f"{folder}/pictures")], **QUIET)
             module = StyleTransfer(Masking(), backbone, SamplingSettings(steps=sampling_steps))
             datamodule = MiniatureReferences(predict_references=max(1, pictures // 5), **data)
             trainer.predict(module, datamodule=datamodule, return_predictions=False)
-        shares.append(clock.inside / clock.total)
-        totals.append(clock.total)
-    details = {"seconds": statistics.median(totals), "runs": float(runs)}
-    return Bar("predict: share of UNet", 100 * statistics.median(shares), "%", 85, True, details)
+        shares.append(sum(unet.times) / whole.times[-1])
+    details = {"seconds": median(whole.times), "runs": float(runs)}
+    return [Bar("predict: share of UNet", 100 * median(shares), "%", 85, True, details)]
 
 
-def measure_two_means(repetitions: int, rows: int = 512, dim: int = 1024) -> Bar:
+def measure_two_means(repetitions: int, rows: int = 512, dim: int = 1024) -> list[Bar]:
     """How many times faster exact 2-means is than a loop over scikit-learn, medians."""
     from sklearn.cluster import KMeans
 
@@ -132,10 +98,38 @@ def measure_two_means(repetitions: int, rows: int = 512, dim: int = 1024) -> Bar
     columns = [row[:, None].numpy() for row in products]
 
     two_means_keep_mask(products)
-    ours, theirs = [], []
-    for _ in range(repetitions):
-        ours.append(seconds(lambda: two_means_keep_mask(products)))
-        theirs.append(seconds(lambda: [KMeans(2, random_state=0).fit(column) for column in columns]))
-    fast, slow = statistics.median(ours), statistics.median(theirs)
+    ours, theirs = by_turns(
+        repetitions,
+        lambda _: two_means_keep_mask(products),
+        lambda _: [KMeans(2, random_state=0).fit(column) for column in columns],
+    )
+    fast, slow = median(ours), median(theirs)
     details = {"batched_seconds": fast, "sklearn_seconds": slow, "repetitions": float(repetitions)}
-    return Bar(f"2-means {rows} x {dim}: speed-up", slow / fast, "x", 100, True, details)
+    return [Bar(f"2-means {rows} x {dim}: speed-up", slow / fast, "x", 100, True, details)]
+
+
+def measure_runtime(backbone: Backbone, data: dict[str, Any], grid: Grid) -> list[Row]:
+    """Every option in turn, after a first run that is told apart: it compiles and warms up."""
+    rows: dict[str, Row] = {}
+    modules: dict[str, StyleTransfer] = {}
+
+    def timed(name: str) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            return seconds(lambda: grid.draw(modules[name], data, Path(folder, "pictures")))
+
+    for name in ("plain", "channels_last", "vae_tiling", "bfloat16", "compile", "offload"):
+        rows[name] = Row(name, [], note=_NOTHING if name == "offload" and not torch.cuda.is_available() else "")
+        if rows[name].note:
+            continue
+        weights = replace(backbone, dtype="bfloat16") if name == "bfloat16" else backbone
+        runtime = Runtime(**({} if name in ("plain", "bfloat16") else {name: True}))
+        try:
+            modules[name] = grid.module(weights, runtime)
+            rows[name] = Row(name, [], timed(name))
+        except Exception as error:  # whatever the compiler says, it belongs into the table
+            modules.pop(name, None)
+            rows[name] = Row(name, [], note=f"failed: {type(error).__name__}: {error}"[:_LONGEST_REASON])
+    for _ in range(grid.turns):
+        for name in modules:
+            rows[name].seconds.append(timed(name) / grid.pictures)
+    return list(rows.values())

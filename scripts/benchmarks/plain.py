@@ -24,33 +24,33 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 class Plain:
     """A stock pipeline with its IP-Adapter and the pair of CLIP towers beside it.
 
-    Args:
-        folder: diffusers folder with `image_encoder` and, unless it is an SDXL, `text_tower`.
-        ip_adapter: its file.
-        steps: denoising steps.
-        guidance_scale: of classifier-free guidance.
+    The diffusers folder has an `image_encoder` and, unless it is an SDXL, a `text_tower`.
     """
 
     def __init__(self, folder: Path, ip_adapter: Path, steps: int, guidance_scale: float) -> None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.options = {"num_inference_steps": steps, "guidance_scale": guidance_scale, "negative_prompt": ""}
         self.pipe: Any = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
         self.pipe.scheduler = UniPCMultistepScheduler.from_config(self.pipe.scheduler.config)
-        self.pipe.load_ip_adapter(
-            str(ip_adapter.parent), subfolder="", weight_name=ip_adapter.name, image_encoder_folder=None
-        )
+        where = {"subfolder": "", "weight_name": ip_adapter.name, "image_encoder_folder": None}
+        self.pipe.load_ip_adapter(str(ip_adapter.parent), **where)
         self.pipe.set_ip_adapter_scale(1.0)
         self.pipe.set_progress_bar_config(disable=True)
-        self.pipe.to(device)
-        self.vision = _float32(CLIPVisionModelWithProjection, folder / "image_encoder", self.device)
-        self.processor = _processor(folder / "image_encoder", self.vision.config.image_size)
-        if (folder / "text_tower").is_dir():
-            self.tower: Any = _float32(CLIPTextModelWithProjection, folder / "text_tower", self.device)
-            self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder / "text_tower")
+        self.pipe.to(self.device)
+        vision = folder / "image_encoder"
+        self.vision: Any = CLIPVisionModelWithProjection.from_pretrained(vision, dtype=torch.float32).to(self.device)
+        if (vision / "preprocessor_config.json").is_file():
+            self.processor = CLIPImageProcessorPil.from_pretrained(vision)
         else:
-            self.tower, self.tokenizer = self.pipe.text_encoder_2, self.pipe.tokenizer_2
-        self.length = self.tower.config.max_position_embeddings
+            size = self.vision.config.image_size
+            self.processor = CLIPImageProcessorPil(
+                size={"shortest_edge": size}, crop_size={"height": size, "width": size}
+            )
+        self.tower: Any = getattr(self.pipe, "text_encoder_2", None)
+        self.tokenizer: Any = getattr(self.pipe, "tokenizer_2", None)
+        if (tower := folder / "text_tower").is_dir():
+            self.tower = CLIPTextModelWithProjection.from_pretrained(tower, dtype=torch.float32).to(self.device)
+            self.tokenizer = CLIPTokenizer.from_pretrained(tower)
 
     @torch.no_grad()
     def __call__(self, image: Path, content: str, prompt: str, seeds: Sequence[int], out: Path) -> None:
@@ -71,21 +71,15 @@ class Plain:
         pixels = self.processor(image, return_tensors="pt")["pixel_values"].to(self.device)
         feature: Tensor = self.vision(pixels).image_embeds[0]
         ids = self.tokenizer(
-            content, padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
+            content,
+            padding="max_length",
+            max_length=self.tower.config.max_position_embeddings,
+            truncation=True,
+            return_tensors="pt",
         )
         text = self.tower(ids["input_ids"].to(self.device)).text_embeds[0]
         products = normalize(feature.double(), dim=0) * normalize(text.double(), dim=0)
         return feature.masked_fill(in_top_cluster(products), 0)
-
-
-def _float32(network: Any, folder: Path, device: torch.device) -> Any:
-    return network.from_pretrained(folder, dtype=torch.float32).to(device)
-
-
-def _processor(folder: Path, size: int) -> Any:
-    if (folder / "preprocessor_config.json").is_file():
-        return CLIPImageProcessorPil.from_pretrained(folder)
-    return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
 
 
 def in_top_cluster(products: Tensor) -> Tensor:
@@ -100,9 +94,8 @@ def in_top_cluster(products: Tensor) -> Tensor:
 def main(args: Sequence[str] | None = None) -> None:
     """The command line: one pair."""
     parser = argparse.ArgumentParser("python -m scripts.benchmarks.plain", description=__doc__)
-    for name, kind in (("model", Path), ("ip_adapter", Path), ("image", Path), ("out", Path), ("content", str)):
-        parser.add_argument(f"--{name}", type=kind, required=True)
-    parser.add_argument("--prompt", required=True)
+    for name in ("model", "ip_adapter", "image", "out", "content", "prompt"):
+        parser.add_argument(f"--{name}", type=str if name in ("content", "prompt") else Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance_scale", type=float, default=4.0)

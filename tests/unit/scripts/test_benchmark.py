@@ -13,15 +13,11 @@ from PIL import Image
 from lightning_modules.conditions import two_means_keep_mask
 from lightning_modules.diffusion.config import Backbone
 from scripts.architectures import ARCHITECTURES, parameter_count
-from scripts.benchmark import listed_parts, main
-from scripts.benchmarks import processes
-from scripts.benchmarks.bars import Bar, as_table, spread
-from scripts.benchmarks.grid import Grid, compare, local_folder, measure_grid, pair_name, pairs_of
-from scripts.benchmarks.own_cost import fresh_leaves, measure_two_means
+from scripts.benchmark import bars_table, listed_parts, main, runtime_table, small_sdxl, write_small_sdxl
+from scripts.benchmarks import Bar, Row, grid, spread
+from scripts.benchmarks.grid import Grid, compare, measure_grid, measure_processes, pairs_of
+from scripts.benchmarks.own_cost import fresh_leaves, measure_runtime, measure_two_means
 from scripts.benchmarks.plain import in_top_cluster
-from scripts.benchmarks.processes import measure_processes, our_command, plain_command
-from scripts.benchmarks.runtime import Row, measure_runtime, runtime_table
-from scripts.benchmarks.small_sdxl import small_sdxl, write_small_sdxl
 from tests.unit.scripts.small_architectures import small
 
 GRID = Grid(references=2, prompts=2, samples=2, batch_size=3, steps=2, turns=1)
@@ -47,7 +43,7 @@ def test_fresh_leaves_need_gradients_where_the_originals_did() -> None:
 def test_a_bar_has_a_right_side(at_least: bool, passed: list[bool]) -> None:
     bars = [Bar("", value, "x", 100, at_least, {"spread": "1 / 2 / 3"}) for value in (99.0, 100.0, 101.0)]
     assert [bar.passed for bar in bars] == passed
-    assert as_table(bars, "title").row_count == 3
+    assert bars_table(bars, "title").row_count == 3
 
 
 def test_spread_is_smallest_median_largest() -> None:
@@ -55,7 +51,7 @@ def test_spread_is_smallest_median_largest() -> None:
 
 
 def test_two_means_is_compared_with_scikit_learn() -> None:
-    bar = measure_two_means(1, rows=3, dim=32)
+    [bar] = measure_two_means(1, rows=3, dim=32)
     assert bar.value == pytest.approx(bar.details["sklearn_seconds"] / bar.details["batched_seconds"])
     assert bar.at_least and bar.bar == 100
 
@@ -67,7 +63,7 @@ def test_the_plain_mask_is_the_exact_one() -> None:
 
 
 def test_pairs_are_the_grid(data: dict[str, Any]) -> None:
-    pairs = pairs_of(GRID.datamodule(data))
+    pairs = pairs_of(GRID, data)
     assert len(pairs) == 4 == len({pair.name for pair in pairs})
     assert [len(pair.seeds) for pair in pairs] == [2] * 4
     assert len({seed for pair in pairs for seed in pair.seeds}) == 8, "each picture has a noise of its own"
@@ -76,8 +72,7 @@ def test_pairs_are_the_grid(data: dict[str, Any]) -> None:
 
 def test_both_ways_draw_the_same_on_stable_diffusion(tiny_backbone: Backbone, data: dict[str, Any]) -> None:
     speed, difference = measure_grid("grid", tiny_backbone, data, GRID, 1.3)
-    assert difference.passed, difference
-    assert difference.details["standard_deviation_of_the_pictures"] > 1
+    assert difference.passed and difference.details["standard_deviation_of_the_pictures"] > 1, difference
     assert (speed.bar, speed.at_least, speed.details["pictures"]) == (1.3, True, 8)
     ours, theirs = (float(str(speed.details[f"seconds_{who}"]).split()[0]) for who in ("ours", "diffusers"))
     # Both are said with two digits after the point.
@@ -86,8 +81,7 @@ def test_both_ways_draw_the_same_on_stable_diffusion(tiny_backbone: Backbone, da
 
 def test_both_ways_draw_the_same_on_sdxl(tmp_path: Path, data: dict[str, Any]) -> None:
     _, difference = measure_grid("SDXL", write_small_sdxl(tmp_path, small("sdxl")), data, GRID, 1.0)
-    assert difference.passed, difference
-    assert difference.details["standard_deviation_of_the_pictures"] > 1
+    assert difference.passed and difference.details["standard_deviation_of_the_pictures"] > 1, difference
 
 
 def test_the_small_sdxl_has_the_structure_of_the_large() -> None:
@@ -101,7 +95,10 @@ def test_the_small_sdxl_has_the_structure_of_the_large() -> None:
 
 def test_pictures_are_compared_by_pair_and_seed(tmp_path: Path) -> None:
     line = {"file": "a.png", "reference": {"key": "3"}, "prompt": "A rocket", "seed": 7}
-    for path, level in ((tmp_path / "ours/a.png", 10), (tmp_path / f"plain/{pair_name('3', 'A rocket')}/7.png", 14)):
+    for path, level in (
+        (tmp_path / "ours/a.png", 10),
+        (tmp_path / f"plain/{grid.pair_name('3', 'A rocket')}/7.png", 14),
+    ):
         path.parent.mkdir(parents=True)
         Image.fromarray(np.full((2, 2, 3), level, dtype=np.uint8)).save(path)
     (tmp_path / "ours/generations-0.jsonl").write_text(json.dumps(line))
@@ -112,7 +109,7 @@ def test_pictures_are_compared_by_pair_and_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backbone", [Backbone(model="owner/name"), Backbone(text_tower="elsewhere")])
 def test_diffusers_needs_one_folder(backbone: Backbone) -> None:
     with pytest.raises(ValueError, match=r"`backbone.model`: comparing .* one folder on disk.*leave out"):
-        local_folder(backbone)
+        grid.weights_of(backbone)
 
 
 def _fake_run(seconds: dict[str, float], pictures: int) -> Callable[[list[str]], float]:
@@ -132,15 +129,15 @@ def test_processes_are_multiplied(
     timed: int, how: str, tiny_backbone: Backbone, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = {"scripts.cli": 2.0, "scripts.benchmarks.plain": 8.0}
-    monkeypatch.setattr(processes, "_run", _fake_run(seconds, 8))
-    bar = measure_processes(tiny_backbone, data, GRID, timed)
+    monkeypatch.setattr(grid, "_run", _fake_run(seconds, 8))
+    [bar] = measure_processes(tiny_backbone, data, GRID, timed)
     assert (bar.value, bar.bar, bar.details["all_pairs"]) == (16, 10, how)
 
 
 def test_missing_pictures_are_told(
     tiny_backbone: Backbone, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_run", _fake_run({"scripts.cli": 1, "scripts.benchmarks.plain": 1}, 3))
+    monkeypatch.setattr(grid, "_run", _fake_run({"scripts.cli": 1, "scripts.benchmarks.plain": 1}, 3))
     with pytest.raises(RuntimeError, match="`maskst predict` wrote 3 pictures; expected 8"):
         measure_processes(tiny_backbone, data, GRID, 1)
 
@@ -150,10 +147,10 @@ def test_the_commands_draw_what_the_grid_draws(tiny_backbone: Backbone, data: di
     from scripts import cli
     from scripts.benchmarks import plain
 
-    pairs = pairs_of(GRID.datamodule(data))
-    cli.main(our_command(tiny_backbone, data, GRID, tmp_path / "ours")[3:])
+    pairs = pairs_of(GRID, data)
+    cli.main(grid.our_command(tiny_backbone, data, GRID, tmp_path / "ours")[3:])
     for pair in pairs:
-        plain.main(plain_command(tiny_backbone, pair, GRID, tmp_path / "plain" / pair.name)[3:])
+        plain.main(grid.plain_command(tiny_backbone, pair, GRID, tmp_path / "plain" / pair.name)[3:])
     differences, _ = compare(tmp_path / "ours", tmp_path / "plain")
     assert len(differences) == 8
     assert differences.max() <= 1
@@ -184,7 +181,7 @@ def test_parts_are_words_behind_their_option() -> None:
 def test_chosen_parts_of_a_backbone(
     tiny_backbone: Backbone, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scripts.benchmark.measure_two_means", lambda _: Bar("2-means", 120.0, "x", 100, True, {}))
+    monkeypatch.setattr("scripts.benchmark.measure_two_means", lambda _: [Bar("2-means", 120.0, "x", 100, True, {})])
     monkeypatch.setattr("scripts.benchmark.measure_runtime", lambda *_: [Row("plain", [0.5], 1.0)])
     small_run = ["--batch_size", "2", "--fit_steps", "2", "--predict_runs", "1", "--pictures", "5"]
     options = [*small_run, "--sampling_steps", "2", "--parts", "fit", "predict", "two_means", "runtime"]
