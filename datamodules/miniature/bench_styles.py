@@ -65,7 +65,7 @@ def chalkboard(art: Canvas) -> None:
     chalk = hsv(art.rng.choice([0.14, 0.95, 0.55]) + art.uniform(-0.02, 0.02), 0.4, 1.0)
     grain = np.clip(art.uniform(0.35, 1.15, (art.size, art.size, 1)), 0, 1).astype(np.float32)
     colours, opacity = art.paint(Palette(board, chalk, board, white), white, 1.4)
-    lines = np.abs(colours - np.float32(board)).max(axis=2, keepdims=True) > 0.1
+    lines = np.abs(colours - np.array(board, np.float32)).max(axis=2, keepdims=True) > 0.1
     art.lay(colours, opacity * lines * grain)
 
 
@@ -80,7 +80,7 @@ def woodcut(art: Canvas) -> None:
     tones, opacity = art.paint(Palette(_grey(0.55), _grey(0.25), _grey(0.95), _grey(0.0)), _grey(0.0), 1.5)
     shade = 1 - np.clip(tones[..., :1] + 0.25 * relief(opacity, 20), 0, 1)
     cut = np.clip(5 * (shade + 0.5 * (wave - 0.5) - 0.5) + 0.5, 0, 1)
-    art.lay(over(np.float32(paper), ink, cut), opacity)
+    art.lay(over(np.array(paper, np.float32), ink, cut), opacity)
 
 
 def paper_cut(art: Canvas) -> None:
@@ -89,7 +89,7 @@ def paper_cut(art: Canvas) -> None:
     art.fill(hsv(hue, 0.18, 0.98), hsv(hue, 0.25, 0.92))
     for layer in range(3):
         left, right = art.uniform(26, 44, 2) + 9 * layer
-        hill = [(-4, left), (20, left - 7), (42, right), (68, right - 8), (68, 68), (-4, 68)]
+        hill: list[tuple[float, float]] = [(-4, left), (20, left - 7), (42, right), (68, right - 8), (68, 68), (-4, 68)]
         sheet = hsv(hue + 0.05 + 0.09 * layer, 0.3 + 0.1 * layer, 0.95 - 0.1 * layer)
         _lay_sheet(art, sheet, art.stencil([Stroke("form", hill)]))
     body, accent = hsv(hue + 0.5, 0.55, 0.95), hsv(hue + 0.58, 0.6, 0.75)

@@ -103,7 +103,7 @@ def wool_toy(art: Canvas) -> None:
     fluff = np.clip(blur(opacity, 36) * 1.7, 0, 1)
     zigzag = np.abs((art.x / 5) % 1 - 0.5) * 5
     stitch = np.sin((art.y + zigzag) * (2 * np.pi / 4.5))
-    yarn = over(np.float32(palette.body), colours, opacity) * (0.97 + 0.15 * stitch)
+    yarn = over(np.array(palette.body, np.float32), colours, opacity) * (0.97 + 0.15 * stitch)
     art.lay(hsv(hue + 0.5, 0.3, 0.75), np.roll(fluff, art.size // 20, axis=0) * 0.6)
     art.lay(yarn, fluff)
 

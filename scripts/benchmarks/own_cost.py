@@ -45,7 +45,7 @@ def measure_fit(backbone: Backbone, data: dict[str, Any], steps: int, batch_size
         given[:] = args, options
 
     def begin(_: Trainer, module: LightningModule) -> None:
-        module.model.unet.register_forward_pre_hook(catch, with_kwargs=True)  # type: ignore[union-attr, operator]
+        module.model.unet.register_forward_pre_hook(catch, with_kwargs=True)  # type: ignore[union-attr]
         step.start()
 
     def run_bare(_: Trainer, module: LightningModule, *__: Any) -> None:
@@ -74,8 +74,8 @@ def measure_predict(
         unet = Stopwatch()
 
         def begin(_: Trainer, module: LightningModule, unet: Stopwatch = unet) -> None:
-            module.model.unet.register_forward_pre_hook(unet.start)  # type: ignore[union-attr, operator]
-            module.model.unet.register_forward_hook(unet.stop)  # type: ignore[union-attr, operator]
+            module.model.unet.register_forward_pre_hook(unet.start)  # type: ignore[union-attr]
+            module.model.unet.register_forward_hook(unet.stop)  # type: ignore[union-attr]
             whole.start()
 
         with tempfile.TemporaryDirectory() as folder:

@@ -46,7 +46,8 @@ class Plain:
             self.processor = CLIPImageProcessorPil(
                 size={"shortest_edge": size}, crop_size={"height": size, "width": size}
             )
-        self.tower, self.tokenizer = getattr(self.pipe, "text_encoder_2", None), getattr(self.pipe, "tokenizer_2", None)
+        self.tower: Any = getattr(self.pipe, "text_encoder_2", None)
+        self.tokenizer: Any = getattr(self.pipe, "tokenizer_2", None)
         if (tower := folder / "text_tower").is_dir():
             self.tower = CLIPTextModelWithProjection.from_pretrained(tower, dtype=torch.float32).to(self.device)
             self.tokenizer = CLIPTokenizer.from_pretrained(tower)

@@ -26,9 +26,9 @@ def new_autoencoder() -> AutoencoderKL:
 
 def reconstruction_loss(decoded: Tensor, images: Tensor, colours: float) -> Tensor:
     """Mean absolute difference of pixels, of edges and, weighted by `colours`, of the mean colours of 8 x 8 areas."""
+    coarse, pixels = F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(images, 8)), F.l1_loss(decoded, images)
     edges = [F.l1_loss(decoded.diff(dim=side), images.diff(dim=side)) for side in (-1, -2)]
-    coarse = F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(images, 8))
-    return F.l1_loss(decoded, images) + (edges[0] + edges[1]) + colours * coarse
+    return pixels + (edges[0] + edges[1]) + colours * coarse
 
 
 class AutoencoderStage(Stage):

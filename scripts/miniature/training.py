@@ -112,7 +112,7 @@ class Stage(L.LightningModule):
     def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__()
         self.lr, self.seed, self.work, self.weights = arguments.lr, arguments.seed, arguments.work, arguments.weights
-        self.steps: int = arguments.schedule_steps or arguments.steps
+        self.steps = arguments.schedule_steps or arguments.steps
         self.drawn = drawn_images(arguments.work, arguments.per_pair, TRAINING_SEED)
 
     @staticmethod
