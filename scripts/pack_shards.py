@@ -14,8 +14,7 @@ from functools import partial
 from tqdm import tqdm
 
 from datamodules.folders import FolderInUseError, FolderLock
-from datamodules.references import open_references
-from datamodules.shards import write_shards
+from datamodules.shards import open_references, write_shards
 from scripts.paths import to_path
 from scripts.stopping import stoppable
 
