@@ -1,7 +1,7 @@
 """`maskst weights`: what the configs of backbones need, what of it is here, and fetching the rest from the hub."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -71,10 +71,10 @@ def as_bytes(size: int | None) -> str:
     return f"{size} B"
 
 
-def totals(files: Iterable[File]) -> str:
+def totals(files: Collection[File]) -> str:
     """Numbers and bytes of all files, and of those that are missing."""
 
-    def total(files: list[File]) -> str:
+    def total(files: Collection[File]) -> str:
         sizes = list({(file.need.top, file.name): file.size for file in files}.values())
         unknown = sizes.count(None)
         known = as_bytes(sum(size or 0 for size in sizes)) if unknown < len(sizes) or not sizes else ""
