@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from datamodules.folders import FolderInUseError, FolderLock
 from datamodules.shards import open_references, write_shards
+from datamodules.vocabulary import check_content_words
 from scripts.paths import to_path
 from scripts.stopping import stoppable
 
@@ -52,8 +53,6 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _content_words(given: str | None) -> str | dict[str, str] | None:
     """A word or phrase, or as JSON words by file name or pattern."""
-    from datamodules.style_references import check_content_words
-
     words = json.loads(given) if given is not None and given.lstrip().startswith("{") else given
     check_content_words(words)
     return words
