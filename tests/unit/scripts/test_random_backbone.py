@@ -64,6 +64,19 @@ def _unet_weights(folder: Path, made: Any, seed: int) -> torch.Tensor:
     return load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")["mid_block.attentions.0.proj_in.weight"]
 
 
+def test_a_backbone_is_replaced_as_a_whole_and_other_files_are_not_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "unet" / "old.safetensors").touch()
+    write_random_backbone(folder, small("sd15"))
+    assert not (folder / "unet" / "old.safetensors").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    (folder / "mine.txt").touch()
+    with pytest.raises(FileExistsError, match=r"`folder`: '.*made' holds 'mine.txt', which is no part of a backbone"):
+        write_random_backbone(folder, small("sd15"))
+    assert (folder / "mine.txt").exists()
+
+
 def test_the_tokenizer_has_the_published_ids(tmp_path: Path) -> None:
     write_tokenizer(tmp_path)
     tokenizer: Any = CLIPTokenizer.from_pretrained(tmp_path)
