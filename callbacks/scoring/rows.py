@@ -94,5 +94,5 @@ def _ordered(gathered: Gathered, order: Tensor, predictions: Sequence[Prediction
     values, generated = gathered.values[order], gathered.generated[order]
     if generated.shape[1]:
         known, has_sibling = scores.diversity(generated, torch.tensor(siblings_of(predictions)))
-        values[has_sibling, COLUMNS.index(DIVERSITY)] = known.float()
+        values[has_sibling, COLUMNS.index(DIVERSITY)] = known.to(values.dtype)
     return values
