@@ -3,15 +3,21 @@
 import hashlib
 import re
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules.files import cannot_write, replacing, write_atomically, write_png, write_text
+from datamodules.files import cannot_write, replacing, write_atomically, write_text
 
 __all__ = ["cannot_write", "digest", "replacing", "slug", "to_pil", "write_atomically", "write_png", "write_text"]
+
+
+def write_png(path: Path, image: Image.Image) -> None:
+    """Replace the file `path` by `image` as PNG in one step."""
+    write_atomically(path, lambda file: image.save(file, format="PNG"))
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:

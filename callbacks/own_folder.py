@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from callbacks.ranks import on_first_rank
-from datamodules.folders import FolderLock
+from datamodules.files import FolderLock
 
 
 class OwnFolder(Callback):

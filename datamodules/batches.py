@@ -45,10 +45,10 @@ def check_seed(seed: int, further: int = 0, name: str = "seed") -> None:
         raise ValueError(f"`{name}` is a number from 0 to {GREATEST_SEED}{more} and was {seed}.")
 
 
-def check_at_least(least: int, **arguments: int) -> None:
-    """Raises ValueError, which names it, if an argument is smaller."""
+def check_at_least(least: int, **arguments: int | None) -> None:
+    """Raises ValueError, which names it, if an argument is smaller; None is not looked at."""
     for name, value in arguments.items():
-        if value < least:
+        if value is not None and value < least:
             raise ValueError(f"`{name}` is a number from {least} up and was {value}.")
 
 
@@ -85,8 +85,7 @@ class ReferenceSource(Protocol):
     def open(self, indices: Sequence[int]) -> ReferenceBatch:
         """These references with their images and content maps; what cannot be read is told once and left out.
 
-        In place of a batch that would be empty comes the next readable reference of the set. Batches that come after
-        it have no images opened ahead.
+        In place of a batch that would be empty comes the next readable reference of the set.
         """
 
     def without(self, references: Sequence[Reference], left_out: Collection[int]) -> list[Reference]:

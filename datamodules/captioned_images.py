@@ -47,39 +47,31 @@ def read_captions(captions: str | Path) -> ReferenceSet:
         FileNotFoundError: If there is no such file.
         ValueError: If it has no line or faulty ones, all of which are named, or none of its images can be read.
     """
-    file = Path(captions)
+    file, keys = Path(captions), set[str]()
     if not file.is_file():
         raise FileNotFoundError(f"`captions`: there is no file `{file}`. Expected {EXPECTED}.")
-    keys: set[str] = set()
 
     def parse(_: int, line: bytes) -> Entry:
-        entry = _entry(file.parent, _texts(parse_json(line)))
-        if entry.key in keys:
-            raise ValueError(f"the image {entry.key!r} has a line already; suffixes tell no images apart")
-        keys.add(entry.key)
-        return entry
+        texts = _texts(parse_json(line))
+        files = files_of(file.parent, texts, ("image", "content_map"))
+        key = Path(texts["image"]).with_suffix("").as_posix()
+        if key in keys:
+            raise ValueError(f"the image {key!r} has a line already; suffixes tell no images apart")
+        keys.add(key)
+        content_map = ImageFile(files["content_map"]) if "content_map" in files else None
+        return Entry(key, texts["prompt"], "", ImageFile(files["image"]), content_map)
 
     lines = lines_of(file, "captions", f"Expected {EXPECTED}.")
     return ReferenceSet(file, parse_rows(file, "captions", EXPECTED, lines, parse, "line"))
 
 
-def _entry(folder: Path, texts: dict[str, str]) -> Entry:
-    files = files_of(folder, texts, ("image", "content_map"))
-    key = Path(texts["image"]).with_suffix("").as_posix()
-    content_map = ImageFile(files["content_map"]) if "content_map" in files else None
-    return Entry(key, texts["prompt"], "", ImageFile(files["image"]), content_map)
-
-
 def _texts(values: dict[str, Any]) -> dict[str, str]:
     """The texts of a line; null is the same as a name left out."""
-    if unknown := [name for name in values if name not in NAMES]:
-        raise ValueError(f"unknown {_quoted(unknown)}")
     given = {name: value for name, value in values.items() if value is not None}
     texts = {name: value for name, value in given.items() if isinstance(value, str) and value.strip()}
-    if blank := [name for name in NAMES if name in {*REQUIRED, *given} and name not in texts]:
-        raise ValueError(f"no text as {_quoted(blank)}")
+    unknown = [name for name in values if name not in NAMES]
+    blank = [name for name in NAMES if name in {*REQUIRED, *given} and name not in texts]
+    if faulty := unknown or blank:
+        names = ", ".join(f'"{name}"' for name in faulty)
+        raise ValueError(f"unknown {names}" if unknown else f"no text as {names}")
     return texts
-
-
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

@@ -1,6 +1,7 @@
 """Image files that users bring: where they lie, and what they show as upright RGB, whatever their format."""
 
 import os
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path, PurePath
 from typing import NamedTuple, NoReturn
@@ -86,7 +87,10 @@ def read_image(data: bytes) -> Image.Image:
         with Image.open(BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
             _check(image)
             image.load()
-            return _to_rgb(_upright(image))
+            upright: Image.Image = image
+            with suppress(Exception):  # a damaged EXIF block does not spoil the picture: it is shown as it is stored
+                upright = ImageOps.exif_transpose(image)
+            return _to_rgb(upright)
     except UnidentifiedImageError:
         raise ValueError("not an image that Pillow can read") from None
     except Exception as error:  # Pillow's decoders raise anything from OSError to SyntaxError on damaged bytes
@@ -102,36 +106,27 @@ def images_below(root: Path, depth: int | None = None) -> list[Path]:
     """The image files below a folder, by name; hidden ones are left out, and so is what lies in hidden folders.
 
     Links are followed, but none into a folder that is met anyway, or around the root: no file comes twice by them.
-
-    Args:
-        root: The folder.
-        depth: Parts of their paths below the root, at most; None: any.
-
-    Raises:
-        OSError: A folder cannot be looked into.
+    Their paths below the root have at most `depth` parts; None: any number. OSError: a folder cannot be looked into.
     """
-    seen, found = {os.path.realpath(root)}, list[Path]()
+    top = Path(os.path.realpath(root))
+    seen, found = {top}, list[Path]()
     for folder, folders, names in os.walk(root, followlinks=True, onerror=_refuse):
         deepest = depth is not None and len(Path(folder).relative_to(root).parts) + 1 >= depth
-        folders[:] = [] if deepest else [name for name in sorted(folders) if _is_new(Path(folder, name), root, seen)]
+        folders[:] = [] if deepest else [name for name in sorted(folders) if _is_new(Path(folder, name), top, seen)]
         images = [name for name in names if name.lower().endswith((*SUFFIXES, *UNREAD)) and name[0] != "."]
         found += [Path(folder, name) for name in images]
     return sorted(found)
 
 
-def _is_new(folder: Path, root: Path, seen: set[str]) -> bool:
+def _is_new(folder: Path, top: Path, seen: set[Path]) -> bool:
     """Whether a folder is met for the first time, and by no link to what is met without it or lies around the root."""
-    real, top = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
-    if folder.name.startswith(".") or str(real) in seen or (folder.is_symlink() and _is_met_anyway(real, top)):
+    real = Path(os.path.realpath(folder))
+    below = real.relative_to(top).parts if real.is_relative_to(top) else ()
+    is_met_anyway = not any(part.startswith(".") for part in below) if below else top.is_relative_to(real)
+    if folder.name.startswith(".") or real in seen or (folder.is_symlink() and is_met_anyway):
         return False
-    seen.add(str(real))
+    seen.add(real)
     return True
-
-
-def _is_met_anyway(real: Path, top: Path) -> bool:
-    if not real.is_relative_to(top):
-        return top.is_relative_to(real)
-    return not any(part.startswith(".") for part in real.relative_to(top).parts)
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -149,23 +144,11 @@ def _check(image: Image.Image) -> None:
         raise ValueError("its pixels are fractions, of which nothing says what is white: save it with 8 bits a channel")
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a damaged EXIF block does not spoil the picture: it is shown as it is stored
-        return image
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        return _eight_bits(image).convert("RGB")
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip at 255 instead of scaling
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8-bit grey, which Pillow's own conversion would clip at 255 instead of scaling."""
-    values = np.asarray(image).astype(np.int64).clip(0, 65535)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))

@@ -1,8 +1,9 @@
 """Which pictures are generated: a balanced choice of references, times prompts, times samples."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from math import lcm
 from pathlib import Path
@@ -27,10 +28,8 @@ def spread(references: Sequence[Reference], count: int | None) -> list[Reference
         return list(references)
     contents, styles = sorted({r.content for r in references}), sorted({r.style for r in references})
     period = lcm(len(contents), len(styles))
-    step_of_cell = {
-        (contents[k % len(contents)], styles[(k + k // period) % len(styles)]): k
-        for k in range(len(contents) * len(styles))
-    }
+    diagonals = [(k % len(contents), (k + k // period) % len(styles)) for k in range(len(contents) * len(styles))]
+    step_of_cell = {(contents[row], styles[column]): k for k, (row, column) in enumerate(diagonals)}
     seen: Counter[tuple[str, str]] = Counter()
     turns = []
     for position, reference in enumerate(references):
@@ -50,9 +49,9 @@ def same_style(references: Sequence[Reference], count: int) -> dict[str, tuple[R
     Raises:
         ValueError: If a style has too few references.
     """
-    styles: dict[str, dict[str, list[Reference]]] = {}
+    styles: defaultdict[str, defaultdict[str, list[Reference]]] = defaultdict(lambda: defaultdict(list))
     for reference in references:
-        styles.setdefault(reference.style, {}).setdefault(reference.content, []).append(reference)
+        styles[reference.style][reference.content].append(reference)
     sizes = {style: sum(map(len, contents.values())) for style, contents in styles.items()}
     if few := {style: size for style, size in sizes.items() if size <= count}:
         named = listed((f"{style!r} ({size})" for style, size in few.items()), between=", ")
@@ -60,7 +59,20 @@ def same_style(references: Sequence[Reference], count: int) -> dict[str, tuple[R
             f"`references_per_picture` is {count + 1}, but fewer test references are of the style {named}. "
             f"Set it to {min(few.values())} or less, or give each style as many readable images."
         )
-    return {r.key: others for contents in styles.values() for r, others in _others_of_style(contents, count)}
+    return {key: others for contents in styles.values() for key, others in _others_of_style(contents, count)}
+
+
+def _others_of_style(contents: dict[str, list[Reference]], count: int) -> Iterator[tuple[str, tuple[Reference, ...]]]:
+    """The key of each reference of one style with its `count` others; `contents` has the references by content."""
+    places = [(place, rank, r) for place, name in enumerate(sorted(contents)) for rank, r in enumerate(contents[name])]
+    for place, rank, reference in places:
+        turns = []
+        for other_place, other_rank, other in places:
+            steps = (other_place - place) % len(contents)
+            turn = (other_rank - rank) % len(contents[other.content])
+            if other is not reference:
+                turns.append((steps == 0, turn, steps, other))
+        yield reference.key, tuple(other for *_, other in sorted(turns)[:count])
 
 
 def list_jobs(
@@ -76,26 +88,18 @@ def list_jobs(
     """Every reference x prompt x sample, reference by reference, so that a batch opens few images.
 
     With content images it is every reference x content image x sample, and their contents are the prompts. References
-    that are the same but for their names make one picture.
-
-    Args:
-        references: The main reference of each picture.
-        prompts: What is drawn without content images.
-        samples_per_prompt: Pictures for each reference and prompt.
-        seed: What the seed of each picture is made of.
-        others: Further references for the key of each main one; None gives none.
-        negatives: The negative references of every picture.
-        content_images: Images whose layout the pictures keep.
-        shared_noise: Sample i of every reference and prompt has `seed` + i, in place of a seed of its own.
+    that are the same but for their names make one picture. `others` has further references for the key of each main
+    one. The seed of each picture is made of `seed`; with `shared_noise` sample i of every reference and prompt has
+    `seed` + i.
     """
     drawn: list[tuple[str, Reference | None]] = [(image.content, image) for image in content_images]
     unique: dict[tuple[Any, ...], Job] = {}
-    drawn = drawn or [(prompt, None) for prompt in prompts]
-    for reference, (prompt, content_image), sample in product(references, drawn, range(samples_per_prompt)):
-        own = picture_seed(seed, reference, prompt, sample, content_image)
+    for reference, (prompt, image), sample in product(
+        references, drawn or [(prompt, None) for prompt in prompts], range(samples_per_prompt)
+    ):
+        noise = seed + sample if shared_noise else picture_seed(seed, reference, prompt, sample, image)
         further = others[reference.key] if others else ()
-        noise = seed + sample if shared_noise else own
-        job = Job(reference, prompt, sample, noise, further, negatives, content_image)
+        job = Job(reference, prompt, sample, noise, further, negatives, image)
         unique.setdefault(job.identity, job)
     return list(unique.values())
 
@@ -115,15 +119,15 @@ def negative_references(files: Sequence[str]) -> dict[Reference, ImageFile]:
     """
     way_out = "Correct its path in `negative_references`, or leave it out."
     found = {}
-    for number, path in enumerate(map(Path, files), start=1):
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no file `{path}`, a negative reference. {way_out}")
+    for number, file in enumerate((ImageFile(Path(path)) for path in files), start=1):
+        if not file.path.is_file():
+            raise FileNotFoundError(f"There is no file `{file.path}`, a negative reference. {way_out}")
         try:
-            digest = ImageFile(path).open()[1]
+            digest = file.open()[1]
         except ValueError as error:
-            raise ValueError(f"The negative reference `{path}` cannot be read: {error}. {way_out}") from error
-        key = f"negative:{path.as_posix()}"  # like no path below a root
-        found[Reference(-number, key, "", "negative", digest)] = ImageFile(path)
+            raise ValueError(f"The negative reference `{file.path}` cannot be read: {error}. {way_out}") from error
+        key = f"negative:{file.path.as_posix()}"  # like no path below a root
+        found[Reference(-number, key, "", "negative", digest)] = file
     return found
 
 
@@ -142,23 +146,19 @@ def read_content_images(root: str | Path) -> ReferenceSet:
         raise FileNotFoundError(f"`content_images`: there is no folder `{root}`. {expected}.")
     paths = images_in(root)
     if not paths:
-        raise FileNotFoundError(
-            f"`content_images`: the folder `{root}` holds no image. {expected}, directly in that folder, "
-            f"with one of the suffixes {', '.join(SUFFIXES)}."
-        )
-    nameless = [path.name for path in paths if not any(letter.isalpha() for letter in path.stem)]
-    if nameless:
+        where = f"directly in that folder, with one of the suffixes {', '.join(SUFFIXES)}"
+        raise FileNotFoundError(f"`content_images`: the folder `{root}` holds no image. {expected}, {where}.")
+    if nameless := [path.name for path in paths if not any(map(str.isalpha, path.stem))]:
         raise ValueError(
             f"`content_images`: {len(nameless)} of {len(paths)} file names in `{root}` say no prompt: "
             f"{listed(map(repr, nameless), between=', ')}. {expected}. Rename the files by what they show."
         )
-    prompts = [" ".join(path.stem.replace("_", " ").split()) for path in paths]
-    told = zip(paths, prompts, strict=True)
-    images = ReferenceSet(root, [Entry(f"content:{path.stem}", prompt, "", ImageFile(path)) for path, prompt in told])
-    images.check_sizes(root)
-    return images
+    prompts = {path: " ".join(path.stem.replace("_", " ").split()) for path in paths}
+    entries = [Entry(f"content:{path.stem}", prompt, "", ImageFile(path)) for path, prompt in prompts.items()]
+    return ReferenceSet(root, entries, check_sizes=True)
 
 
+@dataclass
 class JobBatches(Dataset[JobBatch]):
     """Batches of jobs by their positions in the list; each image is opened once a batch.
 
@@ -166,21 +166,14 @@ class JobBatches(Dataset[JobBatch]):
     pictures are `finished`; None: another process does.
     """
 
-    def __init__(
-        self,
-        files: Mapping[Reference, ImageFile],
-        jobs: Sequence[Job],
-        contents: Sequence[str] = (),
-        finished: int = 0,
-        first: list[int] | None = None,
-    ) -> None:
-        self.files, self.jobs, self.contents = files, jobs, list(contents)
-        self.finished, self.first = finished, first
+    files: Mapping[Reference, ImageFile]
+    jobs: Sequence[Job]
+    contents: list[str] = field(default_factory=list)
+    finished: int = 0
+    first: list[int] | None = None
 
     def __getitem__(self, indices: list[int]) -> JobBatch:
-        jobs = [self.jobs[index] for index in indices]
-        images: dict[str, Image.Image] = {}
-        faults: dict[str, str] = {}
+        jobs, images, faults = [self.jobs[index] for index in indices], dict[str, Image.Image](), dict[str, str]()
         for reference in dict.fromkeys(reference for job in jobs for reference in job.all_images):
             try:
                 images[reference.key] = self.files[reference].open(reference.digest)[0]
@@ -194,18 +187,3 @@ class JobBatches(Dataset[JobBatch]):
             "contents": self.contents,
             "finished": self.finished if indices == self.first else 0,
         }
-
-
-def _others_of_style(
-    contents: dict[str, list[Reference]], count: int
-) -> Iterator[tuple[Reference, tuple[Reference, ...]]]:
-    """Each reference of one style with its `count` others; `contents` has the style's references by content."""
-    places = [(place, rank, r) for place, name in enumerate(sorted(contents)) for rank, r in enumerate(contents[name])]
-    for place, rank, reference in places:
-        turns = []
-        for other_place, other_rank, other in places:
-            steps = (other_place - place) % len(contents)
-            turn = (other_rank - rank) % len(contents[other.content])
-            if other is not reference:
-                turns.append((steps == 0, turn, steps, other))
-        yield reference, tuple(other for *_, other in sorted(turns)[:count])

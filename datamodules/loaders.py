@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import ceil
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,10 +30,9 @@ def share_of_rank(size: int, rank: int, world_size: int) -> range:
 class EpochBatchSampler:
     """Batches of the indices 0 .. size-1, in which each comes exactly once an epoch, over all ranks together.
 
-    A global batch holds `batch_size * world_size` samples and is dealt out to the ranks, so that together
-    they see what one process would see with the larger batch. All ranks get the same number of batches: a
-    last global batch with fewer samples than ranks is joined to the one before it. The order of an epoch depends on
-    seed and epoch alone; it is that of the indices without `shuffle`.
+    A global batch of `batch_size * world_size` is dealt out to the ranks: together they see what one process would see
+    with the larger batch. All ranks get the same number of batches: a last global batch with fewer samples than ranks
+    is joined to the one before it. The order depends on seed and epoch alone, without `shuffle` on nothing.
 
     Raises:
         ValueError: If there are fewer samples than ranks.
@@ -71,15 +70,10 @@ class EpochBatchSampler:
 
 
 class ReferenceBatches(Dataset[ReferenceBatch]):
-    """The train set, of which batches are opened by their indices: a `ReferenceSource`.
-
-    Attributes:
-        is_asked: Whether somebody opens images himself, so that none need be opened ahead for him.
-    """
+    """The train set, of which batches are opened by their indices: a `ReferenceSource`."""
 
     def __init__(self, images: ReferenceSet, batch_size: int) -> None:
         self.images, self.batch_size = images, batch_size
-        self.is_asked = False
         self._failed: set[str] = set()
 
     @property
@@ -89,7 +83,6 @@ class ReferenceBatches(Dataset[ReferenceBatch]):
 
     def open(self, indices: Sequence[int]) -> ReferenceBatch:
         """The batch of these indices; its failures are reported."""
-        self.is_asked = True
         batch = self[indices]
         self.report(batch["failures"])
         return batch
@@ -112,15 +105,11 @@ class ReferenceBatches(Dataset[ReferenceBatch]):
 
     def report(self, failures: Mapping[str, str]) -> None:
         """Names, once and on each process, what a training goes on without."""
-        new = [f"{shown(name)} ({why})" for name, why in failures.items() if name not in self._failed]
+        new = "\n  ".join(f"{shown(name)} ({why})" for name, why in failures.items() if name not in self._failed)
         self._failed |= failures.keys()
         if new:
-            names = "\n  ".join(new)
-            warnings.warn(
-                f"{len(self._failed)} images can no longer be read, and the training goes on without them; the last:"
-                f"\n  {names}",
-                stacklevel=2,
-            )
+            told = "images can no longer be read, and the training goes on without them; the last:"
+            warnings.warn(f"{len(self._failed)} {told}\n  {new}", stacklevel=2)
 
     def _after(self, index: int) -> list[Reference]:
         """All others, from the next on."""
@@ -163,25 +152,17 @@ class BatchLoader(Iterable[Batch]):
             batch_size=None,
             sampler=batches,
             num_workers=self.num_workers,
-            collate_fn=_as_it_is,
+            collate_fn=torch.nn.Identity(),
             # Without it the loader would draw from the global random state, and at a resumed start once more.
             generator=torch.Generator(),
         )
         return iter(loader)
 
 
-class LoaderState(TypedDict):
-    """A place in training: so many batches of that epoch are done, in the order that these settings make."""
-
-    epoch: int
-    batches_done: int
-    order: dict[str, int | str]
-
-
 class ResumableLoader(BatchLoader[ReferenceBatch]):
     """The batches of training, which go on within an epoch where a Lightning checkpoint left them.
 
-    Images are opened ahead by workers alone: whoever needs others opens them by the batch's `source`.
+    Images are opened ahead by workers, where there are any; else whoever needs one opens it by the batch's `source`.
     """
 
     source: ReferenceBatches
@@ -197,34 +178,29 @@ class ResumableLoader(BatchLoader[ReferenceBatch]):
         if epoch != self.sampler.epoch:
             epoch, first = self.sampler.epoch, 0
         self._resume_at = (epoch, 0)
-        for done, batch in enumerate(self._batches(list(self.sampler)[first:]), start=first + 1):
+        for done, batch in enumerate(self._load(list(self.sampler)[first:]), start=first + 1):
             self._place = (epoch, done)  # counted before the step, for a checkpoint is written at its end
+            self.source.report(batch.get("failures", {}))
             yield {**batch, "source": self.source}
 
-    def _batches(self, batches: list[list[int]]) -> Iterator[ReferenceBatch]:
-        ahead = self._load(batches) if self.num_workers and not self.source.is_asked else None
-        for indices in batches:
-            if ahead is not None and not self.source.is_asked:
-                batch = next(ahead)
-                self.source.report(batch["failures"])
-                yield batch
-            else:
-                ahead = None  # its workers end
-                yield {"references": [self.source.references[index] for index in indices]}
+    def _load(self, batches: list[list[int]]) -> Iterator[ReferenceBatch]:
+        if self.num_workers:
+            return super()._load(batches)
+        return ({"references": [self.source.references[index] for index in indices]} for indices in batches)
 
-    def state_dict(self) -> LoaderState:
-        """The place in training, for a checkpoint."""
+    def state_dict(self) -> dict[str, Any]:
+        """The place in training, for a checkpoint: batches that are done of an epoch, and what makes their order."""
         epoch, batches_done = self._place
         return {"epoch": epoch, "batches_done": batches_done, "order": self._order_settings()}
 
-    def load_state_dict(self, state: LoaderState) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on behind the batches that are done, or warns where the order of the batches has changed."""
         before, now = state["order"], self._order_settings()
         if before != now:
             rank_zero_warn(
-                f"The checkpoint was written with {before} and this run has {now}, so the "
-                "interrupted epoch starts again with its first batch. To go on exactly, take the same "
-                "references, `seed` and `batch_size` x processes."
+                f"The checkpoint was written with {before} and this run has {now}, so the interrupted epoch starts "
+                "again with its first batch. To go on exactly, take the same references, `seed` and `batch_size` x "
+                "processes."
             )
             state = {**state, "batches_done": 0}
         self._place = self._resume_at = (state["epoch"], state["batches_done"])
@@ -234,7 +210,3 @@ class ResumableLoader(BatchLoader[ReferenceBatch]):
         order = {"seed": sampler.seed} if sampler.shuffle else {"shuffle": False}
         size = sampler.global_batch_size
         return {"references": sampler.size, "their digest": digest, "global batch size": size, **order}
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch

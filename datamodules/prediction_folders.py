@@ -2,10 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from PIL import Image
 from torch.utils.data import Dataset
@@ -20,6 +20,7 @@ WAY_OUT = (
     "It tells which pictures lie beside it: give another folder (`--trainer.default_root_dir`, or `folder` of the "
     "prediction writer), or remove this one."
 )
+AS_WRITTEN = "Give the folders as `maskst predict` wrote them."
 _LARGEST = 2**63 - 1  # what the tables of scores hold
 
 
@@ -44,29 +45,30 @@ class PredictionBatches(Dataset[PredictionBatch]):
         self.contents = sorted({prediction.content_prompt for prediction in found.predictions})
 
     def __getitem__(self, indices: list[int]) -> PredictionBatch:
-        places = dict.fromkeys(self.found.predictions[index].reference_path for index in indices)
-        references = {place: _opened(self.found.references[place]) for place in places}
+        chosen = [self.found.predictions[index] for index in indices]
+        faults: dict[str, str] = {}
+        references = {p.reference_path: self.found.references[p.reference_path] for p in chosen}
+        opened = {place: image for place, file in references.items() if (image := _opened(file, place, faults))}
         batch: PredictionBatch = {
             "predictions": [],
             "positions": [],
             "images": [],
-            "references": {place: opened for place, opened in references.items() if isinstance(opened, Image.Image)},
+            "references": opened,
             "unread": [],
             "failures": dict(self.found.failures) if indices == self.first else {},
             "contents": self.contents,
             "sources": self.sources,
         }
-        for index in indices:
-            prediction = self.found.predictions[index]
-            image, reference = _opened(ImageFile(Path(prediction.path))), references[prediction.reference_path]
-            if isinstance(image, Image.Image) and isinstance(reference, Image.Image):
+        for index, prediction in zip(indices, chosen, strict=True):
+            path, place = prediction.path, prediction.reference_path
+            image = _opened(ImageFile(Path(path)), path, batch["failures"])
+            if image and place in opened:
                 batch["predictions"].append(prediction)
                 batch["positions"].append(index)
                 batch["images"].append(image)
                 continue
-            of_reference = f"its reference `{prediction.reference_path}` cannot be read: {reference}"
             batch["unread"].append(prediction)
-            batch["failures"][prediction.path] = image if isinstance(image, str) else of_reference
+            batch["failures"].setdefault(path, f"its reference `{place}` cannot be read: {faults.get(place)}")
         return batch
 
 
@@ -77,12 +79,11 @@ def finished_jobs(folder: str | Path) -> set[tuple[Any, ...]]:
         OSError: If a file of lines cannot be read.
     """
     finished = set()
-    for file in sorted(Path(folder).glob(LINES)):
-        for line in _parsed(text for _, text in lines_of(file, "folder", WAY_OUT)):
-            with suppress(ValueError, KeyError, TypeError, OSError):  # the line names no picture: it is drawn
-                picture = inside(Path(folder), line["file"])
-                if os.path.isfile(picture) and os.path.getsize(picture):
-                    finished.add(_job(line).identity)
+    for line in _lines(Path(folder), "folder", WAY_OUT):
+        with suppress(ValueError, KeyError, TypeError, OSError):  # the line names no picture: it is drawn
+            picture = inside(Path(folder), line["file"])
+            if os.path.isfile(picture) and os.path.getsize(picture):
+                finished.add(_job(line).identity)
     return finished
 
 
@@ -95,10 +96,11 @@ def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
         FileNotFoundError: If a folder is missing.
         ValueError: If a folder holds no predictions, or two pictures are the same.
     """
-    found = Found([], {}, {})
-    seen: dict[str, Path] = {}
+    found, seen = Found([], {}, {}), dict[str, Path]()
     for folder in map(Path, folders):
-        lines = _lines(folder)
+        lines = sorted(((folder / line["file"], line) for line in _lines(folder)), key=lambda each: each[0])
+        if not lines:
+            _refuse_without_lines(folder)
         for path, line in lines:
             try:
                 inside(folder, line["file"])
@@ -114,101 +116,84 @@ def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
     return found
 
 
-def _lines(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """The path of each picture and its line; one that was cut off is left out."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"`folders`: there is no folder `{folder}`. Give folders that `maskst predict` wrote.")
-    expected = "Give the folders as `maskst predict` wrote them."
-    texts = [text for file in sorted(folder.glob(LINES)) for _, text in lines_of(file, "folders", expected)]
-    # Two runs at once write a line twice.
-    lines = sorted(((folder / line["file"], line) for line in _parsed(dict.fromkeys(texts))), key=lambda each: each[0])
-    if not lines:
-        deeper = sorted({file.parent.name for file in folder.glob(f"*/{LINES}")})
-        names = f" Its folders {', '.join(f'`{name}`' for name in deeper)} do: give these." if deeper else ""
-        raise ValueError(
-            f"`folders`: `{folder}` holds no predictions: expected pictures and `{LINES}` beside them, as `maskst "
-            f"predict` writes them.{names} Pictures of any other origin are scored by a `table` that names them."
-        )
-    return lines
-
-
-def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:
-    """The lines that name a picture."""
+def _lines(folder: Path, argument: str = "folders", way_out: str = AS_WRITTEN) -> list[dict[str, Any]]:
+    """The lines that name a picture; one that was cut off is left out."""
+    texts = [text for file in sorted(folder.glob(LINES)) for _, text in lines_of(file, argument, way_out)]
     lines = []
-    for text in texts:
+    for text in dict.fromkeys(texts):  # two runs at once write a line twice
         with suppress(ValueError):
             lines.append(parse_json(text))
     return [line for line in lines if isinstance(line.get("file"), str)]
 
 
+def _refuse_without_lines(folder: Path) -> NoReturn:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"`folders`: there is no folder `{folder}`. Give folders that `maskst predict` wrote.")
+    deeper = sorted({file.parent.name for file in folder.glob(f"*/{LINES}")})
+    names = f" Its folders {', '.join(f'`{name}`' for name in deeper)} do: give these." if deeper else ""
+    raise ValueError(
+        f"`folders`: `{folder}` holds no predictions: expected pictures and `{LINES}` beside them, as `maskst "
+        f"predict` writes them.{names} Pictures of any other origin are scored by a `table` that names them."
+    )
+
+
 def _job(line: dict[str, Any]) -> Job:
     """Raises KeyError or TypeError where the line tells of no job."""
-    content_image = line.get("content_image")
-    job = Job(Reference(index=-1, **line["reference"]), line["prompt"], line["sample"], line["seed"])
-    return job._replace(
-        others=tuple(Reference(index=-1, **each) for each in line.get("others", ())),
-        negatives=tuple(Reference(index=-1, **each) for each in line.get("negatives", ())),
-        content_image=Reference(index=-1, **content_image) if content_image else None,
-    )
+    others, negatives = (tuple(_reference(each) for each in line.get(name, ())) for name in ("others", "negatives"))
+    content_image = _reference(line["content_image"]) if line.get("content_image") else None
+    told = line["prompt"], line["sample"], line["seed"]
+    return Job(_reference(line["reference"]), *told, others, negatives, content_image)
+
+
+def _reference(told: dict[str, str]) -> Reference:
+    return Reference(index=-1, **told)
 
 
 def _prediction(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tuple[Prediction, ImageFile]:
     try:
         job, method, settings = _job(line), line["method"], line.get("settings", {})
-        _check(lambda value: isinstance(value, str), "another type", *job.reference[1:], method, job.prompt)
-        _check(lambda value: isinstance(value, dict), "another type", settings)
-        whole = f"a number from 0 to {_LARGEST}"
-        _check(lambda value: type(value) is int and 0 <= value <= _LARGEST, whole, job.sample, job.seed)
-        if (share_masked := line.get("share_masked")) is not None:
-            _check(lambda value: type(value) in (int, float) and 0 <= value <= 1, "a number from 0 to 1", share_masked)
+        share_masked = line.get("share_masked")
+        _check("another type", str, *job.reference[1:], method, job.prompt)
+        _check("another type", dict, settings)
+        _check(f"a number from 0 to {_LARGEST}", int, job.sample, job.seed, most=_LARGEST)
+        _check("a number from 0 to 1", (int, float), 0 if share_masked is None else share_masked, most=1)
     except (KeyError, TypeError) as error:
         raise ValueError(f"its line is not as `maskst predict` writes it: {error}") from None
-    file = lookup.find(job.reference.key, job.reference.digest)
-    prediction = Prediction(
-        path=str(path),
-        method=method,
-        reference_key=lookup.key_of(job.reference),
-        reference_path=file.name,
-        content=job.reference.content,
-        style=job.reference.style,
-        prompt=job.prompt,
-        sample=job.sample,
-        seed=job.seed,
-        share_masked=share_masked,
-        settings=settings,
-    )
-    if job.content_image:
-        prediction = prediction._replace(content_image=lookup.key_of(job.content_image))
+    reference, content_image, place = job.reference, job.content_image, None
+    file, key = lookup.find(reference.key, reference.digest), lookup.key_of(reference)
+    if content_image:
         with suppress(ValueError):  # no score asks for it
-            place = lookup.find(job.content_image.key, job.content_image.digest).name
-            prediction = prediction._replace(content_image_path=place)
-    return prediction, file
+            place = lookup.find(content_image.key, content_image.digest).name
+    told = (method, key, file.name, reference.content, reference.style, job.prompt, job.sample, job.seed)
+    layout = content_image and lookup.key_of(content_image)
+    return Prediction(str(path), *told, share_masked, settings, layout, place), file
 
 
-def _check(fits: Callable[[Any], bool], expected: str, *values: object) -> None:
+def _check(expected: str, types: type | tuple[type, ...], *values: Any, most: int | None = None) -> None:
+    """Raises TypeError unless all values are of these types, and numbers from 0 to `most`."""
     for value in values:
-        if not fits(value):
+        is_typed = isinstance(value, types) and not isinstance(value, bool)
+        if not is_typed or (most is not None and not 0 <= value <= most):
             raise TypeError(f"{value!r} stands where {expected} is expected")
 
 
 def _check_new(path: Path, line: dict[str, Any], seen: dict[str, Path]) -> None:
     job = {name: value for name, value in line.items() if name not in ("file", "share_masked")}
-    for identity in (os.path.realpath(path), json.dumps(job, sort_keys=True)):
-        other = seen.setdefault(identity, path)
-        if other is not path and other == path:
-            raise ValueError(
-                f"`folders`: `{path}` is named twice, by two folders or by two lines of `{LINES}`. Give it once."
-            )
-        if other is not path:
-            raise ValueError(
-                f"`folders`: `{other}` and `{path}` are the same picture, or two of the same method, settings, "
-                "reference, prompt and seed: they would count twice. Give each folder once, and none of its copies."
-            )
+    identities = os.path.realpath(path), json.dumps(job, sort_keys=True)
+    for other in filter(None, map(seen.get, identities)):
+        twice = f"`{path}` is named twice, by two folders or by two lines of `{LINES}`. Give it once."
+        same = (
+            f"`{other}` and `{path}` are the same picture, or two of the same method, settings, reference, prompt and "
+            "seed: they would count twice. Give each folder once, and none of its copies."
+        )
+        raise ValueError(f"`folders`: {twice if other == path else same}")
+    seen.update(dict.fromkeys(identities, path))
 
 
-def _opened(file: ImageFile) -> Image.Image | str:
-    """The image, or why it cannot be read: a picture may be spoilt at any time, which must not end a long run."""
+def _opened(file: ImageFile, name: str, faults: dict[str, str]) -> Image.Image | None:
+    """The image, or a fault by its name: a picture may be spoilt at any time, which must not end a long run."""
     try:
         return file.open()[0]
     except ValueError as error:
-        return str(error)
+        faults[name] = str(error)
+        return None

@@ -87,16 +87,13 @@ class Predictions(LightningDataModule):
         lookup = ReferenceLookup(self.references)
         found = read_folders(self.folders, lookup) if self.table is None else read_table(self.table)
         if (only := self._only) is not None:
-            kept = [prediction for prediction in found.predictions if prediction.path in only]
-            failures = {path: reason for path, reason in found.failures.items() if path in only}
-            found = found._replace(predictions=kept, failures=failures)
+            failures = {path: found.failures[path] for path in found.failures if path in only}
+            found = found._replace(predictions=[p for p in found.predictions if p.path in only], failures=failures)
         total = len(found.predictions) + len(found.failures)
         faults = listed(f"{path}: {reason}" for path, reason in found.failures.items())
         if not found.predictions:
-            raise ValueError(
-                f"None of the {total} pictures can be scored:\n  {faults}\n"
-                f"Where the references are missing: {REFERENCES_WAY_OUT}"
-            )
+            way_out = f"Where the references are missing: {REFERENCES_WAY_OUT}"
+            raise ValueError(f"None of the {total} pictures can be scored:\n  {faults}\n{way_out}")
         if faults:
             rank_zero_warn(f"{len(found.failures)} of {total} pictures cannot be scored and are left out:\n  {faults}")
         return found
@@ -152,11 +149,12 @@ def read_table(table: str) -> Found:
 
 def _rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
     """The rows with the numbers of their lines, without values that are blank or null."""
+    suffix = file.suffix.lower()
     if not file.is_file():
         raise FileNotFoundError(f"`table`: there is no file `{file}`. Expected {TABLE_EXPECTED}.")
-    if file.suffix.lower() not in (".csv", ".jsonl"):
+    if suffix not in (".csv", ".jsonl"):
         raise ValueError(f"`table` was `{file}`, with the suffix {file.suffix!r}. Expected {TABLE_EXPECTED}.")
-    if file.suffix.lower() == ".csv":
+    if suffix == ".csv":
         read = _csv_rows(file)
     else:
         lines = lines_of(file, "table", f"Expected {TABLE_EXPECTED}.")
@@ -165,10 +163,8 @@ def _rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
     there = list(dict.fromkeys(name for _, row in rows for name in row))
     lacking = [name for name in COLUMNS if name not in there]
     if lacking and rows:
-        raise ValueError(
-            f"`table`: `{file}` has nothing in the columns {', '.join(lacking)}; it has {', '.join(there)}. "
-            f"Expected {TABLE_EXPECTED}."
-        )
+        told = f"nothing in the columns {', '.join(lacking)}; it has {', '.join(there)}"
+        raise ValueError(f"`table`: `{file}` has {told}. Expected {TABLE_EXPECTED}.")
     return rows
 
 
@@ -178,8 +174,7 @@ def _csv_rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
             text = read_bytes(file).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise ValueError(f"`table`: `{file}` is not UTF-8 ({error}). Save it as UTF-8.") from None
-        rows = []
-        reader = csv.DictReader(StringIO(text, newline=""), skipinitialspace=True)
+        rows, reader = [], csv.DictReader(StringIO(text, newline=""), skipinitialspace=True)
         for row in reader:
             if None in row:
                 raise ValueError(
@@ -193,29 +188,18 @@ def _csv_rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
 
 def _prediction(file: Path, row: dict[str, Any], samples: Counter[tuple[str | None, ...]]) -> Prediction:
     """Raises ValueError, which says what is wrong with the row; `samples` counts the pictures of the same job."""
-    _, reference, prompt, content = (_text(row, name) for name in COLUMNS)
-    style, method, content_image = (_text(row, name) if name in row else None for name in TEXTS)
+    texts = {name: _text(row, name) for name in (*COLUMNS, *TEXTS) if name in COLUMNS or name in row}
     paths = files_of(file.parent, row, ("image", "reference", "content_image"))
-    method = method or file.stem
-    job = (method, reference, prompt, content_image)
-    samples[job] += 1
     keys = {name: Path(row[name]).with_suffix("").as_posix() for name in paths}
     places = {name: str(path) for name, path in paths.items()}
-    return Prediction(
-        path=places["image"],
-        method=method,
-        reference_key=keys["reference"],
-        reference_path=places["reference"],
-        content=content,
-        style=style or "",
-        prompt=prompt,
-        sample=_whole(row, "sample") if "sample" in row else samples[job] - 1,
-        seed=_whole(row, "seed") if "seed" in row else None,
-        share_masked=None,
-        settings={},
-        content_image=keys.get("content_image"),
-        content_image_path=places.get("content_image"),
-    )
+    method = texts.get("method", file.stem)
+    job = (method, texts["reference"], texts["prompt"], texts.get("content_image"))
+    samples[job] += 1
+    sample = _whole(row, "sample") if "sample" in row else samples[job] - 1
+    seed = _whole(row, "seed") if "seed" in row else None
+    told = (method, keys["reference"], places["reference"], texts["content"], texts.get("style", ""), texts["prompt"])
+    layout = keys.get("content_image"), places.get("content_image")
+    return Prediction(places["image"], *told, sample, seed, None, {}, *layout)
 
 
 def _text(row: dict[str, Any], name: str) -> str:
@@ -245,6 +229,6 @@ def _check_sources(folders: list[str], references: list[str], table: str | None)
         )
     if folders and not references:
         raise ValueError(f"`folders` needs `references`, which is not given. {REFERENCES_WAY_OUT}")
-    if table is not None and references:
+    if references and not folders:
         what = "a `table` names the reference of each picture itself. Leave it out."
         raise ValueError(f"`references` was {references}, but {what}")

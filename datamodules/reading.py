@@ -4,7 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from pickle import UnpicklingError
 from textwrap import shorten
@@ -14,8 +14,6 @@ Row = TypeVar("Row")
 T = TypeVar("T")
 MOST_BYTES = 1 << 30
 """Of a file that is read into memory as it is: 1 GiB."""
-_LONGEST_REASON = 200
-_LFS_POINTER = b"version https://git-lfs"
 
 
 @contextmanager
@@ -24,11 +22,8 @@ def reading(
 ) -> Iterator[None]:
     """Turns whatever a library raises over a file, or over what it holds, into an error that names the file.
 
-    Args:
-        path: the file, or a folder whose files are read.
-        argument: that named it.
-        expected: sentences that say what should be there, and the way out.
-        passing: errors that already say all this.
+    `argument` named the file, or the folder whose files are read; `expected` is sentences that say what should be
+    there, and the way out; errors of `passing` already say all this.
 
     Raises:
         OSError: the operating system does not give the file.
@@ -42,12 +37,10 @@ def reading(
         # A panic of a library in Rust is no `Exception`.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        reason = _reason(error, path)
+        told, reason = f"`{argument}` cannot be read: '{path}'", _reason(error, path)
         if isinstance(error, OSError) and error.errno:
-            raise OSError(error.errno, f"`{argument}` cannot be read: '{path}' ({reason}). {expected}") from error
-        raise ValueError(
-            f"`{argument}` cannot be read: '{path}' is damaged, or something else ({reason}). {expected}"
-        ) from error
+            raise OSError(error.errno, f"{told} ({reason}). {expected}") from error
+        raise ValueError(f"{told} is damaged, or something else ({reason}). {expected}") from error
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -155,7 +148,7 @@ def listed(texts: Iterable[str], most: int = 20, between: str = "\n  ") -> str:
 
 def _reason(error: BaseException, path: Path) -> str:
     """What happened, in one line."""
-    if pointers := [file.name for file in _files(path) if _is_pointer(file)]:
+    if pointers := [file.name for file in (path, *path.glob("*")) if _is_pointer(file)]:
         return f"{pointers[0]} is a Git LFS pointer in place of the file: run `git lfs pull`"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -163,19 +156,10 @@ def _reason(error: BaseException, path: Path) -> str:
         return "no tensors and plain values alone, as `torch.save` writes them"
     if isinstance(error, KeyError):
         return f"it lacks {error}"
-    return shorten(str(error), _LONGEST_REASON) or type(error).__name__
-
-
-def _files(path: Path) -> list[Path]:
-    try:
-        return [file for file in (path.iterdir() if path.is_dir() else [path]) if file.is_file()]
-    except OSError:
-        return []
+    return shorten(str(error), 200) or type(error).__name__
 
 
 def _is_pointer(file: Path) -> bool:
-    try:
-        with open(file, "rb") as opened:
-            return opened.read(len(_LFS_POINTER)) == _LFS_POINTER
-    except OSError:
-        return False
+    with suppress(OSError):
+        return read_bytes(file, most=1024).startswith(b"version https://git-lfs")
+    return False

@@ -55,30 +55,31 @@ class ReferenceSet:
     Args:
         root: Folder of the set, for messages.
         entries: The images, in any order.
+        check_sizes: None may be too small or too long to show a style or a content.
 
     Raises:
-        ValueError: If two images have the same key, or none can be read.
+        ValueError: If two images have the same key, none can be read, or the size of one is unfit.
     """
 
-    def __init__(self, root: Path, entries: Iterable[Entry]) -> None:
+    def __init__(self, root: Path, entries: Iterable[Entry], check_sizes: bool = False) -> None:
         ordered = sorted(entries)
         _check_keys(ordered)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             checked = list(zip(ordered, pool.map(_checked, ordered), strict=True))
-        readable = [(entry, found) for entry, found in checked if isinstance(found, _Readable)]
-        self.skipped = dict(found for _, found in checked if not isinstance(found, _Readable))
-        self.references = [Reference(i, *entry[:3], found.digest) for i, (entry, found) in enumerate(readable)]
-        self.files = dict(zip(self.references, (entry.file for entry, _ in readable), strict=True))
-        self.sizes = [found.size for _, found in readable]
-        self._maps = [(entry.content_map, found.digest_of_map) for entry, found in readable]
-        if not self.skipped:
-            return
-        names = listed(f"{name} ({what})" for name, what in self.skipped.items())
-        n_skipped = len(self.skipped)
-        if not readable:
+        readable = [(entry, *found) for entry, found in checked if len(found) == 3]
+        self.skipped = dict(found for _, found in checked if len(found) == 2)
+        self.references = [Reference(i, *entry[:3], digest) for i, (entry, digest, *_) in enumerate(readable)]
+        self.files = dict(zip(self.references, (entry.file for entry, *_ in readable), strict=True))
+        self.sizes = [size for *_, size, _ in readable]
+        self._maps = [(entry.content_map, digest_of_map) for entry, *_, digest_of_map in readable]
+        n_skipped, names = len(self.skipped), listed(f"{name} ({what})" for name, what in self.skipped.items())
+        if names and not readable:
             raise ValueError(f"None of the {n_skipped} images of `{root}` can be read; copy them again:\n  {names}")
-        n_images = n_skipped + len(readable)
-        rank_zero_warn(f"{n_skipped} of {n_images} images of `{root}` cannot be read and are skipped:\n  {names}")
+        if names:
+            of_all = f"{n_skipped} of {len(ordered)} images of `{root}`"
+            rank_zero_warn(f"{of_all} cannot be read and are skipped:\n  {names}")
+        if check_sizes:
+            self._check_sizes(root)
 
     def __len__(self) -> int:
         """Number of readable references."""
@@ -102,8 +103,7 @@ class ReferenceSet:
         file, digest = self._maps[index]
         return None if file is None else file.open(digest)[0]
 
-    def check_sizes(self, root: Path) -> None:
-        """Raises ValueError, naming them, if images are too small or too long to show a style or a content."""
+    def _check_sizes(self, root: Path) -> None:
         unfit = [
             f"{file.name} ({size[0]} x {size[1]} pixels)"
             for file, size in zip(self.files.values(), self.sizes, strict=True)
@@ -117,19 +117,11 @@ class ReferenceSet:
             )
 
 
-class _Readable(NamedTuple):
-    digest: str
-    size: tuple[int, int]
-    digest_of_map: str | None
-
-
 def read_reference_folder(root: str | Path, content_words: str | dict[str, str] | None = None) -> ReferenceSet:
     """The style references below `<root>/<class>/<class>/` or `<root>/<class>/`, or anywhere with `content_words`.
 
-    Args:
-        root: Folder with a folder for each class.
-        content_words: What the images show, as in `contents_of`. With it they may have any names and lie at
-            any depth; the style is that of the file name, or else the name of the folder that holds the image.
+    With these (see `contents_of`) the images may have any names and lie at any depth; the style is that of the file
+    name, or else the name of the folder that holds the image.
 
     Raises:
         FileNotFoundError: If the root, its class folders or the images in one of them are missing.
@@ -142,20 +134,16 @@ def read_reference_folder(root: str | Path, content_words: str | dict[str, str] 
     names = {spelling for folder in folders for spelling in (folder.name, folder.name.lower())}
     classes = sorted({*CONTENTS, *names} - set(MISSPELT))
     if content_words is None:
-        paths = _images_in_class_folders(root, folders)
-        told = [_parsed(path, classes) for path in paths]
+        told = {path: _parsed(path, classes) for path in _images_in_class_folders(root, folders)}
     else:
-        paths = images_below(root)
-        if not paths:
-            raise FileNotFoundError(
-                f"There is no image below `{root}`. Expected {', '.join(SUFFIXES)} at any depth. "
-                "Point `train` and `test` of the datamodule to folders with images."
-            )
-        contents = contents_of([path.relative_to(root).as_posix() for path in paths], content_words)
-        told = [(content, _style_of(path, classes)) for path, content in zip(paths, contents, strict=True)]
-    keys = [path.relative_to(root).with_suffix("").as_posix() for path in paths]
-    found = zip(keys, told, paths, strict=True)
-    return ReferenceSet(root, [Entry(key, *words, ImageFile(path)) for key, words, path in found])
+        files = {path.relative_to(root).as_posix(): path for path in images_below(root)}
+        if not files:
+            missing = f"There is no image below `{root}`. Expected {', '.join(SUFFIXES)} at any depth."
+            raise FileNotFoundError(f"{missing} Point `train` and `test` of the datamodule to folders with images.")
+        words = zip(files.values(), contents_of(list(files), content_words), strict=True)
+        told = {path: (content, _style_of(path, classes)) for path, content in words}
+    keys = {path: path.relative_to(root).with_suffix("").as_posix() for path in told}
+    return ReferenceSet(root, [Entry(keys[path], *words, ImageFile(path)) for path, words in told.items()])
 
 
 def folders_in(root: Path) -> list[Path]:
@@ -163,8 +151,8 @@ def folders_in(root: Path) -> list[Path]:
     return [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
 
 
-def _checked(entry: Entry) -> _Readable | tuple[str, str]:
-    """What is known of an image, or the place of what cannot be read and what is wrong with it."""
+def _checked(entry: Entry) -> tuple[str, tuple[int, int], str | None] | tuple[str, str]:
+    """Digest and size of an image and digest of its map; or the place of what cannot be read, and why."""
     if not is_text("".join(entry[:3])):
         return shown(entry.file.name), "its name is not UTF-8; rename it"
     file = entry.content_map or entry.file
@@ -174,7 +162,7 @@ def _checked(entry: Entry) -> _Readable | tuple[str, str]:
         image, digest = file.open()
     except ValueError as error:
         return shown(file.name), str(error)
-    return _Readable(digest, image.size, digest_of_map)
+    return digest, image.size, digest_of_map
 
 
 def _images_in_class_folders(root: Path, folders: list[Path]) -> list[Path]:
@@ -184,10 +172,8 @@ def _images_in_class_folders(root: Path, folders: list[Path]) -> list[Path]:
     filled = {root / path.relative_to(root).parts[0] for path in paths}
     empty = [folder for folder in folders if folder not in filled and not folder.is_symlink()]
     if empty or not paths:
-        raise FileNotFoundError(
-            f"The class folder `{(empty or folders)[0]}` holds no image. Expected {LAYOUT}. "
-            "Put images there or remove the folder."
-        )
+        told = f"The class folder `{(empty or folders)[0]}` holds no image."
+        raise FileNotFoundError(f"{told} Expected {LAYOUT}. Put images there or remove the folder.")
     return paths
 
 

@@ -6,13 +6,14 @@ each image begins, so that shards are read in any order, like a folder: nothing 
 
 import json
 import tarfile
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from datamodules.batches import Reference, digest_of
-from datamodules.folders import replacing_folder
+from datamodules.files import replacing_folder
 from datamodules.images import SUFFIXES, ImageFile, images_below
 from datamodules.reading import inside, read_json, reading
 from datamodules.references import Entry, ReferenceSet, read_reference_folder
@@ -43,12 +44,10 @@ def open_references(root: str | Path, content_words: str | dict[str, str] | None
     try:
         return read_reference_folder(root, content_words)
     except FileNotFoundError:
-        if any(root.glob("*.tar")):
-            raise FileNotFoundError(
-                f"`{root}` holds tar files without their index `{SHARD_INDEX}`. Write both with "
-                "`python -m scripts.pack_shards SOURCE TARGET`."
-            ) from None
-        raise
+        if not any(root.glob("*.tar")):
+            raise
+        told = f"`{root}` holds tar files without their index `{SHARD_INDEX}`."
+        raise FileNotFoundError(f"{told} Write both with `python -m scripts.pack_shards SOURCE TARGET`.") from None
 
 
 class ReferenceLookup:
@@ -64,15 +63,13 @@ class ReferenceLookup:
 
     def __init__(self, roots: Sequence[str]) -> None:
         self.roots = list(roots)
-        self._named: dict[str, list[ImageFile]] = {}
-        self._digests: dict[ImageFile, str] = {}
+        self._named: defaultdict[str, list[ImageFile]] = defaultdict(list)
+        self._digest = cache(lambda file: digest_of(file.read()))
         self._keys: dict[str, str] = {}
         for root in map(Path, roots):
             if not root.is_dir():
-                raise FileNotFoundError(
-                    f"`references`: there is no folder `{root}`. Give the folders that the references were read from "
-                    "when the pictures were generated."
-                )
+                way_out = "Give the folders that the references were read from when the pictures were generated."
+                raise FileNotFoundError(f"`references`: there is no folder `{root}`. {way_out}")
             self._list(root)
 
     def key_of(self, reference: Reference) -> str:
@@ -88,29 +85,21 @@ class ReferenceLookup:
                 return file
         if digest in self._elsewhere:
             return self._elsewhere[digest]
-        below = f"below `references` ({', '.join(self.roots)})"
+        told = f"there is no {key!r}"
         if named:
-            raise ValueError(
-                f"`{named[0].name}` is another image than the {key!r} that the picture was drawn from; that one is "
-                f"nowhere {below}"
-            )
-        raise ValueError(f"there is no {key!r} {below}")
+            other = f"`{named[0].name}` is another image than the {key!r} that the picture was drawn from"
+            told = f"{other}; that one is nowhere"
+        raise ValueError(f"{told} below `references` ({', '.join(self.roots)})")
 
     def _list(self, root: Path) -> None:
         if (root / SHARD_INDEX).is_file():
-            packed = open_references(root)
-            for reference, file in packed.files.items():
-                self._named.setdefault(reference.key, []).append(file)
+            for reference, file in open_references(root).files.items():
+                self._named[reference.key].append(file)
         for path in images_below(root):
             place = path.relative_to(root).with_suffix("")
-            keys = [place.as_posix(), *([f"content:{place.name}"] if str(place.parent) in (".", "content") else [])]
-            for key in keys:
-                self._named.setdefault(key, []).append(ImageFile(path))
-
-    def _digest(self, file: ImageFile) -> str:
-        if file not in self._digests:
-            self._digests[file] = digest_of(file.read())
-        return self._digests[file]
+            self._named[place.as_posix()].append(ImageFile(path))
+            if str(place.parent) in (".", "content"):
+                self._named[f"content:{place.name}"].append(ImageFile(path))
 
     @cached_property
     def _elsewhere(self) -> dict[str, ImageFile]:
@@ -131,9 +120,8 @@ def write_shards(
 
     Raises:
         ValueError: If `shard_size` is not positive.
-        FolderInUseError: If another process packs into the target.
-        WriteError: If the disk is full or the target cannot be written.
         FileExistsError: If the target is there and is not to be overwritten, or is not a folder of shards.
+        FolderInUseError, WriteError: As `replacing_folder`.
     """
     if shard_size < 1:
         raise ValueError(f"`shard_size` is a number of images from 1 up and was {shard_size}.")
@@ -143,9 +131,8 @@ def write_shards(
         if target.exists() and not is_packed and not (target.is_dir() and not any(target.iterdir())):
             raise FileExistsError(f"`{target}` is there and holds no shards. Choose a `target` that is not there.")
         if is_packed and not overwrite:
-            raise FileExistsError(
-                f"`{target}` holds shards already. Replace them with `overwrite`, or choose another `target`."
-            )
+            way_out = "Replace them with `overwrite`, or choose another `target`."
+            raise FileExistsError(f"`{target}` holds shards already. {way_out}")
         staging.mkdir()
         _write_tars(references, staging, shard_size, progress)
         _write_index(references, staging)
@@ -190,27 +177,18 @@ def _write_tars(references: ReferenceSet, folder: Path, shard_size: int, progres
     options: dict[str, Any] = {"encoder": False, "format": "PAX_FORMAT", "mtime": 0.0, "verbose": 0}
     with ShardWriter(pattern, maxcount=shard_size, **options) as writer:
         for index in progress(range(len(references))):
-            file = references.source(index)
-            writer.write({"__key__": references.references[index].key, file.suffix[1:]: file.read()})
+            reference = references.references[index]
+            file = references.files[reference]
+            writer.write({"__key__": reference.key, file.suffix[1:]: file.read()})
 
 
 def _write_index(references: ReferenceSet, folder: Path) -> None:
-    shards = sorted(folder.glob("*.tar"))
-    places = []
+    shards, members, left = sorted(folder.glob("*.tar")), [], iter(references.files.items())
     for shard in shards:
         with tarfile.open(shard) as tar:
-            places += [(shard.name, member) for member in tar.getmembers()]
-    members = [
-        {
-            "key": reference.key,
-            "content": reference.content,
-            "style": reference.style,
-            "shard": shard,
-            "suffix": references.source(reference.index).suffix,
-            "offset": member.offset_data,
-            "size": member.size,
-        }
-        for reference, (shard, member) in zip(references.references, places, strict=True)
-    ]
+            for member, (reference, file) in zip(tar.getmembers(), left, strict=False):
+                told = {"key": reference.key, "content": reference.content, "style": reference.style}
+                place = {"shard": shard.name, "suffix": file.suffix, "offset": member.offset_data, "size": member.size}
+                members.append(told | place)
     index = {"format": FORMAT, "shards": {s.name: s.stat().st_size for s in shards}, "members": members}
     (folder / SHARD_INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

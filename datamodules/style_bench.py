@@ -77,8 +77,28 @@ class StyleBench(StyleReferences):
 
     @cached_property
     def test_set(self) -> ReferenceSet:
-        """All references below the root, read and checked once."""
-        return read_styles(self.root, self.content_words or FOREGROUND)
+        """All references below the root, read and checked once.
+
+        Raises:
+            FileNotFoundError: If the root, its style folders or the images in one of them are missing.
+            ValueError: If `content_words` does not say what an image shows, or an image is too small or too long.
+        """
+        root = Path(self.root)
+        if not root.is_dir():
+            raise FileNotFoundError(f"There is no folder `{root}`. {WAY_OUT}")
+        images = {folder: images_in(folder) for folder in folders_in(root) if folder.name != CONTENT}
+        if not images:
+            raise FileNotFoundError(f"`{root}` has no style folder. {WAY_OUT}")
+        if empty := [folder.name for folder, paths in images.items() if not paths]:
+            raise FileNotFoundError(
+                f"{len(empty)} of {len(images)} style folders of `{root}` hold no image: "
+                f"{listed(map(repr, empty), between=', ')}. Put images directly into them, or remove them. {WAY_OUT}"
+            )
+        files = {f"{path.parent.name}/{path.name}": path for paths in images.values() for path in paths}
+        told = zip(files.values(), contents_of(list(files), self.content_words or FOREGROUND), strict=True)
+        places = [(path, content, path.parent.name) for path, content in told]
+        entries = [Entry(f"{style}/{path.stem}", content, style, ImageFile(path)) for path, content, style in places]
+        return ReferenceSet(root, entries, check_sizes=True)
 
     def setup(self, stage: str) -> None:
         """Reads what the stage needs, so that a fault in it is named before a model is loaded."""
@@ -87,48 +107,11 @@ class StyleBench(StyleReferences):
 
     def _transferred(self) -> list[Reference]:
         """The references of the chosen styles; their numbers stay those within the whole set."""
-        if self.styles is None:
-            return self.test_set.references
         there = sorted({reference.style for reference in self.test_set.references})
-        unknown = [style for style in self.styles if style not in there]
-        if unknown:
+        chosen = there if self.styles is None else self.styles
+        if unknown := [style for style in chosen if style not in there]:
             raise ValueError(
                 f"`styles` names {', '.join(map(repr, unknown))}, of which `{self.root}` has no readable image. "
                 f"There are: {', '.join(map(repr, there))}."
             )
-        return [reference for reference in self.test_set.references if reference.style in self.styles]
-
-
-def read_styles(root: str | Path, content_words: str | dict[str, str] = FOREGROUND) -> ReferenceSet:
-    """The style references `<root>/<style>/<file>`; the style is the name of the folder.
-
-    Args:
-        root: Folder with a folder for each style.
-        content_words: What the images show, as in `contents_of`.
-
-    Raises:
-        FileNotFoundError: If the root, its style folders or the images in one of them are missing.
-        ValueError: If `content_words` does not say what an image shows, or an image is too small or too long.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder `{root}`. {WAY_OUT}")
-    images = {folder: images_in(folder) for folder in folders_in(root) if folder.name != CONTENT}
-    if not images:
-        raise FileNotFoundError(f"`{root}` has no style folder. {WAY_OUT}")
-    if empty := [folder.name for folder, paths in images.items() if not paths]:
-        raise FileNotFoundError(
-            f"{len(empty)} of {len(images)} style folders of `{root}` hold no image: "
-            f"{listed(map(repr, empty), between=', ')}. Put images directly into them, or remove them. {WAY_OUT}"
-        )
-    paths = [path for folder in images.values() for path in folder]
-    contents = contents_of([path.relative_to(root).as_posix() for path in paths], content_words)
-    references = ReferenceSet(
-        root,
-        [
-            Entry(f"{path.parent.name}/{path.stem}", content, path.parent.name, ImageFile(path))
-            for path, content in zip(paths, contents, strict=True)
-        ],
-    )
-    references.check_sizes(root)
-    return references
+        return [reference for reference in self.test_set.references if reference.style in chosen]

@@ -10,14 +10,7 @@ from lightning import LightningDataModule
 
 from datamodules.batches import Job, JobBatch, Reference, check_at_least, check_seed
 from datamodules.images import ImageFile
-from datamodules.jobs import (
-    JobBatches,
-    list_jobs,
-    negative_references,
-    read_content_images,
-    same_style,
-    spread,
-)
+from datamodules.jobs import JobBatches, list_jobs, negative_references, read_content_images, same_style, spread
 from datamodules.loaders import (
     BatchLoader,
     EpochBatchSampler,
@@ -64,7 +57,8 @@ class StyleReferences(LightningDataModule):
         noise: Where pictures start from. own: each reference (by its content), prompt and sample from a noise of its
             own, the same for every method. shared: sample i of all of them from the noise of `seed` + i, as published,
             so that what is measured rests on as many noises as there are samples.
-        num_workers: Processes that open images; 0 opens them in the main process.
+        num_workers: Processes that open images; 0 opens them in the main process. In training they open all images of
+            a step ahead, asked for or not; with 0 those alone are opened that are asked for.
 
     Attributes:
         finished_in: Folder of a prediction writer, set before a prediction: pictures that are finished there are not
@@ -99,8 +93,7 @@ class StyleReferences(LightningDataModule):
         _check_prompts(prompts)
         check_at_least(1, batch_size=batch_size, generation_batch_size=generation_batch_size)
         check_at_least(1, samples_per_prompt=samples_per_prompt, evaluation_references=evaluation_references)
-        check_at_least(1, predict_references=1 if predict_references is None else predict_references)
-        check_at_least(1, references_per_picture=references_per_picture)
+        check_at_least(1, references_per_picture=references_per_picture, predict_references=predict_references)
         _check_negative_references(negative_references)
         check_content_words(content_words)
         check_at_least(0, num_workers=num_workers)
@@ -211,9 +204,8 @@ class StyleReferences(LightningDataModule):
         return self.content_set.sizes[job.content_image.index]
 
     def _job_loader(self, jobs: list[Job], finished: int = 0) -> BatchLoader[JobBatch]:
-        share = share_of_rank(len(jobs), *self._rank)
-        of_one_size = [list(indices) for _, indices in groupby(share, lambda index: self._size(jobs[index]))]
-        batches = [batch for indices in of_one_size for batch in batches_of(indices, self.generation_batch_size)]
+        of_one_size = groupby(share_of_rank(len(jobs), *self._rank), lambda index: self._size(jobs[index]))
+        batches = [batch for _, share in of_one_size for batch in batches_of(list(share), self.generation_batch_size)]
         batches = batches or [[]]  # without a batch this process would leave the others waiting for it
         files = self.test_set.files | self.negative_set | (self.content_set.files if self.content_set else {})
         first = None if self._rank[0] else batches[0]
@@ -229,14 +221,11 @@ def _check_prompts(prompts: Sequence[str]) -> None:
     example = f"Give one or more, for example {list(PROMPTS[:2])}."
     if isinstance(prompts, str) or not prompts:
         raise ValueError(f"`prompts` is a list of at least one prompt and was {prompts!r}. {example}")
-    for position, prompt in enumerate(prompts):
-        if not prompt.strip():
-            raise ValueError(f"Prompt {position} of `prompts` is blank: {list(prompts)}. {example}")
+    if blank := [position for position, prompt in enumerate(prompts) if not prompt.strip()]:
+        raise ValueError(f"Prompt {blank[0]} of `prompts` is blank: {list(prompts)}. {example}")
     if len(set(prompts)) < len(prompts):
-        raise ValueError(
-            f"`prompts` has a prompt twice: {list(prompts)}. "
-            "Name it once; `samples_per_prompt` gives more pictures of it."
-        )
+        way_out = "Name it once; `samples_per_prompt` gives more pictures of it."
+        raise ValueError(f"`prompts` has a prompt twice: {list(prompts)}. {way_out}")
 
 
 def _check_negative_references(files: Sequence[str]) -> None:

@@ -84,15 +84,10 @@ def shown(name: str) -> str:
 
 
 def contents_of(files: Sequence[str], content_words: str | dict[str, str]) -> list[str]:
-    """The content of each image file by words that a user gave.
+    """The content of each image file, a path below its root with `/` and suffix, by words that a user gave.
 
-    Args:
-        files: Paths of images below their root, with `/` and suffix.
-        content_words: One word or phrase for all files, or words by file name or by a glob pattern over the
-            path, with or without suffix (`*` matches `/` too); the first that matches counts.
-
-    Raises:
-        ValueError: If nothing in `content_words` matches a file.
+    `content_words` is one word or phrase for all files, or words by file name or by a glob pattern over the path, with
+    or without suffix (`*` matches `/` too); the first that matches counts. ValueError: none matches a file.
     """
     if isinstance(content_words, str):
         return [content_words] * len(files)

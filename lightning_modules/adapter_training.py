@@ -66,6 +66,7 @@ class AdapterReconstruction(Reconstruction):
         drop: how often the image, the content word or both are dropped; a dropped word is the empty prompt.
         quality_prompt: the text beside which p is predicted.
         cache_features: encode the train references once, at the first step, and open no image afterwards.
+            Leave `num_workers` at 0 with it: workers open the images of each step ahead, asked for or not.
         runtime: how the networks run.
         kwargs: further arguments of `Reconstruction`.
     """

@@ -13,7 +13,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from datamodules.folders import FolderInUseError, FolderLock
+from datamodules.files import FolderInUseError, FolderLock
 from datamodules.shards import open_references, write_shards
 from datamodules.vocabulary import check_content_words
 from scripts.paths import to_path

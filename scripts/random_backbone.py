@@ -17,7 +17,7 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from datamodules.folders import replacing_folder
+from datamodules.files import replacing_folder
 from scripts.architectures import ARCHITECTURES, NETWORKS, Architecture, random_ip_adapter
 from scripts.miniature.tokenizer import make_tokenizer
 from scripts.paths import to_path

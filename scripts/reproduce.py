@@ -20,7 +20,7 @@ from typing import Any
 from callbacks.files import digest, write_text
 from callbacks.scoring.titles import TITLES
 from datamodules.batches import check_seed
-from datamodules.folders import FolderInUseError, FolderLock
+from datamodules.files import FolderInUseError, FolderLock
 from datamodules.miniature.references import MiniatureReferences
 from datamodules.reading import read_json
 from datamodules.style_references import StyleReferences

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from datamodules.files import WriteError, write_text
-from datamodules.folders import has_left_overs, replacing_folder
+from datamodules.files import WriteError, has_left_overs, replacing_folder, write_text
 from datamodules.reading import read_json
 
 RECIPE = "recipe.json"

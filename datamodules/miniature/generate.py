@@ -4,6 +4,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import product, repeat
 from multiprocessing import parent_process
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from datamodules.files import write_png
+from datamodules.files import write_atomically
 from datamodules.miniature import held_out_styles, train_styles
 from datamodules.miniature.bench_styles import BENCH_STYLES, plain
 from datamodules.miniature.canvas import Canvas
@@ -88,7 +89,7 @@ def write_drawings(root: Path, drawings: Mapping[str, Drawing]) -> None:
 
 
 def _write(root: Path, file: str, drawing: Drawing) -> None:
-    write_png(root / file, draw(*drawing))
+    write_atomically(root / file, partial(draw(*drawing).save, format="PNG"))
 
 
 def _end_with_parent() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from callbacks.scoring.classifier_judge import Classifier, save_classifier
-from datamodules.folders import replacing_folder
+from datamodules.files import replacing_folder
 from scripts.miniature.training import ALL_CONTENTS, ALL_STYLES, Stage, augment, run, to_unit_range
 
 

@@ -19,8 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from datamodules.files import write_atomically
-from datamodules.folders import replacing_folder
+from datamodules.files import replacing_folder, write_atomically
 from datamodules.miniature.generate import draw
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS, TEST_STYLES, TRAIN_STYLES
 from scripts.paths import to_path

@@ -34,7 +34,7 @@ OURS = {
         *READING,
     ),
     "lightning_modules/": ("lightning_modules", "datamodules.batches", "datamodules.reading"),
-    "callbacks/": ("callbacks", "lightning_modules.outputs", "datamodules.files", "datamodules.folders", *READING),
+    "callbacks/": ("callbacks", "lightning_modules.outputs", "datamodules.files", *READING),
     "scripts/": ROOMS,
 }
 # Which files alone may import a library.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from datamodules.folders import FolderInUseError, FolderLock
+from datamodules.files import FolderInUseError, FolderLock
 from lightning_modules.adapter_training import AdapterReconstruction
 from scripts.cli import ROOT, main, raised_here, shipped_configs
 from tests.integration.conftest import CONFIGS, Run, evaluations

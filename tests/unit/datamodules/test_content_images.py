@@ -110,12 +110,6 @@ def test_an_image_is_opened_once_a_batch(data: Path, monkeypatch: pytest.MonkeyP
     assert len(opened) == len(set(opened)) == 3 + 4
 
 
-def test_without_the_folder_nothing_changes(data: Path) -> None:
-    references = make(data, content_images=None)
-    assert references.content_set is None
-    assert {(job.prompt, job.content_image) for job in jobs_of(references.predict_dataloader())} == {("A house", None)}
-
-
 def test_faults_are_named_before_a_model_is_loaded_and_not_in_training(data: Path, tmp_path: Path) -> None:
     references = make(data, content_images=str(tmp_path / "none"))
     for stage in ("validate", "test", "predict"):

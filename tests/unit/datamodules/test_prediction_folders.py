@@ -11,7 +11,7 @@ from datamodules.jobs import read_content_images
 from datamodules.prediction_folders import Found, read_folders
 from datamodules.references import ReferenceSet
 from datamodules.shards import ReferenceLookup, open_references, write_shards
-from datamodules.style_bench import read_styles
+from datamodules.style_bench import StyleBench
 from tests.unit.datamodules.folders import spoil, write_folder, write_image
 from tests.unit.datamodules.predicted import change_line, jobs_of, write_predictions, write_references
 
@@ -85,7 +85,7 @@ def test_references_and_content_images_of_style_bench_are_found(tmp_path: Path) 
         Image.new("RGB", (9, 9), (number, 0, 0)).save(path)
     bench, contents = tmp_path / "bench", tmp_path / "bench" / "content"
     for roots in ([str(bench)], [str(bench), f"{bench}/../bench", str(contents)]):
-        assert same_images(read_styles(bench), ReferenceLookup(roots))
+        assert same_images(StyleBench(str(bench)).test_set, ReferenceLookup(roots))
         assert same_images(read_content_images(contents), ReferenceLookup(roots))
 
 

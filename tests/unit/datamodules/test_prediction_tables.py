@@ -113,25 +113,13 @@ def test_only_the_first_of_many_faults_are_listed_and_texts_of_another_type_are_
 @pytest.mark.parametrize(
     ("name", "content", "text"),
     [
-        (
-            "german.csv",
-            "image;reference;prompt;content\n1.png;2.png;A cat;dog\n",
-            "nothing in the columns image, .*ce;pr",
-        ),
-        (
-            "few.csv",
-            "image,reference,prompt\n1.png,2.png,A cat\n",
-            "in the columns content; it has image, reference, p",
-        ),
+        ("german.csv", "image;reference;prompt;content\n1;2;A cat;dog\n", "nothing in the columns image, .*ce;pr"),
+        ("few.csv", "image,reference,prompt\n1,2,A cat\n", "in the columns content; it has image, reference, p"),
         ("empty.csv", "\n", r"`table`: the file `.*empty.csv` has no row\. Expected a `.csv`"),
         ("empty.jsonl", "\n", r"`table`: the file `.*empty.jsonl` has no row\. Expected a `.csv`"),
         ("table.xlsx", "PK", r"`table` was `.*table.xlsx`, with the suffix '.xlsx'\. Expected a `.csv`"),
         ("latin.csv", b"image,style\n1.png,\xd6l\n", r"`.*latin.csv` is not UTF-8 .*Save it as UTF-8"),
-        (
-            "wide.csv",
-            "image,prompt\n1.png,A\n2.png,A, B\n",
-            "line 3 of `.*` has more values than columns. Put .* double",
-        ),
+        ("wide.csv", "image,prompt\n1,A\n2,A, B\n", "line 3 of `.*` has more values than columns. Put .* double"),
         ("cut.jsonl", f'{json.dumps(ROW)}\n{{"image": ', r"1 of 2 rows of `.*` are faulty:\n  line 2: not JSON \("),
         ("list.jsonl", f"{json.dumps(ROW)}\n[1]", r"1 of 2 rows of `.*` are faulty:\n  line 2: not an object"),
     ],

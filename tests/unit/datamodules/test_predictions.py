@@ -1,7 +1,6 @@
 """The datamodule of scoring: what its batches hold, on how many processes, and what it leaves out."""
 
 import json
-import os
 import warnings
 from math import ceil
 from pathlib import Path
@@ -9,8 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jsonargparse import ArgumentParser
-from lightning import LightningModule, Trainer
 
 from datamodules.predictions import Predictions
 from tests.unit.datamodules.folders import spoil, write_image
@@ -148,10 +145,7 @@ def test_wrong_references_for_all_pictures_are_an_error_with_the_way_out(folder:
     ("arguments", "text"),
     [
         ({}, r"`folders` was \[\] and `table` was None\. Expected one of the two"),
-        (
-            {"folders": "a", "table": "t.csv"},
-            r"`folders` was \['a'\] and `table` was 't.csv'\. Expected one of the two",
-        ),
+        ({"folders": "a", "table": "t"}, r"`folders` was \['a'\] and `table` was 't'\. Expected one of the two"),
         ({"folders": ["a"]}, "`folders` needs `references`, which is not given. Give as `references` the folders"),
         ({"folders": "a", "references": []}, "`folders` needs `references`"),
         ({"table": "t.csv", "references": "r"}, r"`references` was \['r'\], but a `table` names .* Leave it out"),
@@ -162,43 +156,3 @@ def test_wrong_references_for_all_pictures_are_an_error_with_the_way_out(folder:
 def test_wrong_arguments_are_named(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Predictions(**arguments)
-
-
-@pytest.mark.parametrize("given", ["--data.folders=a b", "--data.folders=[a b]"])
-def test_the_command_line_gives_one_folder_or_several(given: str) -> None:
-    parser = ArgumentParser()
-    parser.add_class_arguments(Predictions, "data")
-    data = parser.instantiate_classes(parser.parse_args([given, "--data.references=[r, s]"])).data
-    assert (data.folders, data.references) == (["a b"], ["r", "s"])
-
-
-class PathWriter(LightningModule):
-    """Notes the pictures that its process is given."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder, self.seen = folder, []
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        self.seen += [prediction.path for prediction in batch["predictions"]]
-
-    def teardown(self, stage: str) -> None:
-        (self.folder / f"rank-{self.global_rank}.json").write_text(json.dumps([os.getpid(), self.seen]))
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("n_pictures", [1, 3])
-def test_two_processes_score_each_picture_once(tmp_path: Path, folder: str, root: str, n_pictures: int) -> None:
-    lines = Path(folder, "generations-0.jsonl")
-    names = [json.loads(line)["file"] for line in lines.read_text().splitlines()]
-    lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:n_pictures]))
-    data = Predictions(folder, root, batch_size=2)
-    still = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp_fork", **still)
-    trainer.test(PathWriter(tmp_path), data, verbose=False)
-    (one, first), (other, second) = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
-    assert one != other
-    assert sorted(first + second) == sorted(str(Path(folder, name)) for name in names[:n_pictures])
-    assert abs(len(first) - len(second)) == 1
-    assert len(data.found.failures) == 4 - n_pictures

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonargparse import ArgumentParser
 
 from datamodules.batches import Reference, digest_of
 from datamodules.shards import open_references, write_shards
@@ -236,14 +235,3 @@ def test_the_words_apply_to_training_and_to_jobs(tmp_path: Path) -> None:
 def test_no_words_are_an_error(words: Any) -> None:
     with pytest.raises(ValueError, match=r"`content_words` was .*Expected a word or phrase, .*null takes the class"):
         StyleReferences(content_words=words)
-
-
-@pytest.mark.parametrize(
-    ("argument", "expected"),
-    [(PHRASE, PHRASE), ("null", None), ('{"*dog*": "a dog", "*": person}', {"*dog*": "a dog", "*": "person"})],
-)
-def test_the_command_line_takes_a_phrase_or_words_by_pattern(argument: str, expected: Any) -> None:
-    parser = ArgumentParser()
-    parser.add_class_arguments(StyleReferences, "data")
-    settings = parser.parse_args([f"--data.content_words={argument}"])
-    assert parser.instantiate_classes(settings).data.content_words == expected

@@ -9,7 +9,6 @@ from PIL import Image
 
 from datamodules.references import ReferenceSet
 from datamodules.shards import open_references, write_shards
-from datamodules.style_references import StyleReferences
 from tests.unit.datamodules.folders import spoil, write_folder
 
 
@@ -45,15 +44,6 @@ def test_webdataset_reads_the_shards_too(folder: ReferenceSet, tmp_path: Path) -
     samples = list(dataset)
     assert [sample["__key__"] for sample in samples] == [reference.key for reference in folder.references]
     assert [sample["png"] for sample in samples] == encoded(folder)
-
-
-def test_batches_from_shards_are_those_from_the_folder(folder: ReferenceSet, tmp_path: Path) -> None:
-    write_shards(folder, tmp_path / "shards", shard_size=5)
-    one, other = (StyleReferences(*[str(tmp_path / name)] * 2, predict_references=7) for name in ("folder", "shards"))
-    assert list(one.predict_dataloader()) == list(other.predict_dataloader())
-    batches, twins = list(one.train_dataloader()), list(other.train_dataloader())
-    assert [batch["references"] for batch in batches] == [batch["references"] for batch in twins]
-    assert batches[0]["source"].open([3, 7]) == twins[0]["source"].open([3, 7])
 
 
 def test_the_same_folder_gives_the_same_bytes(folder: ReferenceSet, tmp_path: Path) -> None:

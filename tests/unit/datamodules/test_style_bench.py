@@ -1,14 +1,12 @@
 """The datamodule of StyleBench: a folder a style, text prompts or content images."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonargparse import ArgumentParser
 from PIL import Image
 
-from datamodules.style_bench import FOREGROUND, PROMPTS, StyleBench
+from datamodules.style_bench import FOREGROUND, StyleBench
 from tests.unit.datamodules.folders import jobs_of, spoil
 
 STYLES = {"3D Model 1": 2, "lego_toy": 3, "Ölbild": 1, "woodcut": 2}
@@ -34,64 +32,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def test_the_defaults_are_the_published_ones() -> None:
-    bench = StyleBench()
-    assert bench.root == bench.test == "data/style_evaluation_benchmark_v2"
-    assert (bench.styles, bench.content_images, bench.predict_references, bench.seed) == (None, None, None, 42)
-    assert bench.content_words == "person, animal, plant, or object in the foreground"
-    assert bench.prompts == list(PROMPTS)
-    assert len(set(PROMPTS)) == 20
-    assert (PROMPTS[0], PROMPTS[3], PROMPTS[-1]) == ("A bench", "An elephant", "A wooden sailboat docked in a harbor")
-
-
 def test_the_style_is_the_folder_and_the_content_the_published_phrase(root: str) -> None:
     bench = StyleBench(root)
-    keys = [
-        "3D Model 1/0",
-        "3D Model 1/1",
-        "lego_toy/0",
-        "lego_toy/1",
-        "lego_toy/2",
-        "woodcut/0",
-        "woodcut/1",
-        "Ölbild/0",
-    ]
+    keys = [f"{style}/{number}" for style, count in sorted(STYLES.items()) for number in range(count)]
     assert [(r.index, r.key) for r in bench.test_set.references] == list(enumerate(keys))
     assert [r.style for r in bench.test_set.references] == [key.split("/")[0] for key in keys]
     assert {r.content for r in bench.test_set.references} == {FOREGROUND}
     assert bench.content_prompts == ["Person, animal, plant, or object in the foreground"]
     assert bench.test_set.image(3).getpixel((0, 0)) == (1, 1, 200)
-
-
-def test_text_driven_prediction_is_references_times_prompts_times_samples(root: str) -> None:
-    jobs, again = (
-        jobs_of(StyleBench(root, samples_per_prompt=4, noise="shared").predict_dataloader()) for _ in range(2)
-    )
-    assert len(jobs) == 8 * 20 * 4
-    assert [job.prompt for job in jobs[:80:4]] == list(PROMPTS)
-    assert [(job.sample, job.seed) for job in jobs[:5]] == [(0, 42), (1, 43), (2, 44), (3, 45), (0, 42)]
-    assert jobs == again
-
-
-def test_a_number_of_references_is_spread_over_the_styles(root: str) -> None:
-    bench = StyleBench(root, predict_references=4, evaluation_references=6, prompts=["A rocket"])
-    assert Counter(job.reference.style for job in jobs_of(bench.predict_dataloader())) == dict.fromkeys(STYLES, 1)
-    styles = Counter(job.reference.style for job in jobs_of(bench.val_dataloader()))
-    assert sorted(styles.values()) == [1, 1, 2, 2]
-    assert jobs_of(bench.val_dataloader()) == jobs_of(bench.test_dataloader())
-
-
-def test_image_driven_prediction_is_references_times_content_images_times_samples(root: str) -> None:
-    bench = StyleBench(root, content_images=f"{root}/content", samples_per_prompt=2, styles=["woodcut"], noise="shared")
-    batches = list(bench.predict_dataloader())
-    assert [(job.reference.key, job.prompt, job.seed) for job in jobs_of(batches)] == [
-        (f"woodcut/{number}", prompt, seed)
-        for number in (0, 1)
-        for prompt in ("A bench", "A rocket")
-        for seed in (42, 43)
-    ]
-    assert set(batches[0]["images"]) == {"woodcut/0", "woodcut/1", "content:A bench", "content:A rocket"}
-    assert len(jobs_of(bench.val_dataloader())) == 8
 
 
 def test_some_styles_give_the_jobs_that_all_styles_give_and_must_alone_have_enough_references(root: str) -> None:
@@ -158,12 +106,3 @@ def test_damaged_references_are_left_out_and_too_small_ones_are_named(tmp_path: 
     write_bench(tmp_path, {"tiny": 1}, (64, 4))
     with pytest.raises(ValueError, match=r"(?s)1 of 3 images .*tiny/0.png \(64 x 4 pixels\).*Expected 8 pixels"):
         StyleBench(str(tmp_path)).setup("predict")
-
-
-def test_the_command_line_takes_the_arguments_of_both_classes() -> None:
-    parser = ArgumentParser()
-    parser.add_class_arguments(StyleBench, "data")
-    settings = parser.parse_args(["--data.styles=[oil]", "--data.content_images=content", "--data.seed=3"])
-    bench = parser.instantiate_classes(settings).data
-    assert (bench.styles, bench.content_images, bench.seed) == (["oil"], "content", 3)
-    assert "train" not in settings.data and "test" not in settings.data

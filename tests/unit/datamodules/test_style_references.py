@@ -1,14 +1,11 @@
 """The datamodule of style references: its batches, on how many processes, and what is finished."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonargparse import ArgumentParser
-from lightning import LightningModule, Trainer
 from PIL import Image
 
 from datamodules.batches import Job
@@ -196,44 +193,3 @@ def test_setup_reads_the_set_that_the_stage_needs(data: Path, tmp_path: Path) ->
 def test_arguments_that_ask_for_nothing_or_twice_are_named(name: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message if name == "prompts" else f"`{name}` is a number {message}"):
         StyleReferences(**{name: value})
-
-
-def test_the_command_line_reads_and_explains_every_argument() -> None:
-    parser = ArgumentParser()
-    parser.add_class_arguments(StyleReferences, "data")
-    settings = parser.parse_args(["--data.prompts=[A cat, A dog]", "--data.seed=3"])
-    references = parser.instantiate_classes(settings).data
-    assert (references.prompts, references.seed, references.batch_size) == (["A cat", "A dog"], 3, 8)
-    described = " ".join(parser.format_help().split())
-    assert "What is drawn in the style of each reference." in described
-    assert "Processes that open images" in described
-
-
-class JobWriter(LightningModule):
-    """Notes the jobs that its process is given."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder, self.seen = folder, []
-
-    def predict_step(self, batch: Any, batch_idx: int) -> None:
-        self.seen += [(job.reference.key, job.prompt) for job in batch["jobs"]]
-
-    def teardown(self, stage: str) -> None:
-        (self.folder / f"rank-{self.global_rank}.json").write_text(json.dumps([os.getpid(), self.seen]))
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("n_jobs", [1, 5])
-def test_two_processes_predict_each_job_once(data: Path, tmp_path: Path, n_jobs: int) -> None:
-    references = StyleReferences(
-        "", str(data / "test"), prompts=["A rocket"], predict_references=n_jobs, generation_batch_size=2
-    )
-    still = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp_fork", **still)
-    trainer.predict(JobWriter(tmp_path), references, return_predictions=False)
-    (one, first), (other, second) = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
-    assert one != other
-    assert sorted(map(tuple, first + second)) == sorted((j.reference.key, j.prompt) for j in references.predict_jobs)
-    assert sorted([len(first), len(second)]) == ([0, 1] if n_jobs == 1 else [2, 3])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.folders import replacing_folder
+from datamodules.files import replacing_folder
 from datamodules.shards import open_references
 from scripts.pack_shards import main
 from tests.processes import beside

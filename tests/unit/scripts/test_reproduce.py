@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from datamodules.folders import FolderLock
+from datamodules.files import FolderLock
 from lightning_modules.diffusion.config import Backbone
 from scripts import reproduce
 from scripts.cli import ROOT
