@@ -1,8 +1,11 @@
-"""Writing files so that a reader, or a run after a crash, never meets half of one."""
+"""Names for files, and writing them so that a reader, or a run after a crash, never meets half of one."""
 
 import errno
 import fcntl
+import hashlib
 import os
+import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +34,17 @@ def cannot_write(path: Path, error: OSError) -> WriteError:
         f"cannot write `{path}`: {reason}. Free some space or choose a folder that can be written, and start "
         "again: what is finished is kept",
     )
+
+
+def digest(data: bytes, size: int = 8) -> str:
+    """Short hexadecimal fingerprint of `data` (`size` bytes, twice as many characters)."""
+    return hashlib.blake2b(data, digest_size=size).hexdigest()
+
+
+def slug(text: str, longest: int = 40) -> str:
+    """`text` in a-z, 0-9 and "-", which every file system takes: "Line art!" becomes "line-art"."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:longest].strip("-") or "x"
 
 
 @contextmanager

@@ -78,12 +78,25 @@ def finished_jobs(folder: str | Path) -> set[tuple[Any, ...]]:
     """
     finished = set()
     for file in sorted(Path(folder).glob(LINES)):
-        for line in _parsed(text for _, text in lines_of(file, "folder", WAY_OUT)):
-            with suppress(ValueError, KeyError, TypeError, OSError):  # the line names no picture: it is drawn
-                picture = inside(Path(folder), line["file"])
-                if os.path.isfile(picture) and os.path.getsize(picture):
-                    finished.add(_job(line).identity)
+        for line in finished_lines(file):
+            with suppress(KeyError, TypeError):  # the line tells of no job: it is drawn
+                finished.add(_job(line).identity)
     return finished
+
+
+def finished_lines(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file whose pictures lie beside it, whole.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    lines = []
+    for line in _parsed(text for _, text in lines_of(file, "folder", WAY_OUT)):
+        with suppress(ValueError, OSError):  # it names nothing in this folder
+            picture = inside(file.parent, line["file"])
+            if os.path.isfile(picture) and os.path.getsize(picture):
+                lines.append(line)
+    return lines
 
 
 def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:

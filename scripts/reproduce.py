@@ -17,9 +17,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from callbacks.files import digest, write_text
-from callbacks.scoring.titles import TITLES
+from callbacks.scoring.groups import TITLES
 from datamodules.batches import check_seed
+from datamodules.files import digest, write_text
 from datamodules.folders import FolderInUseError, FolderLock
 from datamodules.miniature.references import MiniatureReferences
 from datamodules.reading import read_json

@@ -33,8 +33,13 @@ OURS = {
         "datamodules.files",
         *READING,
     ),
-    "lightning_modules/": ("lightning_modules", "datamodules.batches", "datamodules.reading"),
-    "callbacks/": ("callbacks", "lightning_modules.outputs", "datamodules.files", "datamodules.folders", *READING),
+    "lightning_modules/": ("lightning_modules", "datamodules.batches", "datamodules.files", "datamodules.reading"),
+    "callbacks/": (
+        "callbacks",
+        "lightning_modules.outputs",
+        *(f"datamodules.{name}" for name in ("files", "folders", "prediction_folders")),
+        *READING,
+    ),
     "scripts/": ROOMS,
 }
 # Which files alone may import a library.
@@ -44,7 +49,7 @@ LIBRARIES = {
     "transformers": (
         "lightning_modules/diffusion/",
         "lightning_modules/styleshot/",
-        "callbacks/scoring/judge_loading.py",
+        "callbacks/scoring/judge.py",
         "scripts/",
     ),
     "pyarrow": ("callbacks/", "scripts/"),

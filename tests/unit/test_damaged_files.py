@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from callbacks.prediction_folder import PredictionFolder
+from callbacks.prediction_writer import PredictionFolder
 from callbacks.scoring.classifier_judge import Classifier, ClassifierJudge, save_classifier
 from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.prediction_folders import read_folders
@@ -95,7 +95,7 @@ def _read_styleshot(folder: Path) -> Any:
 def _read_judge(folder: Path) -> Any:
     judge = ClipJudge(str(folder), cache=str(folder / "cache"))
     judge.text_features(["A dog", "A cat " * 30]), judge.image_features([IMAGE])
-    return judge._clip.parameters()
+    return judge._network.parameters()
 
 
 def _read_classifier(folder: Path) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datamodules import files
-from datamodules.files import WriteError, cannot_write, replacing, write_text
+from datamodules.files import WriteError, cannot_write, replacing, slug, write_text
 from tests.processes import beside, die, forked
 
 
@@ -51,3 +51,11 @@ def test_the_error_of_a_full_disk_is_one_sentence_that_names_the_first_file(tmp_
     assert cannot_write(tmp_path, error) is error
     again = pickle.loads(pickle.dumps(error))  # between ranks
     assert isinstance(again, WriteError) and str(again) == str(error) and again.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Line art!", "line-art"), ("../a\\b:c", "a-b-c"), ("Crème", "creme"), ("日本", "x"), ("a" * 99, "a" * 40)],
+)
+def test_slugs(text: str, expected: str) -> None:
+    assert slug(text) == expected
