@@ -5,20 +5,16 @@ from pathlib import Path
 from typing import cast
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
-from callbacks.evaluation import EvaluationCallback, fitting
-from callbacks.files import to_pil
-from callbacks.ranks import listed, on_first_rank
-from callbacks.scoring.bootstrap import Estimate
+from callbacks.evaluation import LAYOUT, EvaluationCallback, fitting, writers
+from callbacks.ranks import on_first_rank, report
 from callbacks.scoring.clip_judge import ClipJudge
 from callbacks.scoring.judge import Judge
 from callbacks.scoring.rows import Rows
 from callbacks.scoring.scored import Scored
 from callbacks.scoring.table import NAMES, Table, joined, read_table, write_table
-from callbacks.tensorboard import add_layout
-from lightning_modules.outputs import JSON, GenerationModule, Generations, Job, Predicted, Prediction
+from lightning_modules.outputs import JSON, GenerationModule, Generations, Predicted, Prediction, to_pil
 
 
 class AlignmentScores(EvaluationCallback):
@@ -55,7 +51,8 @@ class AlignmentScores(EvaluationCallback):
         """Name the judge among the run's hyper-parameters, and lay TensorBoard's custom page out."""
         for logger in trainer.loggers:
             logger.log_hyperparams({f"judge{self.suffix}": self.judge.name})
-        add_layout(trainer)
+        for writer in writers(trainer):
+            writer.add_custom_scalars(LAYOUT)
 
     @override
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -66,17 +63,16 @@ class AlignmentScores(EvaluationCallback):
 
     @override
     def add(self, generations: Generations) -> None:
-        """Score one batch."""
         self._rows.add(_predicted(generations, self._method, self._settings))
 
     @override
     def finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log all scores and keep them in the table; ValueError where no picture could be made."""
-        told = self._rows.gather(trainer)
-        _report(told.failures, len(told.predictions))
+        told = self._rows.gather()
+        report(told.failures, len(told.predictions), "of this evaluation could be made", "have no scores")
         step = self.step(trainer)
         failures = {f"step {step}: {name}": why for name, why in told.failures.items()}
-        table = self._rows.table(trainer, step, failures=failures)
+        table = self._rows.table(step, failures=failures)
         self._log(trainer, pl_module, Scored(table, Path()))
         log_dir = trainer.log_dir  # a broadcast: on every rank
         if log_dir is not None:
@@ -85,8 +81,11 @@ class AlignmentScores(EvaluationCallback):
     def _log(self, trainer: Trainer, pl_module: LightningModule, scored: Scored) -> None:
         [group] = scored.groups
         found = {tag: scored.estimate(group, self.judge.name, tag) for tag in scored.tags(self.judge.name)}
-        step, means, intervals = self.step(trainer), *_curves({k: v for k, v in found.items() if v}, self.suffix)
-        several = trainer.world_size > 1
+        estimates = {f"{tag}{self.suffix}": estimate for tag, estimate in found.items() if estimate}
+        means = {tag: estimate.mean for tag, estimate in estimates.items()}
+        intervals = {f"{tag}_low": estimate.low for tag, estimate in estimates.items()}
+        intervals |= {f"{tag}_high": estimate.high for tag, estimate in estimates.items()}
+        step, several = self.step(trainer), trainer.world_size > 1
         if fitting(trainer):
             # For monitors only: Lightning's own step would be one behind, and a metric "step" names checkpoints.
             pl_module.log_dict(means, logger=False, sync_dist=several)
@@ -106,57 +105,19 @@ class AlignmentScores(EvaluationCallback):
 
 def _predicted(generations: Generations, method: str, settings: dict[str, JSON]) -> Predicted:
     """Pictures that were generated just now, as those that lie in a folder are scored."""
-    masked = generations.share_masked
-    shares = [None] * len(generations.jobs) if masked is None else masked.tolist()
-    return Predicted(
-        images=to_pil(generations.images),
-        predictions=[
-            _prediction(job, method, settings, share) for job, share in zip(generations.jobs, shares, strict=True)
-        ],
-        references=generations.references,
-        failures={_described(job): why for job, why in generations.failures.items()},
-        contents=generations.contents,
-    )
-
-
-def _prediction(job: Job, method: str, settings: dict[str, JSON], share_masked: float | None) -> Prediction:
-    reference, content_image = job.reference, job.content_image
-    return Prediction(
-        path="",
-        method=method,
-        reference_key=reference.key,
-        reference_path="",
-        content=reference.content,
-        style=reference.style,
-        prompt=job.prompt,
-        sample=job.sample,
-        seed=job.seed,
-        share_masked=share_masked,
-        settings=settings,
-        content_image=content_image and content_image.key,
-    )
+    predictions = []
+    for job, share in zip(generations.jobs, generations.shares, strict=True):
+        shown, content_image = job.reference, job.content_image and job.content_image.key
+        told = shown.content, shown.style, job.prompt, job.sample, job.seed, share, settings, content_image
+        predictions.append(Prediction("", method, shown.key, "", *told))
+    failures = {
+        f"{job.prompt!r} in the style of {job.reference.key!r}, sample {job.sample}": why
+        for job, why in generations.failures.items()
+    }
+    images, references = to_pil(generations.images), generations.references
+    return Predicted(images, predictions, references, failures=failures, contents=generations.contents)
 
 
 def _keep(folder: Path, table: Table) -> None:
     """Beside the scores of other steps, in place of those of this one."""
     write_table(folder, joined(read_table(folder), table) if (folder / NAMES[0]).exists() else table)
-
-
-def _curves(estimates: dict[str, Estimate], suffix: str) -> tuple[dict[str, float], dict[str, float]]:
-    """Means, and ends of the intervals, by tag."""
-    means = {f"{tag}{suffix}": estimate.mean for tag, estimate in estimates.items()}
-    lows = {f"{tag}{suffix}_low": estimate.low for tag, estimate in estimates.items()}
-    highs = {f"{tag}{suffix}_high": estimate.high for tag, estimate in estimates.items()}
-    return means, {**lows, **highs}
-
-
-def _described(job: Job) -> str:
-    return f"{job.prompt!r} in the style of {job.reference.key!r}, sample {job.sample}"
-
-
-def _report(failures: dict[str, str], scored: int) -> None:
-    """Says which pictures have no scores; raises ValueError if none has."""
-    if failures and not scored:
-        raise ValueError(f"None of the {len(failures)} pictures of this evaluation could be made:{listed(failures)}")
-    if failures:
-        rank_zero_warn(f"{len(failures)} of {scored + len(failures)} pictures have no scores:{listed(failures)}")

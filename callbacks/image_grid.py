@@ -9,11 +9,10 @@ from lightning.pytorch import LightningModule, Trainer
 from PIL import Image, ImageDraw, ImageFont
 from typing_extensions import override
 
-from callbacks.evaluation import EvaluationCallback
-from callbacks.files import to_pil, write_png
+from callbacks.evaluation import EvaluationCallback, writers
 from callbacks.ranks import from_all_ranks
-from callbacks.tensorboard import writers
-from lightning_modules.outputs import Generations
+from datamodules.images import write_png
+from lightning_modules.outputs import Generations, to_pil
 
 _MARGIN, _LINE, _FONT_SIZE = 4, 18, 13
 
@@ -21,7 +20,6 @@ _MARGIN, _LINE, _FONT_SIZE = 4, 18, 13
 class Row(NamedTuple):
     """One style reference and its results, all as cells of the grid's size."""
 
-    order: tuple[int, int]  # where the evaluation met the reference first: (rank, number on that rank)
     reference: Image.Image
     results: dict[str, Image.Image]  # by prompt
 
@@ -42,13 +40,10 @@ class ImageGrid(EvaluationCallback):
                 "callback out of the configuration to draw no grid."
             )
         self.references, self.cell = references, cell
-        self._rows: dict[int, Row] = {}
-        self._rank = 0
 
     @override
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an empty grid."""
-        self._rows, self._rank = {}, trainer.global_rank
+        self._rows: dict[int, Row] = {}
 
     @override
     def add(self, generations: Generations) -> None:
@@ -56,8 +51,7 @@ class ImageGrid(EvaluationCallback):
         for place, job in enumerate(generations.jobs):
             index = job.reference.index
             if index not in self._rows and len(self._rows) < self.references:
-                order = self._rank, len(self._rows)  # ranks have contiguous shares
-                self._rows[index] = Row(order, fit(generations.references[place], self.cell), {})
+                self._rows[index] = Row(fit(generations.references[place], self.cell), {})
             if index in self._rows and job.prompt not in self._rows[index].results:
                 picture = to_pil(generations.images[place : place + 1])[0]
                 self._rows[index].results[job.prompt] = fit(picture, self.cell)
@@ -69,14 +63,12 @@ class ImageGrid(EvaluationCallback):
         log_dir, step = trainer.log_dir, self.step(trainer)  # `log_dir` is a broadcast: on every rank
         if not trainer.is_global_zero or not rows:
             return
-        stage = "test" if trainer.testing else ""
+        stage = "/test" if trainer.testing else ""
         grid = draw_grid(rows, title=f"{pl_module.name}, step {step}", cell=self.cell)
         if log_dir is not None:
-            name = "_".join(filter(None, [stage, f"step_{step:06d}.png"]))
-            write_png(Path(log_dir) / "grids" / name, grid)
+            write_png(Path(log_dir) / "grids" / f"{stage and 'test_'}step_{step:06d}.png", grid)
         for writer in writers(trainer):
-            tag = "/".join(filter(None, ["grid", stage]))
-            writer.add_image(tag, np.asarray(grid), global_step=step, dataformats="HWC")
+            writer.add_image(f"grid{stage}", np.asarray(grid), global_step=step, dataformats="HWC")
 
 
 def merge_rows(parts: Sequence[dict[int, Row]], count: int) -> list[Row]:
@@ -84,10 +76,10 @@ def merge_rows(parts: Sequence[dict[int, Row]], count: int) -> list[Row]:
     merged: dict[int, Row] = {}
     for part in parts:
         for index, row in part.items():
-            known = merged.get(index, row)
-            results = {**known.results, **row.results, **known.results}  # in the evaluation's order, first ones kept
-            merged[index] = row._replace(order=min(known.order, row.order), results=results)
-    return sorted(merged.values(), key=lambda row: row.order)[:count]
+            known = merged.setdefault(index, Row(row.reference, {}))
+            for prompt, picture in row.results.items():
+                known.results.setdefault(prompt, picture)
+    return list(merged.values())[:count]  # ranks have contiguous shares
 
 
 def fit(image: Image.Image, cell: int) -> Image.Image:

@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
 from callbacks.evaluation import EvaluationCallback
-from callbacks.ranks import listed, on_first_rank
+from callbacks.ranks import on_first_rank, report
 from callbacks.scoring.classifier_judge import ClassifierJudge
 from callbacks.scoring.clip_judge import ClipJudge
 from callbacks.scoring.judge import Judge
-from callbacks.scoring.rows import Rows, Told
+from callbacks.scoring.rows import Rows
 from callbacks.scoring.table import check_sources, write_table
-from lightning_modules.outputs import Predicted, Prediction
+from lightning_modules.outputs import Predicted
+
+_PLACE = ("prompt", "sample", "seed", "content_image")
 
 
 class PredictionScores(EvaluationCallback):
@@ -81,21 +81,16 @@ class PredictionScores(EvaluationCallback):
     @override
     def finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the scores of all ranks together and write them."""
-        told = self._rows.gather(trainer)
-        _report(told)
-        table = self._rows.table(trainer, unread=[_cell(each) for each in told.unread], sources=told.sources)
+        told = self._rows.gather()
+        failures = {each.path: told.failures[each.path] for each in told.unread}
+        words = "can be read", "cannot be read and have no scores", "\nNo scores were written."
+        report(failures, len(told.predictions), *words)
+        # The places of these in the grid that methods share: there none of them is compared.
+        unread = [
+            {"reference": each.reference_key, **{name: getattr(each, name) for name in _PLACE}} for each in told.unread
+        ]
+        table = self._rows.table(unread=unread, sources=told.sources)
         on_first_rank(trainer, lambda: write_table(self._folder, table))
-
-
-def _cell(prediction: Prediction) -> dict[str, Any]:
-    """Where a picture stands in the grid that methods share; for it none of them is compared."""
-    return {
-        "reference": prediction.reference_key,
-        "prompt": prediction.prompt,
-        "sample": prediction.sample,
-        "seed": prediction.seed,
-        "content_image": prediction.content_image,
-    }
 
 
 def _check_names(judges: Sequence[Judge] | None) -> None:
@@ -107,13 +102,3 @@ def _check_names(judges: Sequence[Judge] | None) -> None:
             f"`judges`: two are named {', '.join(map(repr, twice))}, and their scores could not be told apart. "
             "Leave one out."
         )
-
-
-def _report(told: Told) -> None:
-    """Says once which pictures could not be read; raises ValueError if none could."""
-    unread = {each.path: told.failures[each.path] for each in told.unread}
-    pictures = len(told.predictions) + len(unread)
-    if unread and not told.predictions:
-        raise ValueError(f"None of the {pictures} pictures can be read:{listed(unread)}\nNo scores were written.")
-    if unread:
-        rank_zero_warn(f"{len(unread)} of {pictures} pictures cannot be read and have no scores:{listed(unread)}")

@@ -5,11 +5,11 @@ from typing import TypeVar
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from datamodules.reading import listed as named
 
 T = TypeVar("T")
-_NAMED = 10
 
 
 def on_first_rank(trainer: Trainer, act: Callable[[], T]) -> T:
@@ -36,14 +36,22 @@ def from_all_ranks(own: T) -> list[T]:
     return gathered
 
 
-def of_all_ranks(own: Mapping[str, str]) -> dict[str, str]:
-    """Name -> why, over all processes; called on every rank."""
-    return {name: why for failures in from_all_ranks(dict(own)) for name, why in failures.items()}
-
-
 def listed(failures: Mapping[str, str]) -> str:
     """The first failures with their reasons, a line each, and how many more there are."""
-    return "\n  " + named([f"{name}: {why}" for name, why in failures.items()], _NAMED)
+    return "\n  " + named([f"{name}: {why}" for name, why in failures.items()], most=10)
+
+
+def report(failures: Mapping[str, str], scored: int, none: str, some: str, end: str = "") -> None:
+    """Says which pictures have no scores.
+
+    Raises:
+        ValueError: none of them has.
+    """
+    count = scored + len(failures)
+    if failures and not scored:
+        raise ValueError(f"None of the {count} pictures {none}:{listed(failures)}{end}")
+    if failures:
+        rank_zero_warn(f"{len(failures)} of {count} pictures {some}:{listed(failures)}")
 
 
 def refuse(trainer: Trainer, failures: Mapping[str, str]) -> None:

@@ -29,12 +29,10 @@ class Throughput(Callback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget what an earlier fit measured."""
         self._begun, self._told_step = None, trainer.global_step
 
     @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Begin a window with its first batch."""
         if self._begun is None:
             self._begin(trainer.global_step)
 
@@ -49,11 +47,11 @@ class Throughput(Callback):
         if step - self._told_step >= (self.every_n_steps or max(1, trainer.log_every_n_steps)):  # type: ignore[attr-defined]
             seconds = _now() - self._begun
             values = {
-                "throughput/images_per_second": self._images / seconds,
-                "throughput/seconds_per_step": seconds / (step - self._first_step),
+                "images_per_second": self._images / seconds,
+                "seconds_per_step": seconds / (step - self._first_step),
             }
             for logger in trainer.loggers:
-                logger.log_metrics(values, step=step)
+                logger.log_metrics({f"throughput/{name}": value for name, value in values.items()}, step=step)
             self._told_step = step
             self._begin(step)
         elif self._is_first and step > self._first_step:
@@ -61,7 +59,6 @@ class Throughput(Callback):
 
     @override
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock."""
         self._paused = _now()
 
     @override

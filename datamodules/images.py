@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datamodules.batches import digest_of
+from datamodules.files import write_atomically
 from datamodules.reading import read_bytes
 
 SUFFIXES = (
@@ -152,3 +153,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image.convert("RGB")
+
+
+def write_png(path: Path, image: Image.Image) -> None:
+    """Replace the file `path` by `image` as PNG in one step."""
+    write_atomically(path, lambda file: image.save(file, format="PNG"))

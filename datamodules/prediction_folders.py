@@ -79,12 +79,26 @@ def finished_jobs(folder: str | Path) -> set[tuple[Any, ...]]:
         OSError: If a file of lines cannot be read.
     """
     finished = set()
-    for line in _lines(Path(folder), "folder", WAY_OUT):
-        with suppress(ValueError, KeyError, TypeError, OSError):  # the line names no picture: it is drawn
-            picture = inside(Path(folder), line["file"])
-            if os.path.isfile(picture) and os.path.getsize(picture):
+    for file in sorted(Path(folder).glob(LINES)):
+        for line in finished_lines(file):
+            with suppress(KeyError, TypeError):  # the line tells of no job: it is drawn
                 finished.add(_job(line).identity)
     return finished
+
+
+def finished_lines(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file whose pictures lie beside it, whole.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    lines = []
+    for line in _lines([file], "folder", WAY_OUT):
+        with suppress(ValueError, OSError):  # it names nothing in this folder
+            picture = inside(file.parent, line["file"])
+            if os.path.isfile(picture) and os.path.getsize(picture):
+                lines.append(line)
+    return lines
 
 
 def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
@@ -98,7 +112,9 @@ def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
     """
     found, seen = Found([], {}, {}), dict[str, Path]()
     for folder in map(Path, folders):
-        lines = sorted(((folder / line["file"], line) for line in _lines(folder)), key=lambda each: each[0])
+        lines = sorted(
+            ((folder / line["file"], line) for line in _lines(sorted(folder.glob(LINES)))), key=lambda each: each[0]
+        )
         if not lines:
             _refuse_without_lines(folder)
         for path, line in lines:
@@ -116,9 +132,9 @@ def read_folders(folders: Sequence[str], lookup: ReferenceLookup) -> Found:
     return found
 
 
-def _lines(folder: Path, argument: str = "folders", way_out: str = AS_WRITTEN) -> list[dict[str, Any]]:
+def _lines(files: Sequence[Path], argument: str = "folders", way_out: str = AS_WRITTEN) -> list[dict[str, Any]]:
     """The lines that name a picture; one that was cut off is left out."""
-    texts = [text for file in sorted(folder.glob(LINES)) for _, text in lines_of(file, argument, way_out)]
+    texts = [text for file in files for _, text in lines_of(file, argument, way_out)]
     lines = []
     for text in dict.fromkeys(texts):  # two runs at once write a line twice
         with suppress(ValueError):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Protocol, Self, TypeAlias
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -35,6 +36,11 @@ class Generations:
     """The prompts of all contents that references show, which may leak into a picture."""
     finished: int = 0
     """Pictures of the run that lay there already: told with the first batch of rank 0, else 0."""
+
+    @property
+    def shares(self) -> list[float | None]:
+        """Share masked of each picture; None for methods without a mask."""
+        return [None] * len(self.jobs) if self.share_masked is None else self.share_masked.tolist()
 
     @classmethod
     def nothing(cls) -> Self:
@@ -78,6 +84,17 @@ class Predicted:
     """The prompts of all contents that references show, which may have leaked into a picture."""
     sources: list[str] = field(default_factory=list)
     """Where all pictures come from: folders, or a table."""
+
+
+def to_pil(images: Tensor) -> list[Image.Image]:
+    """8-bit RGB pictures of `images` (batch, 3, height, width) in [0, 1]; values are clamped and rounded."""
+    if images.dim() != 4 or images.shape[1] != 3:
+        raise ValueError(
+            "`images` must have shape (batch, 3, height, width) with values in [0, 1], got "
+            f"{tuple(images.shape)}: move the colour channels to the second place."
+        )
+    pixels = images.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return [Image.fromarray(np.ascontiguousarray(p)) for p in pixels.permute(0, 2, 3, 1).cpu().numpy()]
 
 
 def joined(parts: Sequence[Generations]) -> Generations:

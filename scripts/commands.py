@@ -16,11 +16,11 @@ import lightning_modules.adapter_training
 import lightning_modules.conditions.trained
 import lightning_modules.styleshot_training  # noqa: F401
 from callbacks.alignment_scores import AlignmentScores
-from callbacks.checkpoints import WholeCheckpoints, newest_readable
 from callbacks.own_folder import OwnFolder
 from callbacks.ranks import refuse
 from datamodules.files import write_text
 from datamodules.style_references import StyleReferences
+from lightning_modules.checkpoints import WholeCheckpoints, newest_readable
 from lightning_modules.style_transfer import StyleModule
 from scripts.command import OWN, Command, add_own, parser_kwargs
 

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from callbacks.files import digest, write_text
-from callbacks.scoring.titles import TITLES
+from callbacks.scoring.groups import TITLES
 from datamodules.batches import check_seed
-from datamodules.files import FolderInUseError, FolderLock
+from datamodules.files import FolderInUseError, FolderLock, write_text
 from datamodules.miniature.references import MiniatureReferences
+from datamodules.names import digest
 from datamodules.reading import read_json
 from datamodules.style_references import StyleReferences
 from scripts import cli

@@ -11,8 +11,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.alignment_scores import AlignmentScores
 from callbacks.own_folder import OwnFolder
-from callbacks.prediction_folder import picture_name
 from callbacks.prediction_scores import PredictionScores
+from callbacks.prediction_writer import picture_name
 from callbacks.ranks import refuse
 from callbacks.scoring.table import check_sources
 from datamodules.jobs import spread

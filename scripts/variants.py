@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from callbacks.files import digest, slug
+from datamodules.names import digest, slug
 from lightning_modules import conditions
 from lightning_modules.conditions import Condition
 from lightning_modules.diffusion.config import SamplingSettings

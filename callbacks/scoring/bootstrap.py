@@ -16,6 +16,7 @@ from torch import Tensor
 from datamodules.reading import listed
 
 _KEYS_IN_ERROR = 10
+_ENDS = ((1 - 0.95) / 2, 1 - (1 - 0.95) / 2)  # quantiles of a 95 % interval
 
 
 class ReferenceMeans(NamedTuple):
@@ -90,19 +91,14 @@ def resampled_counts(counts: Tensor, resamples: int = 2000, seed: int = 0) -> Te
     return torch.zeros_like(ones).scatter_add(1, drawn, ones) * counts.cpu()
 
 
-def bootstrap_interval(
-    means: ReferenceMeans, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval (low, high) of the mean over all pictures, resampling whole references.
+def bootstrap_interval(means: ReferenceMeans, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval (low, high) of the mean over all pictures, resampling whole references.
 
     With one reference low = high = mean.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must lie between 0 and 1, such as 0.95 for a 95 % interval, got {level}.")
     brought = resampled_counts(means.counts, resamples, seed)
     resampled_means = brought @ means.means / brought.sum(dim=1)
-    tail = (1 - level) / 2
-    low, high = resampled_means.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    low, high = resampled_means.quantile(torch.tensor(_ENDS, dtype=torch.float64)).tolist()
     return low, high
 
 
@@ -124,13 +120,8 @@ def by_key(keys: Sequence[PictureKey], values: Tensor) -> dict[PictureKey, float
     """One method's `values` (images,) by its key, for `paired_difference`.
 
     Raises:
-        ValueError: two pictures have one key, or there are not as many keys as values.
+        ValueError: two pictures have one key.
     """
-    if values.shape != (len(keys),):
-        raise ValueError(
-            f"`values` must hold one value for each of the {len(keys)} `keys`, got shape {tuple(values.shape)}: "
-            "give the key of each picture that was scored."
-        )
     found = dict(zip(keys, values.tolist(), strict=True))
     if len(found) < len(keys):
         [(twice, _)] = Counter(keys).most_common(1)
@@ -145,9 +136,7 @@ def paired_difference(
     a: Mapping[PictureKey, float],
     b: Mapping[PictureKey, float],
     names: tuple[str, str] = ("a", "b"),
-    level: float = 0.95,
     resamples: int = 2000,
-    seed: int = 0,
 ) -> Difference:
     """Mean of `a` less `b` over the pictures of one same grid, with its bootstrap interval over references.
 
@@ -156,27 +145,20 @@ def paired_difference(
     Raises:
         ValueError: a key has a picture of one method only; `names` are those of the methods in the message.
     """
-    _check_same_keys(a, b, names)
-    differences = torch.tensor([a[key] - b[key] for key in a], dtype=torch.float64)
-    _, places = np.unique([key.reference for key in a], return_inverse=True)
-    means = reference_means(differences, torch.from_numpy(places))
-    low, high = bootstrap_interval(means, level, resamples, seed)
-    return Difference(image_mean(means), low, high, len(differences), len(means.means))
-
-
-def _check_same_keys(a: Mapping[PictureKey, float], b: Mapping[PictureKey, float], names: tuple[str, str]) -> None:
     keys = list(dict.fromkeys([*a, *b]))
     missing = {name: [key for key in keys if key not in own] for name, own in zip(names, (a, b), strict=True)}
     if any(missing.values()):
-        told = (f"`{name}` lacks {len(gone)}: {_listed(gone)}" for name, gone in missing.items() if gone)
+        texts = {name: [f"({_described(key)})" for key in gone] for name, gone in missing.items() if gone}
+        told = (f"`{name}` lacks {len(gone)}: {listed(gone, _KEYS_IN_ERROR, ', ')}" for name, gone in texts.items())
         raise ValueError(
             f"`{names[0]}` and `{names[1]}` must hold pictures of the same references, prompts and seeds to be "
             f"compared in pairs: {'; '.join(told)}. Generate what is missing, or leave it out of both."
         )
-
-
-def _listed(keys: Sequence[PictureKey]) -> str:
-    return listed([f"({_described(key)})" for key in keys], _KEYS_IN_ERROR, between=", ")
+    differences = torch.tensor([a[key] - b[key] for key in a], dtype=torch.float64)
+    _, places = np.unique([key.reference for key in a], return_inverse=True)
+    means = reference_means(differences, torch.from_numpy(places))
+    low, high = bootstrap_interval(means, resamples)
+    return Difference(image_mean(means), low, high, len(differences), len(means.means))
 
 
 def _described(key: PictureKey) -> str:

@@ -6,26 +6,22 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from typing_extensions import override
 
-from callbacks.scoring import functional as scores
 from callbacks.scoring.features import FeatureStore, image_key
-from callbacks.scoring.judge import AMONG, LEAKED, PROMPT_SEEN, STYLE_SEEN, Judge, Verdict
-from callbacks.scoring.judge_loading import identity
+from callbacks.scoring.judge import AMONG, LEAKED, PROMPT_SEEN, SHIPPED, STYLE_SEEN, Judge, Verdict, identity
 from datamodules.reading import read_json, reading
-from lightning_modules.outputs import Predicted
+from lightning_modules.outputs import Predicted, Prediction
 from lightning_modules.tensor_files import read_tensors
 
 SIZE = 64  # pixels a side of the pictures that the classifier is trained on
-_MINIATURE = Path(__file__).parents[2] / "weights" / "miniature" / "classifier"
 _EXPECTED = "Expected the folder of a classifier that `save_classifier` wrote, or 'miniature'."
-_NONE = -1  # the label of what is no class
 
 
 class Classifier(nn.Module):
@@ -50,8 +46,6 @@ class Classifier(nn.Module):
 
 def save_classifier(classifier: Classifier, folder: Path, contents: Sequence[str], styles: Sequence[str]) -> None:
     """Write weights and class names."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.half() if v.is_floating_point() else v for k, v in classifier.state_dict().items()}
     save_file(state, folder / "model.safetensors")
@@ -69,7 +63,6 @@ def load_classifier(folder: Path) -> Classifier:
 
 
 def _class_names(folder: Path) -> tuple[list[str], list[str]]:
-    """The contents and the styles."""
     file = folder / "config.json"
     config = read_json(file, "model", _EXPECTED)
     with reading(file, "model", _EXPECTED):
@@ -92,17 +85,8 @@ class ClassifierJudge(Judge):
     """
 
     def __init__(self, model: str = "miniature", cache: str | None = None) -> None:
-        self.model, self.cache = model, cache
-        self._folder = _MINIATURE if model == "miniature" else Path(model)
-        if missing := [name for name in ("config.json", "model.safetensors") if not (self._folder / name).is_file()]:
-            raise FileNotFoundError(
-                f"`model` was {model!r}, and there is no {' and no '.join(missing)} in `{self._folder}`. Expected "
-                "'miniature', in a checkout that has `weights` beside `callbacks`, or the folder of a classifier."
-            )
-        self.contents, self.styles = _class_names(self._folder)
-        self.device = torch.device("cpu")
-        self._network: Classifier | None = None
-        self._store: FeatureStore | None = None
+        super().__init__(model, cache)
+        self.contents, self.styles = _class_names(self.find())
 
     @property
     def name(self) -> str:
@@ -110,18 +94,21 @@ class ClassifierJudge(Judge):
         return f"{self.model} classifier"
 
     @override
-    def to(self, device: torch.device | str) -> Self:
-        self.device = torch.device(device)
-        if self._network is not None:
-            self._network.to(self.device)
-        return self
+    def find(self) -> Path:
+        folder = SHIPPED / "classifier" if self.model == "miniature" else Path(self.model)
+        if missing := [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]:
+            raise FileNotFoundError(
+                f"`model` was {self.model!r}, and there is no {' and no '.join(missing)} in `{folder}`. Expected "
+                "'miniature', in a checkout that has `weights` beside `callbacks`, or the folder of a classifier."
+            )
+        return folder
 
     def probabilities(self, images: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
         """Of contents (batch, contents) and of styles (batch, styles), float64 on the CPU; RGB pictures of any size."""
         if self._store is None:
             size = len(self.contents) + len(self.styles)
-            self._store = FeatureStore(self.cache, identity(self.model, self._folder), size)
-        roots = self._store(list(map(image_key, images)), images, self._encode)
+            self._store = FeatureStore(self.cache, identity(self.model, self.find()), size)
+        roots = self._store(image_key, images, self._encode)
         content, style = (2 * roots.double() ** 2).split([len(self.contents), len(self.styles)], dim=1)
         return content, style
 
@@ -129,51 +116,34 @@ class ClassifierJudge(Judge):
     def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
         """What it sees, among all its classes: `contents` are not asked for."""
         content, style = self.probabilities(predicted.images)
-        shown = _labels(self.contents, [p.content for p in predicted.predictions])
-        drawn_in = _labels(self.styles, [p.style for p in predicted.predictions])
-        asked = torch.tensor([self._asked(p.prompt) for p in predicted.predictions])
-        seen, knows_shown, knows_asked = content.argmax(dim=1), shown != _NONE, asked != _NONE
-        leaked = _of(content, shown) > _of(content, asked)
-        # A picture of what was asked for is no leak, though the reference shows the same.
-        leaked_among = scores.agreement(seen, shown) & (shown != asked)
-        return Verdict(
-            {
-                LEAKED: _known(leaked, knows_shown & knows_asked),
-                AMONG: _known(leaked_among, knows_shown),
-                STYLE_SEEN: _known(scores.agreement(style.argmax(dim=1), drawn_in), drawn_in != _NONE),
-                PROMPT_SEEN: _known(scores.agreement(seen, asked), knows_asked),
-            }
-        )
+        said = [self._said(*each) for each in zip(content, style, predicted.predictions, strict=True)]
+        tags = LEAKED, AMONG, STYLE_SEEN, PROMPT_SEEN
+        return Verdict({tag: torch.tensor([float(each.get(tag, torch.nan)) for each in said]) for tag in tags})
 
-    def _asked(self, prompt: str) -> int:
-        """The one content that a prompt names, `_NONE` if it names none or several."""
-        named = [place for place, content in enumerate(self.contents) if _names(prompt, content)]
-        return named[0] if len(named) == 1 else _NONE
+    def _said(self, content: Tensor, style: Tensor, prediction: Prediction) -> dict[str, bool]:
+        """Of one picture; a prompt that names no content, or several, asks for none."""
+        found = [
+            name for name in self.contents if re.search(rf"\b{re.escape(name)}\b", prediction.prompt, re.IGNORECASE)
+        ]
+        asked = found[0] if len(found) == 1 else None
+        shown, seen, said = prediction.content, self.contents[content.argmax()], {}
+        if asked is not None:
+            said[PROMPT_SEEN] = seen == asked
+        if shown in self.contents:
+            # A picture of what was asked for is no leak, though the reference shows the same.
+            said[AMONG] = seen == shown != asked
+            if asked is not None:
+                said[LEAKED] = bool(content[self.contents.index(shown)] > content[self.contents.index(asked)])
+        if prediction.style in self.styles:
+            said[STYLE_SEEN] = self.styles[style.argmax()] == prediction.style
+        return said
 
     @torch.no_grad()
     def _encode(self, images: list[Image.Image]) -> Tensor:
         """Roots of all probabilities, halved: unit vectors (batch, contents + styles), as the store keeps them."""
         if self._network is None:
-            self._network = load_classifier(self._folder).to(self.device)
+            self._network = load_classifier(self.find()).to(self.device)
         pixels = np.stack([np.asarray(ImageOps.fit(image, (SIZE, SIZE), Image.Resampling.BICUBIC)) for image in images])
         inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device).float() / 127.5 - 1
         logits = self._network(inputs)
         return torch.cat([(part.cpu().double().softmax(dim=1) / 2).sqrt() for part in logits], dim=1)
-
-
-def _labels(classes: Sequence[str], names: Sequence[str]) -> Tensor:
-    places = {name: place for place, name in enumerate(classes)}
-    return torch.tensor([places.get(name, _NONE) for name in names])
-
-
-def _names(prompt: str, content: str) -> bool:
-    return re.search(rf"\b{re.escape(content)}\b", prompt, re.IGNORECASE) is not None
-
-
-def _of(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """The probability of each picture's label; anything where it is no class."""
-    return probabilities.gather(1, labels.clamp(min=0)[:, None])[:, 0]
-
-
-def _known(values: Tensor, is_known: Tensor) -> Tensor:
-    return values.float().where(is_known, torch.nan)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 from unicodedata import normalize as composed
 
 import torch
@@ -14,27 +14,26 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from typing_extensions import override
 
-from callbacks.files import to_pil
-from callbacks.scoring import functional as scores
 from callbacks.scoring.features import FeatureStore, image_key, text_key
-from callbacks.scoring.functional import UnitFeatures
-from callbacks.scoring.judge import AMONG, IMAGE, Judge, Verdict
-from callbacks.scoring.judge_loading import (
+from callbacks.scoring.functional import UnitFeatures, cosine, feature_scores, leaked_among
+from callbacks.scoring.judge import (
+    AMONG,
     EXPECTED,
+    IMAGE,
+    SHIPPED,
+    Judge,
+    Verdict,
     argument_of,
     find_folder,
     identity,
     load_frozen,
-    load_processor,
-    load_tokenizer,
+    load_readers,
 )
-from callbacks.scoring.metrics import FEATURE_SCORES
 from datamodules.reading import read_json
 from lightning_modules.hub_cache import is_commit
-from lightning_modules.outputs import Predicted
+from lightning_modules.outputs import Predicted, to_pil
 
-T = TypeVar("T")
-_MINIATURE = Path(__file__).parents[2] / "weights" / "miniature" / "judge"
+_MINIATURE = SHIPPED / "judge"
 _LONGEST = 77  # tokens of a text that a CLIP reads unless its configuration says otherwise
 _log = logging.getLogger(__name__)
 
@@ -51,31 +50,18 @@ class ClipJudge(Judge):
     """
 
     reads_texts = True
+    _kind = "CLIPModel", "CLIP (image and text tower)"
 
     def __init__(self, model: str = "miniature", revision: str | None = None, cache: str | None = None) -> None:
-        self.model, self.revision, self.cache = model, revision, cache
-        self.device = torch.device("cpu")
-        self.cut_texts = {}
-        self._clip: Any = None
+        super().__init__(model, cache)
+        self.revision, self.cut_texts = revision, {}
         self._processor: Any = None
         self._tokenizer: Any = None
-        self._store: FeatureStore | None = None
 
     @property
     def name(self) -> str:
-        """The judge's name beside every score: the model, with the revision where one was asked for."""
+        """The model, with the revision where one was asked for."""
         return self.model if self.revision is None else f"{self.model}@{self.revision}"
-
-    @override
-    def to(self, device: torch.device | str) -> Self:
-        self.device = torch.device(device)
-        if self._clip is not None:
-            self._clip.to(self.device)
-        return self
-
-    @override
-    def find(self) -> None:
-        self._folder()
 
     def image_features(self, images: Tensor | Sequence[Image.Image]) -> Tensor:
         """Unit features (batch, dim) of RGB pictures or of a tensor (batch, 3, height, width) in [0, 1].
@@ -85,13 +71,14 @@ class ClipJudge(Judge):
         pictures = to_pil(images) if isinstance(images, Tensor) else list(images)
         if self.cache is None:
             return self._encode_images(pictures)
-        return self._remembered(list(map(image_key, pictures)), pictures, self._encode_images)
+        return self._features(image_key, pictures, self._encode_images).to(self.device)
+
+    # Where nothing outlives the process, references and texts alone are remembered, and each is encoded by itself:
+    # which ones it has seen before must not change the last bits of others.
 
     def reference_features(self, images: Sequence[Image.Image]) -> Tensor:
         """As `image_features`, but a picture seen before is not encoded again (it is known by its pixels)."""
-        if self.cache is not None:
-            return torch.cat([self.image_features([image]) for image in images])
-        return self._remembered(list(map(image_key, images)), images, self.image_features, batch_size=1)
+        return self._features(image_key, images, self._encode_images, batch_size=1).to(self.device)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Unit features (batch, dim) of `texts`; a text seen before is not encoded again.
@@ -99,7 +86,7 @@ class ClipJudge(Judge):
         Of a text that is longer than the judge reads, its beginning is encoded: see `cut_texts`.
         """
         self._measure(texts)
-        return self._remembered(list(map(text_key, texts)), texts, self._encode_texts, batch_size=1)
+        return self._features(text_key, texts, self._encode_texts, batch_size=1).to(self.device)
 
     @override
     def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
@@ -110,27 +97,25 @@ class ClipJudge(Judge):
             content=self.text_features([prediction.content_prompt for prediction in predicted.predictions]),
             prompt=self.text_features([prediction.prompt for prediction in predicted.predictions]),
         )
-        values = {tag: score(features) for tag, score in FEATURE_SCORES.items()}
+        values = feature_scores(features)
         if contents:
-            values[AMONG] = scores.leaked_among(features, self.text_features(contents))
+            values[AMONG] = leaked_among(features, self.text_features(contents))
         return Verdict(values, features.generated)
 
-    def _remembered(
-        self, keys: list[str], items: Sequence[T], encode: Callable[[list[T]], Tensor], batch_size: int = 64
-    ) -> Tensor:
-        # Where nothing outlives the process, references and texts alone, and each encoded by itself: which ones it
-        # has seen before must not change the last bits of others.
+    @property
+    def _features(self) -> FeatureStore:
         if self._store is None:
             name, size = (self.name, None) if self.cache is None else (self._identity(), self._told("projection_dim"))
             self._store = FeatureStore(self.cache, name, size if isinstance(size, int) else None)
-        return self._store(keys, items, encode, batch_size).to(self.device)
+        return self._store
 
     def _measure(self, texts: Sequence[str]) -> None:
         """Remembers which texts are cut; only where one may be, the judge has to be here for it."""
-        sizes = self._told("text_config")
-        longest = sizes.get("max_position_embeddings", _LONGEST) if isinstance(sizes, dict) else _LONGEST
-        # No text has more tokens than bytes, but for the two at its start and end.
-        long = [text for text in texts if text not in self.cut_texts and _bytes(text) > longest - 2]
+        told = self._told("text_config")
+        longest = told.get("max_position_embeddings", _LONGEST) if isinstance(told, dict) else _LONGEST
+        # No text has more tokens than bytes, as the tokenizer sees it, but for the two at its start and end.
+        sizes = {text: len(composed("NFC", text).lower().encode(errors="replace")) for text in texts}
+        long = [text for text, size in sizes.items() if text not in self.cut_texts and size > longest - 2]
         if long:
             self._load()
             lengths = map(len, self._tokenizer(long, verbose=False)["input_ids"])
@@ -139,7 +124,7 @@ class ClipJudge(Judge):
     def _identity(self) -> str:
         """What tells the features of these weights from others; a pinned judge need not be here for it."""
         is_pinned = is_commit(self.revision) and self.model != "miniature" and not Path(self.model).is_dir()
-        return self.name if is_pinned else identity(self.model, self._folder())
+        return self.name if is_pinned else identity(self.model, self.find())
 
     def _told(self, key: str) -> Any:
         """What its configuration says; None where that does not lie here."""
@@ -155,30 +140,24 @@ class ClipJudge(Judge):
     @torch.no_grad()
     def _encode_texts(self, texts: list[str]) -> Tensor:
         self._load()
-        longest = self._clip.config.text_config.max_position_embeddings
+        longest = self._network.config.text_config.max_position_embeddings
         tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        return normalize(self._clip.get_text_features(**tokens.to(self.device)).pooler_output.float(), dim=-1)
+        return normalize(self._network.get_text_features(**tokens.to(self.device)).pooler_output.float(), dim=-1)
 
     def _load(self) -> None:
-        if self._clip is not None:
+        if self._network is not None:
             return
-        folder = self._folder()
-        clip = self._load_model(folder)
-        self._processor = load_processor(folder, self.name, clip)
-        self._tokenizer = load_tokenizer(folder, self.name, clip) if self.reads_texts else None
-        self._clip = clip.to(self.device)
+        folder, (kind, expected) = self.find(), self._kind
+        network = load_frozen(kind, folder, self.name, expected)
+        self._processor, self._tokenizer = load_readers(folder, self.name, network, self.reads_texts)
+        self._network = network.to(self.device)
         _log.info("The judge `%s` was loaded to %s.", self.name, self.device)
 
-    def _load_model(self, folder: Path) -> torch.nn.Module:
-        from transformers import CLIPModel
-
-        return load_frozen(CLIPModel, folder, self.name, "CLIP (image and text tower)")
-
     def _embed(self, pixels: Tensor) -> Tensor:
-        embeddings: Tensor = self._clip.get_image_features(pixel_values=pixels).pooler_output
-        return embeddings
+        return self._network.get_image_features(pixel_values=pixels).pooler_output
 
-    def _folder(self) -> Path:
+    @override
+    def find(self) -> Path:
         if self.model != "miniature":
             return find_folder(self.model, self.revision, self.reads_texts)
         if not _MINIATURE.is_dir():
@@ -188,11 +167,6 @@ class ClipJudge(Judge):
                 "a CLIP, such as 'openai/clip-vit-base-patch32'."
             )
         return _MINIATURE
-
-
-def _bytes(text: str) -> int:
-    """Of a text as a CLIP's tokenizer sees it."""
-    return len(composed("NFC", text).lower().encode(errors="replace"))
 
 
 class StyleJudge(ClipJudge):
@@ -209,6 +183,7 @@ class StyleJudge(ClipJudge):
     """
 
     reads_texts = False
+    _kind = "CLIPVisionModelWithProjection", "CLIP vision tower with projection"
 
     def __init__(self, model: str, revision: str | None = None, cache: str | None = None) -> None:
         super().__init__(model, revision, cache)
@@ -217,7 +192,7 @@ class StyleJudge(ClipJudge):
     def verdict(self, predicted: Predicted, contents: Sequence[str]) -> Verdict:
         """Pictures against their references, and against each other."""
         generated, reference = self.image_features(predicted.images), self.reference_features(predicted.references)
-        return Verdict({IMAGE: scores.cosine(generated, reference)}, generated)
+        return Verdict({IMAGE: cosine(generated, reference)}, generated)
 
     @override
     def text_features(self, texts: Sequence[str]) -> Tensor:
@@ -229,12 +204,5 @@ class StyleJudge(ClipJudge):
         )
 
     @override
-    def _load_model(self, folder: Path) -> torch.nn.Module:
-        from transformers import CLIPVisionModelWithProjection
-
-        return load_frozen(CLIPVisionModelWithProjection, folder, self.name, "CLIP vision tower with projection")
-
-    @override
     def _embed(self, pixels: Tensor) -> Tensor:
-        embeddings: Tensor = self._clip(pixel_values=pixels).image_embeds
-        return embeddings
+        return self._network(pixel_values=pixels).image_embeds

@@ -12,9 +12,11 @@ from uuid import uuid4
 
 import torch
 from PIL import Image
+from safetensors.torch import save
 from torch import Tensor
 
-from callbacks.files import digest, slug, write_atomically
+from datamodules.files import write_atomically
+from datamodules.names import digest, slug
 from datamodules.reading import reading
 from lightning_modules.tensor_files import read_tensors
 
@@ -49,23 +51,18 @@ class FeatureStore:
 
     def __init__(self, folder: str | Path | None = None, judge: str = "", dim: int | None = None) -> None:
         self.folder = None if folder is None else Path(folder) / f"{slug(judge)}-{digest(judge.encode())}"
-        self.judge, self.dim = judge, dim
-        self._dim_source = "the argument `dim`"
+        self.judge, self.dim, self._dim_source = judge, dim, "the argument `dim`"
         self._kept: dict[str, Tensor] = {}
         self._shard: dict[str, Tensor] = {}  # the newest one of this process
         self._shard_name = uuid4().hex
         self._is_read = self.folder is None
 
     def __call__(
-        self, keys: Sequence[str], items: Sequence[T], encode: Callable[[list[T]], Tensor], batch_size: int = 64
+        self, key: Callable[[T], str], items: Sequence[T], encode: Callable[[list[T]], Tensor], batch_size: int = 64
     ) -> Tensor:
-        """Features (len(keys), dim), on the CPU, of `items`, which `keys` name.
+        """Features (len(items), dim), on the CPU, of `items` by `key` (`image_key`, `text_key`).
 
-        Args:
-            keys: of `image_key` or `text_key`.
-            items: one for each key; equal keys name equal items.
-            encode: unit features (n, dim) of the unknown ones, at most `batch_size` a call.
-            batch_size: also how many features a kill can lose.
+        `encode` gives those (n, dim) of unknown items, at most `batch_size` a call, which a kill can lose.
 
         Raises:
             ValueError: the judge gives features of another size than those that are kept.
@@ -73,12 +70,13 @@ class FeatureStore:
         """
         if not self._is_read:
             self._read()
-        unknown = {key: item for key, item in zip(keys, items, strict=True) if key not in self._kept}
+        keys = [key(item) for item in items]
+        unknown = {name: item for name, item in zip(keys, items, strict=True) if name not in self._kept}
         names = list(unknown)
         for start in range(0, len(names), batch_size):
             batch = names[start : start + batch_size]
             self._keep(batch, encode([unknown[key] for key in batch]).detach().cpu().float())
-        return torch.stack([self._kept[key] for key in keys])
+        return torch.stack([self._kept[name] for name in keys])
 
     def _keep(self, keys: list[str], features: Tensor) -> None:
         self._check_dim(features.shape[1], f"the judge `{self.judge}`")
@@ -89,18 +87,14 @@ class FeatureStore:
             )
         rows = dict(zip(keys, features, strict=True))
         self._kept.update(rows)
-        if self.folder is not None:
-            self._append(rows, self.folder)
-
-    def _append(self, rows: dict[str, Tensor], folder: Path) -> None:
-        from safetensors.torch import save
-
+        if self.folder is None:
+            return
         if len(self._shard) >= _ROWS:
             self._shard, self._shard_name = {}, uuid4().hex
         self._shard.update(rows)
         data = save({"features": torch.stack(list(self._shard.values()))}, {"keys": json.dumps(list(self._shard))})
         # The process number keeps apart what forked from one store.
-        path = folder / f"{self._shard_name}-{os.getpid()}.safetensors"
+        path = self.folder / f"{self._shard_name}-{os.getpid()}.safetensors"
         write_atomically(path, lambda file: file.write(data))
 
     def _read(self) -> None:
@@ -113,12 +107,10 @@ class FeatureStore:
                 continue
             for features in rows.values():
                 self._check_dim(len(features), f"`{path}`")
-                break
             self._kept.update(rows)
         self._is_read = True
 
     def _check_dim(self, dim: int, source: str) -> None:
-        """Holds features of one size only; the first ones, or the argument, say which."""
         if self.dim is None:
             self.dim, self._dim_source = dim, source
         if dim != self.dim:
@@ -130,7 +122,6 @@ class FeatureStore:
 
 
 def _read_shard(path: Path) -> dict[str, Tensor]:
-    """The rows of a shard by key; OSError or ValueError where it is damaged."""
     anew = "These kept features are computed anew. Delete the file to be rid of this message."
     shard = read_tensors(path, "cache", anew)
     with reading(path, "cache", anew):

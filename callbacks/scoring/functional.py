@@ -46,62 +46,38 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
     return cosines
 
 
-def text_alignment(features: UnitFeatures) -> Tensor:
-    """i.p, as (batch,), in [-1, 1]."""
-    return cosine(features.generated, features.prompt)
+def feature_scores(features: UnitFeatures) -> dict[str, Tensor]:
+    """Tag -> score (batch,) of every judge that reads texts, wherever pictures are scored; cosines in [-1, 1].
 
-
-def image_alignment(features: UnitFeatures) -> Tensor:
-    """i.s, as (batch,), in [-1, 1]."""
-    return cosine(features.generated, features.reference)
-
-
-def content_alignment(features: UnitFeatures) -> Tensor:
-    """i.n, as (batch,), in [-1, 1]: how near each picture is to the reference's content, leaked or not."""
-    return cosine(features.generated, features.content)
-
-
-def leaked(features: UnitFeatures) -> Tensor:
-    """i.n > i.p, as bool (batch,): the picture is nearer to the reference's content than to its prompt."""
-    return content_alignment(features) > text_alignment(features)
-
-
-def fidelity(features: UnitFeatures) -> Tensor:
-    """Published fidelity, as bool (batch,): the picture has not leaked."""
-    return ~leaked(features)
+    A picture has leaked that is nearer to the reference's content than to its prompt, i.n > i.p. The published
+    leakage score, lower is better, is undefined where |s.n| < 1e-6 and counts as 1 there, as a leaked picture does.
+    """
+    i, s, n, p = features
+    i_s, i_n, i_p, s_n = cosine(i, s), cosine(i, n), cosine(i, p), cosine(s, n)
+    leaked = i_n > i_p
+    is_defined = ~leaked & (s_n.abs() >= _SMALLEST_COSINE)
+    return {
+        "alignment/text": i_p,
+        "alignment/image": i_s,
+        "alignment/content": i_n,
+        "alignment/style_difference": i_s - i_n,
+        "leakage/leaked": leaked,
+        "published/fidelity": ~leaked,
+        "published/style_score": (i_s - i_n).where(~leaked, 0.0),
+        "published/leakage_score": (i_n / s_n.where(is_defined, 1.0)).where(is_defined, 1.0),
+    }
 
 
 def leaked_among(features: UnitFeatures, contents: Tensor) -> Tensor:
     """Whether n is nearer to the picture than p and than every other content, as bool (batch,).
 
-    Stricter than `leaked`, which a picture of neither content passes by chance. `contents` (contents, dim)
+    Stricter than a leak, which a picture of neither content passes by chance. `contents` (contents, dim)
     are the unit features of all content prompts; n may be among them.
     """
-    nearest_content = (_exact(features.generated) @ _exact(contents).T).amax(dim=-1)
+    i, _, n, p = features
+    nearest_content = (_exact(i) @ _exact(contents).T).amax(dim=-1)
     # The judge may have encoded n anew, in another batch, which changes its last float32 bits: allow for that.
-    is_nearest = content_alignment(features) >= nearest_content - 1e-6
-    return leaked(features) & is_nearest
-
-
-def style_score(features: UnitFeatures) -> Tensor:
-    """Published style score, as (batch,): i.(s - n) where not leaked, 0 where leaked."""
-    return difference_to_content(features).where(~leaked(features), 0.0)
-
-
-def difference_to_content(features: UnitFeatures) -> Tensor:
-    """i.(s - n), as (batch,): the style score of every picture, leaked ones too."""
-    return image_alignment(features) - content_alignment(features)
-
-
-def leakage_score(features: UnitFeatures) -> Tensor:
-    """Published leakage score, as (batch,), lower is better: (i.n)/(s.n) where not leaked, 1 where leaked.
-
-    Where |s.n| < 1e-6 the ratio is undefined and counts as 1, as a leaked picture does.
-    """
-    reference_content = cosine(features.reference, features.content)
-    defined = ~leaked(features) & (reference_content.abs() >= _SMALLEST_COSINE)
-    ratio = content_alignment(features) / reference_content.where(defined, 1.0)
-    return ratio.where(defined, 1.0)
+    return (cosine(i, n) > cosine(i, p)) & (cosine(i, n) >= nearest_content - 1e-6)
 
 
 def diversity(generated: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,11 +87,6 @@ def diversity(generated: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     reference and prompt (and content image). Returns the values (kept,) float64 of the pictures that are not alone
     in their group, and `has_sibling` (images,) bool, which tells whose they are: those alone have no value.
     """
-    if generated.dim() != 2 or groups.shape != generated.shape[:1]:
-        raise ValueError(
-            "`generated` must have shape (images, dim) and `groups` (images,), got "
-            f"{tuple(generated.shape)} and {tuple(groups.shape)}: give one group number for each picture."
-        )
     unit = _exact(generated)
     _, inverse, counts = groups.detach().cpu().unique(return_inverse=True, return_counts=True)
     sums = torch.zeros(len(counts), unit.shape[1], dtype=torch.float64).index_add(0, inverse, unit)
@@ -123,16 +94,6 @@ def diversity(generated: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     has_sibling = siblings > 0
     to_others = cosine(unit, sums[inverse]) - cosine(unit, unit)
     return 1 - to_others[has_sibling] / siblings[has_sibling], has_sibling
-
-
-def agreement(predicted: Tensor, expected: Tensor) -> Tensor:
-    """Whether a classifier's labels are the expected ones, as bool (batch,): of contents or of styles."""
-    if predicted.shape != expected.shape or predicted.dim() != 1:
-        raise ValueError(
-            "`predicted` and `expected` must be label vectors (batch,) of one same length, got shapes "
-            f"{tuple(predicted.shape)} and {tuple(expected.shape)}: take the argmax of the logits over classes."
-        )
-    return predicted == expected.to(predicted.device)
 
 
 def _exact(features: Tensor) -> Tensor:

@@ -1,14 +1,23 @@
-"""Which pictures belong together: those of one method in one setting, and the samples of one job."""
+"""Which pictures belong together, those of one method in one setting or the samples of one job; and their titles."""
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from callbacks.scoring.titles import title_of
 from lightning_modules.outputs import Prediction
 
 Setting = int | float | str
+TITLES = {
+    "ip_adapter": "IP-Adapter",
+    "instantstyle": "InstantStyle",
+    "masking": "Masking",
+    "quantile_masking": "Quantile masking",
+    "image_adapter": "Image-Adapter",
+    "text_adapter": "Text-Adapter",
+    "styleshot": "StyleShot",
+}
+"""How tables, figures and sentences call the methods."""
 _LONGEST = 24  # characters of a value in a label
 
 
@@ -32,18 +41,38 @@ class Group(NamedTuple):
         return ", ".join(filter(None, (title_of(self.method), self.setting)))
 
 
+def title_of(method: str) -> str:
+    """How a table calls a method: "Masking"; with what its name has besides: "Masking (contour)"."""
+    for name in sorted(TITLES, key=len, reverse=True):
+        if method == name or method.startswith(f"{name}_"):
+            rest = method.removeprefix(name).replace("_", " ").strip()
+            return f"{TITLES[name]} ({rest})" if rest else TITLES[name]
+    return method
+
+
 def groups_of(predictions: Sequence[Prediction], step: int | None = None) -> tuple[list[Group], list[int]]:
     """The groups, in the order of their first pictures, and the number of each picture's group."""
     numbers = _numbered(map(_key, predictions))
     firsts = [predictions[numbers.index(number)] for number in range(len(set(numbers)))]
-    flats, counts = [_flat(first.settings) for first in firsts], Counter(numbers)
+    plain, counts = [_plain(first.settings) for first in firsts], Counter(numbers)
     groups = []
-    for number, (first, flat) in enumerate(zip(firsts, flats, strict=True)):
-        others = [other for each, other in zip(firsts, flats, strict=True) if each.method == first.method]
-        varied = {key: value for key, value in flat.items() if any(other.get(key) != value for other in others)}
-        label = _label({key.rpartition(".")[-1]: varied[key] for key in varied})
+    for number, (first, mine) in enumerate(zip(firsts, plain, strict=True)):
+        others = [other for each, other in zip(firsts, plain, strict=True) if each.method == first.method]
+        varied = {key: value for key, value in mine.items() if any(other.get(key) != value for other in others)}
+        label = _label({key.rpartition(".")[-1]: value for key, value in varied.items()})
         groups.append(Group(first.method, label, varied, counts[number], first.settings, step))
-    return _told_apart(groups), numbers
+    # Labels that would be the same have whole keys.
+    same = Counter((group.method, group.setting) for group in groups)
+    whole = [group._replace(setting=_label(group.varied)) for group in groups]
+    return [w if same[g.method, g.setting] > 1 else g for g, w in zip(groups, whole, strict=True)], numbers
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
+    return found
 
 
 def siblings_of(predictions: Sequence[Prediction]) -> list[int]:
@@ -58,37 +87,16 @@ def _numbered(keys: Iterable[Hashable]) -> list[int]:
 
 
 def _key(prediction: Prediction) -> Hashable:
-    return prediction.method, tuple(sorted(_flat(prediction.settings).items()))
+    return prediction.method, tuple(sorted(_plain(prediction.settings).items()))
 
 
-def _flat(settings: dict[str, Any]) -> dict[str, Setting]:
-    return dict(_items(settings, ""))
-
-
-def _items(settings: dict[str, Any], prefix: str) -> Iterator[tuple[str, Setting]]:
+def _plain(settings: dict[str, Any]) -> dict[str, Setting]:
     """Settings by dotted key; what is neither number nor text as its JSON."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _items(value, f"{prefix}{key}.")
-        else:
-            is_plain = isinstance(value, int | float | str) and not isinstance(value, bool)
-            yield f"{prefix}{key}", value if is_plain else json.dumps(value, sort_keys=True)
+    told = {key: value for key, value in flat(settings).items() if value != {}}
+    return {key: v if type(v) in (int, float, str) else json.dumps(v, sort_keys=True) for key, v in told.items()}
 
 
 def _label(varied: dict[str, Setting]) -> str:
-    return ", ".join(f"{key} {_shortened(value)}" for key, value in varied.items())
-
-
-def _shortened(value: Setting) -> str:
     """Of a long text, such as a fingerprint of weights or a path, the end."""
-    text = str(value)
-    return text if len(text) <= _LONGEST else f"…{text[-_LONGEST // 2 :]}"
-
-
-def _told_apart(groups: list[Group]) -> list[Group]:
-    """With whole keys in the labels that would be the same with their last parts alone."""
-    counts = Counter((group.method, group.setting) for group in groups)
-    return [
-        group if counts[group.method, group.setting] == 1 else group._replace(setting=_label(group.varied))
-        for group in groups
-    ]
+    texts = {key: str(value) for key, value in varied.items()}
+    return ", ".join(f"{key} {t if len(t) <= _LONGEST else f'…{t[-_LONGEST // 2 :]}'}" for key, t in texts.items())

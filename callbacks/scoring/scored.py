@@ -18,35 +18,25 @@ _NONE = -1  # the step of a group that has none
 
 
 class Scored:
-    """All scores of a table.
-
-    Args:
-        table: what `make_table` gives.
-        folder: where it lies.
-    """
+    """All scores of a table, which lies in `folder`."""
 
     def __init__(self, table: Table, folder: Path) -> None:
         self.table, self.about, self.folder = table, table.about, folder
-        self.frame = table.rows.to_pandas()
+        frame = table.rows.to_pandas()
         self.judges: list[str] = self.about["judges"]
         self.failures: dict[str, str] = self.about["failures"]
         self.groups = [Group(*(each[name] for name in Group._fields)) for each in self.about["groups"]]
         self._keys = {name: np.array(table.rows[name].to_pylist(), dtype=object) for name in KEYS}
-        self._scores = {name: self.frame[name].to_numpy(np.float64) for name in self.frame if name not in KEYS}
-        self._scores[MASKED] = self.frame["share_masked"].to_numpy(np.float64)
+        self._scores = {name: frame[name].to_numpy(np.float64) for name in frame if name not in KEYS}
+        self._scores[MASKED] = frame["share_masked"].to_numpy(np.float64)
         self._places = np.unique(self._keys["reference"].astype(str), return_inverse=True)[1]
-        parts = [self.frame["method"], self.frame["setting"], self.frame["step"].fillna(_NONE), self.frame["judge"]]
-        self._rows = self.frame.groupby(parts).indices
+        parts = [frame["method"], frame["setting"], frame["step"].fillna(_NONE), frame["judge"]]
+        self._rows = frame.groupby(parts).indices
         self._estimates: dict[tuple[Any, ...], Estimate | None] = {}
 
     @classmethod
     def read(cls, folder: Path) -> "Scored":
-        """Read the scores of a folder.
-
-        Raises:
-            FileNotFoundError: there are none.
-            ValueError: they cannot be read, or are none.
-        """
+        """The scores of a folder; errors are those of `read_table`."""
         return cls(read_table(folder), Path(folder))
 
     @cached_property
@@ -71,15 +61,15 @@ class Scored:
 
         `where` chooses pictures by their keys, such as content="dog", prompt="A bench".
         """
-        rows, values = self._found(group, judge, tag, where)
-        known = ~np.isnan(values)
-        return values[known], self._places[rows[known]]
+        rows, values = self._known(group, judge, tag, **where)
+        return values, self._places[rows]
 
     def estimate(self, group: Group, judge: str, tag: str, **where: str | None) -> Estimate | None:
         """Mean with its 95 % bootstrap interval over references; None if the judge says nothing about any picture."""
         key = (*_place(group, judge), tag, *sorted(where.items()))
         if key not in self._estimates:
-            self._estimates[key] = self._estimate(group, judge, tag, where)
+            values, places = map(torch.from_numpy, self.values(group, judge, tag, **where))
+            self._estimates[key] = bootstrap.estimate(values, places) if len(values) else None
         return self._estimates[key]
 
     def difference(self, a: Group, b: Group, judge: str, tag: str) -> Difference:
@@ -88,51 +78,33 @@ class Scored:
         Raises:
             ValueError: the two do not share one grid, naming what is missing, or the judge says nothing about one.
         """
-        names = (a.title, b.title)
-        number = "seed" if self._has_seeds(a, judge) and self._has_seeds(b, judge) else "sample"
-        gone = {PictureKey(*(each[name] for name in _names(number))) for each in self.about.get("unread", ())}
-        mine, others = (self._by_key(group, judge, tag, number, gone) for group in (a, b))
-        for name, keys in zip(names, (mine, others), strict=True):
-            if not keys:
+        seeds = [seed for group in (a, b) for seed in self._keys["seed"][self._rows[_place(group, judge)]]]
+        names = "reference", "prompt", "sample" if None in seeds else "seed", "content_image"
+        # Some method's picture cannot be read: there none is compared.
+        gone = {PictureKey(*(each[name] for name in names)) for each in self.about.get("unread", ())}
+        found = []
+        for group in (a, b):
+            rows, values = self._known(group, judge, tag)
+            keys = [PictureKey(*key) for key in zip(*(self._keys[name][rows] for name in names), strict=True)]
+            scores = bootstrap.by_key(keys, torch.from_numpy(values))
+            found.append({key: value for key, value in scores.items() if key not in gone})
+            if not found[-1]:
                 raise ValueError(
-                    f"`{tag}`: the judge {judge!r} says nothing about the pictures of {name!r}. Choose another score "
-                    "or judge."
+                    f"`{tag}`: the judge {judge!r} says nothing about the pictures of {group.title!r}. Choose another "
+                    "score or judge."
                 )
-        return bootstrap.paired_difference(mine, others, names)
+        mine, others = found
+        return bootstrap.paired_difference(mine, others, (a.title, b.title))
 
-    def _estimate(self, group: Group, judge: str, tag: str, where: dict[str, str | None]) -> Estimate | None:
-        values, places = self.values(group, judge, tag, **where)
-        if not len(values):
-            return None
-        return bootstrap.estimate(torch.from_numpy(values), torch.from_numpy(places))
-
-    def _found(
-        self, group: Group, judge: str, tag: str, where: dict[str, str | None]
+    def _known(
+        self, group: Group, judge: str, tag: str, **where: str | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         rows = self._rows.get(_place(group, judge), np.empty(0, dtype=np.int64))
         for name, value in where.items():
             rows = rows[self._keys[name][rows] == value]
-        values = self._scores.get(tag)
-        return rows, np.full(len(rows), np.nan) if values is None else values[rows]
-
-    def _has_seeds(self, group: Group, judge: str) -> bool:
-        return all(seed is not None for seed in self._keys["seed"][self._rows[_place(group, judge)]])
-
-    def _by_key(
-        self, group: Group, judge: str, tag: str, number: str, gone: set[PictureKey]
-    ) -> dict[PictureKey, float]:
-        """Scores by key, without those that no method is compared for, as some method's picture cannot be read."""
-        rows, values = self._found(group, judge, tag, {})
-        known = ~np.isnan(values)
-        columns = (self._keys[name][rows[known]] for name in _names(number))
-        keys = [PictureKey(*key) for key in zip(*columns, strict=True)]
-        found = bootstrap.by_key(keys, torch.from_numpy(values[known]))
-        return {key: value for key, value in found.items() if key not in gone}
+        values = self._scores[tag][rows] if tag in self._scores else np.full(len(rows), np.nan)
+        return rows[~np.isnan(values)], values[~np.isnan(values)]
 
 
 def _place(group: Group, judge: str) -> tuple[Any, ...]:
     return group.method, group.setting, _NONE if group.step is None else group.step, judge
-
-
-def _names(number: str) -> tuple[str, ...]:
-    return "reference", "prompt", number, "content_image"

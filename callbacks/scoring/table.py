@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from callbacks.files import replacing
 from callbacks.scoring.groups import groups_of
 from callbacks.scoring.judge import COLUMNS
+from datamodules.files import replacing
 from datamodules.reading import reading
 from lightning_modules.outputs import Prediction
 
@@ -23,6 +24,7 @@ KEYS = (
     *("path", "method", "setting", "reference", "reference_path", "content", "style", "prompt", "sample", "seed"),
     *("content_image", "share_masked", "step", "judge"),
 )
+_TYPES = {"sample": "int64", "seed": "int64", "share_masked": "float64", "step": "int64"}  # others are texts
 _FORMULA = r"=+\-@\t\r\n＝＋－＠"
 """What a text begins with that a spreadsheet takes for a formula."""
 _WAY_OUT = "Give a folder that `maskst test` wrote, or run `maskst test` again."
@@ -39,66 +41,44 @@ class Table(NamedTuple):
 def make_table(
     predictions: Sequence[Prediction], values: Mapping[str, Tensor], step: int | None = None, **about: Any
 ) -> Table:
-    """The table of some pictures, in their order, then in that of the judges.
+    """The table of some pictures, in their order, then in that of the judges, and what else is told of them.
 
-    Args:
-        predictions: the pictures.
-        values: judge -> scores (pictures, len(COLUMNS)), NaN where it says nothing.
-        step: training step that the pictures are of.
-        about: what else is told of them.
+    `values` are judge -> scores (pictures, len(COLUMNS)), NaN where it says nothing.
     """
-    import numpy as np
     import pyarrow as pa
 
     groups, numbers = groups_of(predictions, step)
-    each = [(one, groups[number].setting) for one, number in zip(predictions, numbers, strict=True) for _ in values]
-    texts = {
-        "path": [p.path for p, _ in each],
-        "method": [p.method for p, _ in each],
-        "setting": [setting for _, setting in each],
-        "reference": [p.reference_key for p, _ in each],
-        "reference_path": [p.reference_path for p, _ in each],
-        "content": [p.content for p, _ in each],
-        "style": [p.style for p, _ in each],
-        "prompt": [p.prompt for p, _ in each],
-    }
-    scores = np.stack([each.numpy() for each in values.values()], axis=1).reshape(len(each), len(COLUMNS))
-    columns = {
-        **{name: pa.array(column, pa.string()) for name, column in texts.items()},
-        "sample": pa.array([p.sample for p, _ in each], pa.int64()),
-        "seed": pa.array([p.seed for p, _ in each], pa.int64()),
-        "content_image": pa.array([p.content_image for p, _ in each], pa.string()),
-        "share_masked": pa.array([p.share_masked for p, _ in each], pa.float64()),
-        "step": pa.array([step] * len(each), pa.int64()),
-        "judge": pa.array(list(values) * len(predictions), pa.string()),
-        # In which NaN becomes null.
-        **{tag: pa.array(scores[:, place], pa.float32(), from_pandas=True) for place, tag in enumerate(COLUMNS)},
-    }
+    scores = {judge: told.tolist() for judge, told in values.items()}
+    rows = [
+        prediction._asdict()
+        | {"reference": prediction.reference_key, "setting": groups[number].setting, "step": step, "judge": judge}
+        | {tag: None if isnan(value) else value for tag, value in zip(COLUMNS, scores[judge][place], strict=True)}
+        for place, (prediction, number) in enumerate(zip(predictions, numbers, strict=True))
+        for judge in values
+    ]
+    schema = pa.schema([(name, _TYPES.get(name, "string")) for name in KEYS] + [(tag, "float32") for tag in COLUMNS])
     told = {"judges": list(values), "pictures": len(predictions), "groups": [group._asdict() for group in groups]}
-    return Table(pa.table(columns), {**told, **about})
+    return Table(pa.Table.from_pylist(rows, schema), {**told, **about})
 
 
 def joined(earlier: Table, new: Table) -> Table:
-    """Both, without the earlier rows of which there are new ones: of the same method and step, by the same judge.
-
-    Earlier rows of the same method and step that were made with other settings go as well.
-    """
+    """Both, without earlier rows of the same method and step by the same judge, or with other settings."""
     import pyarrow as pa
 
     about = json.loads(json.dumps(new.about))
-    fresh = {(group["method"], group["step"]): group["settings"] for group in about["groups"]}
-    old = {(group["method"], group["step"]): group for group in earlier.about["groups"]}
-    replaced = {place for place, group in old.items() if fresh.get(place, group["settings"]) != group["settings"]}
+    fresh, old = ({(each["method"], each["step"]): each for each in told["groups"]} for told in (about, earlier.about))
+    stay = {place: group for place, group in old.items() if place not in fresh}
+    # Those of which another judge's rows may stay.
+    same = {place for place, group in old.items() if place in fresh and fresh[place]["settings"] == group["settings"]}
     columns = (earlier.rows[name].to_pylist() for name in ("method", "step", "judge"))
     is_kept = [
-        (method, step) not in replaced and not ((method, step) in fresh and judge in about["judges"])
+        (method, step) in stay or ((method, step) in same and judge not in about["judges"])
         for method, step, judge in zip(*columns, strict=True)
     ]
     rows = pa.concat_tables([earlier.rows.filter(pa.array(is_kept, pa.bool_())), new.rows])
-    groups = [*(group for place, group in old.items() if place not in fresh), *about["groups"]]
-    steps = {f"step {group['step']}" for place, group in old.items() if place not in fresh}
+    groups, judges = [*stay.values(), *about["groups"]], dict.fromkeys([*earlier.about["judges"], *about["judges"]])
+    steps = {f"step {step}" for _, step in stay}
     failures = {name: why for name, why in earlier.about["failures"].items() if name.partition(":")[0] in steps}
-    judges = dict.fromkeys([*earlier.about["judges"], *about["judges"]])
     told = {
         "judges": [judge for judge in judges if judge in rows["judge"].unique().to_pylist()],
         "groups": groups,
@@ -148,16 +128,15 @@ def read_table(folder: Path) -> Table:
             raise ValueError(f"it lacks {missing}, so scoring did not write it")
         if not rows.num_rows:
             raise ValueError("it holds the scores of no picture")
-        _check(rows, about)
+        keys = ("method", "setting", "step")
+        told = {tuple(group[name] for name in keys) for group in about["groups"]}
+        found = set(zip(*(rows[name].to_pylist() for name in keys), strict=True))
+        is_same = told == found and len(told) == len(about["groups"])
+        if not is_same or set(rows["judge"].to_pylist()) != set(about["judges"]):
+            raise ValueError(
+                "its rows and what it tells of them are of other groups or judges, so they are not of one run"
+            )
     return Table(rows, about)
-
-
-def _check(rows: pa.Table, about: dict[str, Any]) -> None:
-    told = {tuple(group[name] for name in ("method", "setting", "step")) for group in about["groups"]}
-    found = set(zip(*(rows[name].to_pylist() for name in ("method", "setting", "step")), strict=True))
-    is_same = told == found and len(told) == len(about["groups"])
-    if not is_same or set(rows["judge"].to_pylist()) != set(about["judges"]):
-        raise ValueError("its rows and what it tells of them are of other groups or judges, so they are not of one run")
 
 
 def check_sources(folder: Path, sources: Sequence[str]) -> None:
@@ -166,26 +145,18 @@ def check_sources(folder: Path, sources: Sequence[str]) -> None:
     Raises:
         ValueError: they are of others, which would be lost.
     """
-    there = _sources(folder)
-    if there is not None and (not there or not set(there) <= set(sources)):
-        raise ValueError(
-            f"`folder`: `{folder}` holds scores of {_named(there)}, and these are of {_named(sources)}. Nothing was "
-            "changed there. Give another `folder`, or remove this one."
-        )
-
-
-def _sources(folder: Path) -> list[str] | None:
-    """The sources of the scores in a folder; none where they are no scores of ours, None where there are none."""
     if not any((folder / name).exists() for name in NAMES[:2]):
-        return None
+        return
     try:
-        return list(read_table(folder).about["sources"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
-def _named(sources: Sequence[str]) -> str:
-    return ", ".join(f"`{source}`" for source in sources) or "something else"
+        there = list(read_table(folder).about["sources"])
+    except (OSError, ValueError, KeyError, TypeError):  # no scores of ours
+        there = []
+    if not there or not set(there) <= set(sources):
+        found, mine = (", ".join(f"`{source}`" for source in each) or "something else" for each in (there, sources))
+        raise ValueError(
+            f"`folder`: `{folder}` holds scores of {found}, and these are of {mine}. Nothing was changed there. Give "
+            "another `folder`, or remove this one."
+        )
 
 
 def without_formulas(rows: pa.Table) -> pa.Table:

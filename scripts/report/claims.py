@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from callbacks.scoring.bootstrap import Difference
+from callbacks.scoring.groups import title_of
 from callbacks.scoring.scored import Group, Scored
-from callbacks.scoring.titles import title_of
 from scripts.report.cells import Cell, tag_of
 from scripts.report.tables import IMAGE, LEAKED_AMONG_ALL, base_group
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from callbacks.files import write_text
 from datamodules.batches import Reference
+from datamodules.files import write_text
 from datamodules.reading import read_bytes, reading
 from datamodules.style_references import StyleReferences
 from lightning_modules.conditions.masking import feature_products, two_means_threshold

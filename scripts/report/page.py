@@ -14,9 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from callbacks.files import slug, write_atomically, write_text
+from callbacks.scoring.groups import title_of
 from callbacks.scoring.scored import Scored
-from callbacks.scoring.titles import title_of
+from datamodules.files import write_atomically, write_text
+from datamodules.names import slug
 from scripts.report import cases, masks, tradeoff
 from scripts.report.cells import TEMPLATES, Table, number
 from scripts.report.claims import claims, front

@@ -10,8 +10,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
-from callbacks.files import slug, write_text
 from callbacks.scoring.scored import Group, Scored
+from datamodules.files import write_text
+from datamodules.names import slug
 from scripts.report.cells import NOTHING, Cell, Table, tag_of, usual_n
 
 TEXT, IMAGE, CONTENT = "alignment/text", "alignment/image", "alignment/content"

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
 
 from callbacks.scoring.bootstrap import Estimate
+from callbacks.scoring.groups import title_of
 from callbacks.scoring.scored import Group, Scored
-from callbacks.scoring.titles import title_of
 from scripts.report.cells import tag_of
 from scripts.report.tables import IMAGE, LEAKED_AMONG_ALL, PROMPT_SEEN, STYLE_SEEN, TEXT
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from callbacks.scoring.bootstrap import Difference, Estimate, resampled_counts
+from callbacks.scoring.groups import TITLES
 from callbacks.scoring.scored import Group, Scored
-from callbacks.scoring.titles import TITLES
 from scripts.report.cells import Cell, tag_of
 from scripts.report.claims import Compared, Verdict
 from scripts.report.tables import IMAGE, LEAKED, TEXT

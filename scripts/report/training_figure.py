@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
-from callbacks.scoring.titles import TITLES
+from callbacks.scoring.groups import TITLES
 from scripts.report.cells import tag_of
 from scripts.report.tables import IMAGE, TEXT
 from scripts.report.training import ADAPTERS, Training

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from callbacks.scoring.groups import TITLES
 from callbacks.scoring.scored import MASKED, Group, Scored
 from callbacks.scoring.table import joined, read_table
-from callbacks.scoring.titles import TITLES
 from datamodules.files import write_atomically, write_text
 from datamodules.style_references import StyleReferences
 from scripts.paths import clock

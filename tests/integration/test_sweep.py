@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from callbacks.prediction_folder import PredictionFolder
+from callbacks.prediction_writer import PredictionFolder
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from scripts.cli import main
 from tests.integration.conftest import CONFIGS, Run, evaluations

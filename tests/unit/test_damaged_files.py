@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from PIL import Image
+from tests.unit.datamodules.files import write_folder
 
-from callbacks.prediction_folder import PredictionFolder
+from callbacks.prediction_writer import PredictionFolder
 from callbacks.scoring.classifier_judge import Classifier, ClassifierJudge, save_classifier
 from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.prediction_folders import read_folders
@@ -22,7 +23,6 @@ from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.styleshot.weights import load_style_encoder, read_styleshot
 from tests.mutations import mutate, outcome
 from tests.tiny import tiny_unet, write_tiny_backbone, write_tiny_judge
-from tests.unit.datamodules.folders import write_folder
 from tests.unit.datamodules.predicted import jobs_of, write_predictions, write_references
 from tests.unit.lightning_modules.conditions.test_trained import lightning_checkpoint
 from tests.unit.lightning_modules.styleshot.reference import HEADS, random_encoder
@@ -95,7 +95,7 @@ def _read_styleshot(folder: Path) -> Any:
 def _read_judge(folder: Path) -> Any:
     judge = ClipJudge(str(folder), cache=str(folder / "cache"))
     judge.text_features(["A dog", "A cat " * 30]), judge.image_features([IMAGE])
-    return judge._clip.parameters()
+    return judge._network.parameters()
 
 
 def _read_classifier(folder: Path) -> Any:

@@ -56,6 +56,8 @@ class ColourJudge(ClipJudge):
             images = torch.stack([torch.tensor(im.getpixel((0, 0)))[:, None, None] / 255 for im in images])
         return normalize(torch.cat([images.mean((2, 3)), torch.ones(len(images), 1)], 1), dim=-1)
 
+    reference_features = image_features
+
     def text_features(self, texts: Sequence[str]) -> Tensor:
         rows = [[text.count(letter) + 0.1 for letter in "aeor"] for text in texts]
         return normalize(torch.tensor(rows), dim=-1)
@@ -64,10 +66,10 @@ class ColourJudge(ClipJudge):
 class Colours(LightningModule):
     """A module whose evaluation steps return generations."""
 
-    def __init__(self, name: str = "masking", fail_at: int | None = None, trains: bool = True, **settings: Any) -> None:
+    def __init__(self, name: str = "masking", fail_at: int | None = None, **settings: Any) -> None:
         super().__init__()
         self.name, self.settings, self.fail_at = name, {"sampling": {"steps": 3}, **settings}, fail_at
-        self.weight = torch.nn.Parameter(torch.ones(1), requires_grad=trains)
+        self.weight = torch.nn.Parameter(torch.ones(1))
         self.generated: list[Job] = []
         self.spoilt: list[int] = []
         """Indices of the references whose pictures are not finite."""

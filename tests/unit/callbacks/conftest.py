@@ -8,6 +8,9 @@ import pytest
 from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from datamodules.predictions import Predictions
+from tests.unit.callbacks.scored_pictures import write_groups
+
 
 @pytest.fixture
 def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
@@ -26,3 +29,9 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
         return Trainer(callbacks=list(callbacks), **{**defaults, **options})
 
     return make
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Predictions:
+    """Two groups of pictures to be scored."""
+    return write_groups(tmp_path)

@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import torch
 from lightning import Trainer
 from PIL import Image
+from tests.unit.datamodules.files import write_folder
 from torch import Tensor
 
-from callbacks.prediction_folder import Picture, PredictionFolder, job_line, picture_name
 from callbacks.prediction_scores import PredictionScores
+from callbacks.prediction_writer import PredictionFolder, job_line, picture_name
 from callbacks.scoring.classifier_judge import Classifier, ClassifierJudge, save_classifier
 from callbacks.scoring.clip_judge import StyleJudge
 from callbacks.scoring.judge import Judge
@@ -20,7 +21,6 @@ from datamodules.predictions import Predictions
 from datamodules.shards import open_references
 from lightning_modules.style_transfer import Scoring
 from tests.unit.callbacks.colours import ColourJudge
-from tests.unit.datamodules.folders import write_folder
 
 CLASSES, STYLES = ["bird", "bench", "rocket"], ["lego toy", "pop art"]  # not the cat, not the line art
 
@@ -31,26 +31,22 @@ class ColourStyleJudge(StyleJudge):
     def image_features(self, images: Tensor | Sequence[Image.Image]) -> Tensor:
         return ColourJudge().image_features(images)
 
-
-def write_group(folder: Path, root: Path, samples: int = 2, method: str = "masking", **sampling: Any) -> Path:
-    """Pictures of random colours: each of 4 references x 2 prompts x samples."""
-    if not root.is_dir():
-        write_folder(root, ("bird", "cat"), ("lego toy", "line art"), per_style=1)
-    settings = {"name": method, "condition": {"strength": 0.5}, "sampling": {"steps": 3, **sampling}}
-    writer, colours = PredictionFolder(folder), torch.Generator().manual_seed(len(str(sampling)) + samples)
-    writer.open(settings)
-    for job in list_jobs(open_references(root).references, ("A bench", "A rocket"), samples, 42):
-        colour = tuple(torch.randint(256, (3,), generator=colours).tolist())
-        line = {**job_line(job), "share_masked": 0.25, "method": method, "settings": settings}
-        writer.write(Picture(picture_name(job, method), Image.new("RGB", (5, 4), colour), line), rank=0)
-    return folder
+    reference_features = image_features
 
 
 def write_groups(folder: Path) -> Predictions:
-    """Two groups, one with one sample of each job and one with three."""
+    """Two groups of random colours: 4 references x 2 prompts x one sample, and three samples."""
     root = folder / "references"
-    folders = [write_group(folder / "0", root, samples=1, scale=1), write_group(folder / "1", root, 3, scale=0.4)]
-    return Predictions([str(each) for each in folders], str(root), batch_size=5)
+    write_folder(root, ("bird", "cat"), ("lego toy", "line art"), per_style=1)
+    for name, samples, scale in (("0", 1, 1), ("1", 3, 0.4)):
+        settings = {"name": "masking", "condition": {"strength": 0.5}, "sampling": {"steps": 3, "scale": scale}}
+        writer, colours = PredictionFolder(folder / name), torch.Generator().manual_seed(samples)
+        writer.open(settings)
+        for job in list_jobs(open_references(root).references, ("A bench", "A rocket"), samples, 42):
+            colour = tuple(torch.randint(256, (3,), generator=colours).tolist())
+            line = {**job_line(job), "share_masked": 0.25, "method": "masking", "settings": settings}
+            writer.write(picture_name(job, "masking"), Image.new("RGB", (5, 4), colour), line, rank=0)
+    return Predictions([str(folder / name) for name in "01"], str(root), batch_size=5)
 
 
 def write_classifier(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """AlignmentScores in a real trainer: curves, intervals, monitors, and the table in the run's folder."""
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,10 @@ from lightning import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks.alignment_scores import AlignmentScores
+from callbacks.evaluation import LAYOUT
 from callbacks.scoring import bootstrap as intervals
-from callbacks.scoring import functional as scores
 from callbacks.scoring.bootstrap import Estimate
-from callbacks.scoring.functional import UnitFeatures
+from callbacks.scoring.functional import UnitFeatures, feature_scores
 from callbacks.scoring.scored import Scored
 from tests.float64 import FEW_ROUNDINGS
 from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, generate, make_jobs
@@ -22,16 +23,15 @@ from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, generate
 MakeTrainer = Callable[..., Trainer]
 
 
-def expected_features() -> UnitFeatures:
+def expected_scores() -> dict[str, torch.Tensor]:
     judge, all_jobs = ColourJudge(), generate(make_jobs())
-    return UnitFeatures(
+    features = UnitFeatures(
         judge.image_features(all_jobs.images),
         judge.image_features(all_jobs.references),
-        judge.text_features(
-            [f"A{'n' * (j.reference.content == 'airplane')} {j.reference.content}" for j in all_jobs.jobs]
-        ),
+        judge.text_features([job.reference.content_prompt for job in all_jobs.jobs]),
         judge.text_features([j.prompt for j in all_jobs.jobs]),
     )
+    return feature_scores(features)
 
 
 def curves(folder: Path, tag: str) -> dict[int, float]:
@@ -53,16 +53,15 @@ def estimates(folder: Path) -> list[tuple[int | None, dict[str, Estimate]]]:
 def test_validate_logs_a_constant_line_and_writes_a_table(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     callback = AlignmentScores(ColourJudge(), constant_steps=[0, 400, 800])
     [table] = make_trainer(callback).validate(Colours().requires_grad_(False), JobData(make_jobs()), verbose=False)
-    features, log = expected_features(), tmp_path / "log"
-    text = scores.text_alignment(features).mean().item()
-    leaked = scores.leaked(features).float().mean().item()
+    scores, log = expected_scores(), tmp_path / "log"
+    text, leaked = scores["alignment/text"].mean().item(), scores["leakage/leaked"].float().mean().item()
     assert table["alignment/text"] == pytest.approx(text, abs=FEW_ROUNDINGS)
     assert table["leakage/leaked"] == pytest.approx(leaked, abs=FEW_ROUNDINGS)
     assert curves(log, "alignment/text") == pytest.approx(dict.fromkeys([0, 400, 800], text), abs=FEW_ROUNDINGS)
     masked = torch.arange(4).repeat_interleave(2).float().mean().item() / 10
     assert curves(log, "mask/share_masked")[400] == pytest.approx(masked)
     [(step, found)], scored = estimates(log), Scored.read(log)
-    means = intervals.reference_means(scores.text_alignment(features), torch.arange(4).repeat_interleave(2))
+    means = intervals.reference_means(scores["alignment/text"], torch.arange(4).repeat_interleave(2))
     expected = text, *intervals.bootstrap_interval(means)
     assert found["alignment/text"][:3] == pytest.approx(expected, abs=FEW_ROUNDINGS)
     assert found["alignment/text"].means == pytest.approx(means.means.tolist(), abs=FEW_ROUNDINGS)
@@ -75,18 +74,18 @@ def test_validate_logs_a_constant_line_and_writes_a_table(make_trainer: MakeTrai
     assert set(table) == {*found, "step"}
     assert "leakage/leaked_among_all" in found
     assert "judge: miniature" in (log / "hparams.yaml").read_text()
+    events = EventAccumulator(str(log))
+    events.Reload()
+    assert "custom_scalars__config__" in events.Tags()["tensors"]
 
 
 def test_fit_evaluates_at_its_steps_and_feeds_monitors(make_trainer: MakeTrainer, tmp_path: Path) -> None:
-    callback, options = (
-        AlignmentScores(ColourJudge(), constant_steps=[0, 99]),
-        {"max_steps": 4, "val_check_interval": 2},
-    )
-    trainer = make_trainer(callback, **options, num_sanity_val_steps=1)
+    callback = AlignmentScores(ColourJudge(), constant_steps=[0, 99])
+    trainer = make_trainer(callback, max_steps=4, val_check_interval=2, num_sanity_val_steps=1)
     trainer.fit(Colours(), JobData(make_jobs()))
     assert [step for step, _ in estimates(tmp_path / "log")] == [2, 4]  # not the sanity check
     assert set(curves(tmp_path / "log", "alignment/image")) == {2, 4}
-    expected = scores.image_alignment(expected_features()).mean().item()
+    expected = expected_scores()["alignment/image"].mean().item()
     assert trainer.callback_metrics["alignment/image"].item() == pytest.approx(expected, abs=FEW_ROUNDINGS)
     assert "step" not in trainer.callback_metrics  # `ModelCheckpoint` would name files by it
     trainer.save_checkpoint(tmp_path / "last.ckpt")
@@ -114,6 +113,7 @@ def test_a_method_without_mask_logs_none(make_trainer: MakeTrainer, tmp_path: Pa
 def test_two_judges_share_a_table(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     judges = ColourJudge("one"), ColourJudge("other")
     callbacks = [AlignmentScores(judge, suffix=f"_{judge.model}") for judge in judges]
+    assert callbacks[0].state_key != callbacks[1].state_key
     for _ in range(2):  # the second evaluation replaces the first
         make_trainer(*callbacks).validate(Colours(), JobData(make_jobs()), verbose=False)
         scored = Scored.read(tmp_path / "log")
@@ -123,39 +123,15 @@ def test_two_judges_share_a_table(make_trainer: MakeTrainer, tmp_path: Path) -> 
     assert (scored.judges, len(scored.rows), scored.groups[0].settings["strength"]) == (["one"], 8, 0.5)
 
 
-def test_callbacks_of_two_judges_are_told_apart() -> None:
-    one, other = AlignmentScores(ColourJudge()), AlignmentScores(ColourJudge("openai/clip-vit-base-patch32"))
-    assert one.state_key != other.state_key
-
-
 def test_layout_matches_the_tags_of_any_judge_but_no_intervals() -> None:
-    import re
-
-    from callbacks.tensorboard import layout
-
-    _, [text] = layout()["alignment"]["text"]
-    assert re.match(text, "alignment/text")
-    assert re.match(text, "alignment/text_vit_h14")
-    assert not re.match(text, "alignment/text_low")
-    assert not re.match(text, "alignment/text_vit_h14_high")
-    _, [leaked] = layout()["leakage"]["leaked"]
+    _, [text] = LAYOUT["alignment"]["text"]
+    tags = [f"alignment/text{end}" for end in ("", "_vit_h14", "_low", "_vit_h14_high")]
+    assert [tag for tag in tags if re.match(text, tag)] == tags[:2]
+    _, [leaked] = LAYOUT["leakage"]["leaked"]
     assert re.match(leaked, "leakage/leaked_other")
     assert not re.match(leaked, "leakage/leaked_among_all")
-    assert layout()["intervals"]["alignment/image, 95 % interval"] == [
-        "Margin",
-        ["alignment/image", "alignment/image_low", "alignment/image_high"],
-    ]
-
-
-def test_the_layout_is_written(make_trainer: MakeTrainer, tmp_path: Path) -> None:
-    from callbacks.tensorboard import add_layout
-
-    trainer = make_trainer()
-    add_layout(trainer)
-    trainer.logger.save()
-    events = EventAccumulator(str(tmp_path / "log"))
-    events.Reload()
-    assert "custom_scalars__config__" in events.Tags()["tensors"]
+    tag = "alignment/image"
+    assert LAYOUT["intervals"][f"{tag}, 95 % interval"] == ["Margin", [tag, f"{tag}_low", f"{tag}_high"]]
 
 
 def test_pictures_that_are_not_finite_are_in_no_score(make_trainer: MakeTrainer, tmp_path: Path) -> None:

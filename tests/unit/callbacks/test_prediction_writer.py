@@ -13,8 +13,7 @@ import pytest
 from lightning import Trainer
 from PIL import Image
 
-from callbacks.prediction_folder import PredictionFolder, picture_name
-from callbacks.prediction_writer import PredictionWriter
+from callbacks.prediction_writer import PredictionFolder, PredictionWriter, picture_name
 from callbacks.ranks import refuse
 from datamodules.batches import Reference
 from tests.unit.callbacks.colours import Colours, JobData, colour_of, job_loader, make_jobs
@@ -64,8 +63,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
     assert sorted(line["file"] for line in lines(tmp_path)) == sorted(picture_name(job, "masking") for job in JOBS)
     assert f"`{tmp_path}` holds 5 finished pictures" in caplog.text
     assert f"11 pictures were written to `{tmp_path}`; 5 lay there already." in caplog.text
-    third = predict(make_trainer, tmp_path, Colours())
-    assert third.generated == []
+    assert predict(make_trainer, tmp_path, Colours()).generated == []
     with pytest.raises(ValueError, match="`theta` is 0.8 and was"):  # though nothing is missing
         predict(make_trainer, tmp_path, Colours(theta=0.8))
 
@@ -93,13 +91,13 @@ def test_a_full_disk_stops_the_run_with_the_path(
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_the_folder_is_named_by_the_method(
-    make_trainer: MakeTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_arguments(make_trainer: MakeTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     trainer = make_trainer(PredictionWriter(), logger=False)
     trainer.predict(Colours("IP Adapter"), JobData(JOBS[:1]), return_predictions=False)
     assert len(list(Path("outputs/predict/ip-adapter").glob("*.png"))) == 1
+    with pytest.raises(ValueError, match="`threads` must be at least 1, got 0: give 1"):
+        PredictionWriter(threads=0)
 
 
 def test_without_a_datamodule_finished_jobs_are_not_written_twice(make_trainer: MakeTrainer, tmp_path: Path) -> None:
@@ -107,11 +105,6 @@ def test_without_a_datamodule_finished_jobs_are_not_written_twice(make_trainer: 
         trainer = make_trainer(PredictionWriter(str(tmp_path)), logger=False)
         trainer.predict(Colours(), job_loader(JOBS[:4]), return_predictions=False)
     assert len(lines(tmp_path)) == 4
-
-
-def test_refuses_no_threads() -> None:
-    with pytest.raises(ValueError, match="`threads` must be at least 1, got 0: give 1"):
-        PredictionWriter(threads=0)
 
 
 def test_a_picture_that_is_not_finite_is_a_failure_and_is_tried_again(

@@ -12,8 +12,7 @@ from PIL import Image
 
 from callbacks.alignment_scores import AlignmentScores
 from callbacks.image_grid import ImageGrid
-from callbacks.prediction_folder import PredictionFolder
-from callbacks.prediction_writer import PredictionWriter
+from callbacks.prediction_writer import PredictionFolder, PredictionWriter
 from callbacks.scoring.table import NAMES
 from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, job_loader, make_jobs
 

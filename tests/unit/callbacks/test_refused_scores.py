@@ -9,20 +9,15 @@ from typing import Any
 import pytest
 from jsonargparse import ArgumentParser
 from lightning import Trainer
+from tests.unit.datamodules.files import spoil
 
 from callbacks.prediction_scores import PredictionScores
 from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.predictions import Predictions
 from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, make_jobs
-from tests.unit.callbacks.scored_pictures import rows_of, score, scores_into, write_groups
-from tests.unit.datamodules.folders import spoil
+from tests.unit.callbacks.scored_pictures import rows_of, score, scores_into
 
 Make = Callable[..., Trainer]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Predictions:
-    return write_groups(tmp_path)
 
 
 def test_failures_are_counted_and_reported_once(make_trainer: Make, tmp_path: Path, data: Predictions) -> None:

@@ -60,8 +60,5 @@ def test_the_first_step_counts_where_it_is_told_alone(monkeypatch: pytest.Monkey
     run.train(4)
     [(first, values), second] = run.logged
     assert (first, values["throughput/seconds_per_step"], second) == (1, 54.0, (2, RATES))
-
-
-def test_refuses_no_steps() -> None:
     with pytest.raises(ValueError, match="`every_n_steps` must be at least 1, got 0: leave it out"):
         Throughput(every_n_steps=0)

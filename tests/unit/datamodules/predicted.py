@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from tests.unit.datamodules.files import write_folder
 
-from callbacks.prediction_folder import Picture, PredictionFolder, job_line, picture_name
+from callbacks.prediction_writer import PredictionFolder, job_line, picture_name
 from datamodules.batches import Job, Reference
 from datamodules.jobs import list_jobs
 from datamodules.style_references import StyleReferences
-from tests.unit.datamodules.folders import write_folder
 
 PROMPTS = ("A bench", "A rocket")
 
@@ -34,8 +34,7 @@ def write_predictions(folder: Path, jobs: Sequence[Job], method: str = "masking"
     writer.open(settings)
     for number, job in enumerate(jobs):
         line = {**job_line(job), "share_masked": 0.25, "method": method, "settings": settings}
-        picture = Picture(picture_name(job, method), Image.new("RGB", (5, 4), (number, 7, 7)), line)
-        writer.write(picture, rank=number % ranks)
+        writer.write(picture_name(job, method), Image.new("RGB", (5, 4), (number, 7, 7)), line, rank=number % ranks)
     return folder
 
 

@@ -28,16 +28,6 @@ def test_reference_means_equal_numpy() -> None:
     assert intervals.image_mean(means) == pytest.approx(values.double().mean().item(), abs=1e-12)
 
 
-def test_reference_means_do_not_depend_on_the_order() -> None:
-    values, references = grouped()
-    order = torch.randperm(50, generator=torch.Generator().manual_seed(3))
-    one, other = (
-        intervals.reference_means(values, references),
-        intervals.reference_means(values[order], references[order]),
-    )
-    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 def test_interval_equals_a_plain_cluster_bootstrap() -> None:
     values, references = grouped()
     means = intervals.reference_means(values, references)
@@ -69,11 +59,8 @@ def test_interval_covers_the_truth_and_knows_that_pictures_of_one_reference_belo
 def test_interval_of_one_reference_is_its_mean() -> None:
     means = intervals.reference_means(torch.tensor([1.0, 2.0]), torch.tensor([4, 4]))
     assert intervals.bootstrap_interval(means) == (1.5, 1.5)
-
-
-def test_an_interval_of_ones_ends_at_one() -> None:
-    means = intervals.reference_means(torch.ones(60), torch.arange(60) // 7)
-    assert intervals.bootstrap_interval(means) == (1.0, 1.0)
+    ones = intervals.reference_means(torch.ones(60), torch.arange(60) // 7)
+    assert intervals.bootstrap_interval(ones) == (1.0, 1.0)
 
 
 def test_resampled_counts_are_the_pictures_of_the_drawn_references() -> None:
@@ -119,20 +106,15 @@ def test_paired_difference_does_not_depend_on_the_order_of_the_pictures() -> Non
     order = torch.randperm(len(keys), generator=torch.Generator().manual_seed(0))
     shuffled = by_key([keys[k] for k in order], own[order])
     a, b = by_key(keys, own), by_key(keys, common)
-    assert paired_difference(shuffled, b) == paired_difference(a, b)
-    swapped, found = paired_difference(b, a), paired_difference(a, b)
-    assert swapped.mean == pytest.approx(-found.mean, abs=1e-12)
+    found = paired_difference(a, b)
+    assert paired_difference(shuffled, b) == found
+    assert paired_difference(b, a).mean == pytest.approx(-found.mean, abs=1e-12)
 
 
 def test_a_reference_weighs_as_many_pictures_as_it_has() -> None:
     keys = [PictureKey("x", "p", 0), PictureKey("x", "p", 1), PictureKey("x", "p", 2), PictureKey("y", "p", 0)]
     found = paired_difference(by_key(keys, torch.tensor([1.0, 1, 1, 0])), dict.fromkeys(keys, 0.0))
     assert found == (0.75, 0.0, 1.0, 4, 2)
-
-
-def test_pictures_with_and_without_content_images_have_different_keys() -> None:
-    keys = [PictureKey("x", "p", 0), PictureKey("x", "p", 0, "content:a"), PictureKey("x", "p", 0, "content:b")]
-    assert len(by_key(keys, torch.ones(3))) == 3
 
 
 def test_different_grids_say_what_is_missing() -> None:
@@ -146,23 +128,14 @@ def test_different_grids_say_what_is_missing() -> None:
     assert "`masking` lacks 13: (reference 'style18', prompt 'A thing 0', seed 0), (reference 'style18'," in text
     assert text.count("(reference") == 11
     assert " and 3 more; `ip_adapter` lacks 1: (reference 'style00', prompt 'A thing 0', seed 0). Generate" in text
-
-
-def test_a_method_without_gaps_is_not_named() -> None:
-    keys = grid()
-    with pytest.raises(ValueError, match="seed 1") as error:
+    with pytest.raises(ValueError, match="`b` lacks 1: .* seed 1") as error:
         paired_difference(dict.fromkeys(keys, 0.0), dict.fromkeys(keys[:-1], 0.0))
-    assert "`a` lacks" not in str(error.value)
-    assert " more" not in str(error.value)
+    assert "`a` lacks" not in str(error.value) and " more" not in str(error.value)
 
 
 def test_messages() -> None:
     with pytest.raises(ValueError, match=r"at least 1 picture long, got shapes \(0,\) and \(0,\)"):
         intervals.reference_means(torch.ones(0), torch.ones(0))
-    with pytest.raises(ValueError, match="`level` must lie between 0 and 1"):
-        intervals.bootstrap_interval(intervals.reference_means(torch.ones(1), torch.ones(1)), level=95)
-    with pytest.raises(ValueError, match=r"one value for each of the 2 `keys`, got shape \(3,\)"):
-        by_key([PictureKey("x", "p", 0), PictureKey("x", "p", 1)], torch.ones(3))
     with pytest.raises(ValueError, match="two pictures have reference 'x', prompt 'p', so which .* its own seed"):
         by_key([PictureKey("y", "p"), PictureKey("x", "p"), PictureKey("x", "p")], torch.ones(3))
     with pytest.raises(ValueError, match="score at least one batch first"):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from callbacks.scoring import classifier_judge
 from callbacks.scoring.classifier_judge import Classifier, ClassifierJudge, load_classifier, save_classifier
 from callbacks.scoring.judge import Verdict
 from datamodules.batches import Prediction
@@ -72,15 +71,6 @@ def test_probabilities_equal_the_network_by_hand(tmp_path: Path, size: tuple[int
         assert_same(found, expected.double().softmax(dim=1), FEW_ROUNDINGS)
 
 
-def test_kept_verdicts_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, images = write_classifier(tmp_path / "classifier"), [Image.new("RGB", (9, 9), (n, 0, 0)) for n in range(3)]
-    first = ClassifierJudge(folder, cache=str(tmp_path / "kept")).probabilities(images)
-    monkeypatch.setattr(classifier_judge, "load_classifier", None)
-    again = ClassifierJudge(folder, cache=str(tmp_path / "kept")).to("cpu").probabilities(images[::-1])
-    for before, after in zip(first, again, strict=True):
-        assert torch.equal(before, after.flip(0))
-
-
 def test_the_shipped_one_sees_what_was_drawn() -> None:
     """In pictures that no network has been trained on, whatever their size."""
     judge, contents = ClassifierJudge(), (*CONTENTS, *PROMPT_CONTENTS)
@@ -103,9 +93,6 @@ def test_saved_and_loaded_and_frozen(tmp_path: Path) -> None:
     judge = ClassifierJudge(str(tmp_path))
     assert (judge.contents, judge.styles, judge.name) == (["a", "b"], ["c"], f"{tmp_path} classifier")
     assert not isinstance(judge, torch.nn.Module)  # a module that holds it would save it
-
-
-def test_no_classifier_there(tmp_path: Path) -> None:
     text = r"`model` was '.*', and there is no config.json and no model.safetensors in `.*`. Expected 'miniature', in a"
     with pytest.raises(FileNotFoundError, match=text):
-        ClassifierJudge(str(tmp_path))
+        ClassifierJudge(str(tmp_path / "nowhere"))

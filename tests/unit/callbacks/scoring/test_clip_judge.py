@@ -39,18 +39,15 @@ def test_features_equal_transformers_by_hand(judge: ClipJudge, tiny_judge: Path)
         tokens = CLIPTokenizer.from_pretrained(tiny_judge)(texts, padding=True, return_tensors="pt")
         text = clip.get_text_features(**tokens).pooler_output
     assert_same(judge.image_features(pictures()), image / image.norm(dim=-1, keepdim=True), FEW_ROUNDINGS)
-    assert_same(judge.text_features(texts), text / text.norm(dim=-1, keepdim=True), FEW_ROUNDINGS)
-
-
-def test_a_picture_scores_the_same_before_and_after_it_was_saved(judge: ClipJudge) -> None:
     assert torch.equal(judge.image_features(pictures()), judge.image_features(as_saved(pictures())))
+    assert_same(judge.text_features(texts), text / text.norm(dim=-1, keepdim=True), FEW_ROUNDINGS)
 
 
 def test_texts_and_references_are_encoded_once(judge: ClipJudge, monkeypatch: pytest.MonkeyPatch) -> None:
     texts, images = ["A dog", "A cat", "A dog"], as_saved(pictures(2))
     first = judge.text_features(texts), judge.reference_features([images[0], images[1], images[0]])
     monkeypatch.setattr(judge, "_encode_texts", None)
-    monkeypatch.setattr(judge, "image_features", None)
+    monkeypatch.setattr(judge, "_encode_images", None)
     assert torch.equal(judge.text_features(texts), first[0])
     assert torch.equal(judge.reference_features([images[0].copy(), images[1], images[0]]), first[1])
     assert torch.equal(first[1][0], first[1][2])
@@ -58,24 +55,21 @@ def test_texts_and_references_are_encoded_once(judge: ClipJudge, monkeypatch: py
 
 
 def test_loaded_on_first_use_frozen_and_in_no_module(judge: ClipJudge) -> None:
-    assert judge._clip is None
+    assert judge._network is None
     features = judge.to("cpu").image_features(pictures())
-    assert judge._clip is not None and not judge._clip.training
+    assert judge._network is not None and not judge._network.training
     assert not features.requires_grad
-    assert not any(parameter.requires_grad for parameter in judge._clip.parameters())
+    assert not any(parameter.requires_grad for parameter in judge._network.parameters())
     assert not isinstance(judge, torch.nn.Module)  # a module that holds it would save it
-    assert next(judge.to("meta")._clip.parameters()).device.type == "meta"
+    assert next(judge.to("meta")._network.parameters()).device.type == "meta"
 
 
-def test_names() -> None:
-    assert ClipJudge().name == "miniature"
-    assert ClipJudge("openai/clip-vit-base-patch32", revision="3d74acf").name == "openai/clip-vit-base-patch32@3d74acf"
-
-
-def test_missing_miniature(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_names_and_a_missing_miniature(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("callbacks.scoring.clip_judge._MINIATURE", tmp_path / "judge")
     with pytest.raises(FileNotFoundError, match=r"`model` is 'miniature', the judge in `.*judge`.* no such folder"):
         ClipJudge().text_features(["A dog"])
+    assert ClipJudge().name == "miniature"
+    assert ClipJudge("openai/clip-vit-base-patch32", revision="3d74acf").name == "openai/clip-vit-base-patch32@3d74acf"
 
 
 def copy_of(folder: Path, target: Path, *left_out: str) -> Path:
@@ -96,7 +90,7 @@ def test_kept_features_are_the_same_and_need_no_network(tiny_judge: Path, tmp_pa
     assert torch.equal(second.image_features(images), expected[0])
     assert torch.equal(second.reference_features(images[::-1]), expected[0].flip(0))
     assert torch.equal(second.text_features(texts), expected[1])
-    assert second._clip is None  # not even loaded
+    assert second._network is None  # not even loaded
 
 
 def test_other_weights_in_the_same_folder_are_another_judge(tiny_judge: Path, tmp_path: Path) -> None:
@@ -146,12 +140,11 @@ def test_style_features_equal_transformers_by_hand(style_folder: Path) -> None:
     assert not features.requires_grad
 
 
-def test_the_tower_of_a_whole_clip_is_a_style_judge(tiny_judge: Path, judge: ClipJudge) -> None:
+def test_a_style_judge_reads_no_texts_and_may_be_the_tower_of_a_whole_clip(
+    style_folder: Path, tiny_judge: Path, judge: ClipJudge
+) -> None:
     of_style = StyleJudge(str(tiny_judge)).image_features(pictures())
     assert_same(of_style, judge.image_features(pictures()), FEW_ROUNDINGS)
-
-
-def test_a_style_judge_reads_no_texts(style_folder: Path) -> None:
     assert ClipJudge.reads_texts and not StyleJudge.reads_texts
     with pytest.raises(
         ValueError, match=r"`judge`: the style judge `.*style` reads no texts, .* a `ClipJudge` for this"
@@ -173,14 +166,9 @@ def test_texts_that_are_cut_are_counted(judge: ClipJudge, tiny_judge: Path, tmp_
 Damage = Callable[[Path], object]
 
 
-def cleared(folder: Path) -> None:
-    for file in folder.iterdir():
-        file.unlink()
-
-
-def without_vocabulary(folder: Path) -> None:
-    for name in ("vocab.json", "merges.txt"):
-        (folder / name).unlink()
+def without_files(*names: str) -> Damage:
+    """All of them where none is named."""
+    return lambda folder: [file.unlink() for file in folder.iterdir() if not names or file.name in names]
 
 
 def with_few_merges(folder: Path) -> None:
@@ -208,8 +196,8 @@ DAMAGED = r"`model` of the judge .*preprocessor_config.json' is damaged.*"
 @pytest.mark.parametrize(
     ("kind", "damage", "told"),
     [
-        (ClipJudge, cleared, "cannot be loaded as CLIP .* preprocessor_config.json of a CLIP"),
-        (ClipJudge, without_vocabulary, "`model`: the judge .* tokenizer"),
+        (ClipJudge, without_files(), "cannot be loaded as CLIP .* preprocessor_config.json of a CLIP"),
+        (ClipJudge, without_files("vocab.json", "merges.txt"), "`model`: the judge .* tokenizer"),
         (ClipJudge, with_few_merges, "`model` of the judge .* merges are: 19"),
         (ClipJudge, without_weight("text_projection.weight"), "do not fit CLIP; missing .*: text_projection.weight"),
         (StyleJudge, without_weight("visual_projection.weight"), "visual_proj.* complete CLIP vision tower with proj"),

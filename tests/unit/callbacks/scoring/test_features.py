@@ -33,7 +33,7 @@ def features_of(words: list[str], dim: int = 6) -> Tensor:
 
 
 def ask(store: FeatureStore, words: list[str], encode: Callable[[list[str]], Tensor], batch_size: int = 64) -> Tensor:
-    return store([text_key(word) for word in words], words, encode, batch_size)
+    return store(text_key, words, encode, batch_size)
 
 
 @pytest.fixture
@@ -51,12 +51,6 @@ def test_unknown_items_alone_are_encoded_in_batches(tmp_path: Path, on_disk: boo
     assert torch.equal(ask(store, ["c", "d", "a"], encoder, 2), features_of(["c", "d", "a"]))
     assert encoder.batches == [["a", "b"], ["c"], ["d"]]
     assert bool(list(tmp_path.iterdir())) == on_disk
-
-
-def test_another_run_encodes_nothing(shard: Path, tmp_path: Path) -> None:
-    found = ask(FeatureStore(str(tmp_path), "judge", dim=6), WORDS[::-1], pytest.fail)
-    assert torch.equal(found, features_of(WORDS[::-1]))
-    assert found.dtype == torch.float32
 
 
 def test_features_are_kept_by_judge(shard: Path, tmp_path: Path) -> None:
@@ -85,7 +79,8 @@ def test_a_full_shard_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("callbacks.scoring.features._ROWS", 2)
     ask(FeatureStore(tmp_path, "judge"), WORDS, Encoder(), batch_size=1)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 3
-    assert torch.equal(ask(FeatureStore(tmp_path, "judge"), WORDS, pytest.fail), features_of(WORDS))
+    found = ask(FeatureStore(str(tmp_path), "judge", dim=6), WORDS[::-1], pytest.fail)
+    assert torch.equal(found, features_of(WORDS[::-1])) and found.dtype == torch.float32
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -127,25 +122,16 @@ def test_a_damaged_shard_is_reported_and_computed_anew(
 
 
 def test_a_judge_of_another_feature_size_than_kept(shard: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"`cache`: the judge `judge` has .* size 8, and `.*safetensors` of size 6: .*"
-    ):
-        ask(FeatureStore(tmp_path, "judge"), ["x"], Encoder(8))
-    with pytest.raises(
-        ValueError, match=r"`.*safetensors` has .* size 6, and the argument `dim` of size 8.*Delete the"
-    ):
-        ask(FeatureStore(tmp_path, "judge", dim=8), WORDS, pytest.fail)
+    def refused(by: str, other: str, dim: int | None = None) -> None:
+        with pytest.raises(
+            ValueError, match=rf"`.*{by} has .*, and {other}.* Delete the folder .*or give another folder"
+        ):
+            ask(FeatureStore(tmp_path, "judge", dim), ["x"], Encoder(8))
+
+    refused("the judge `judge`", "`.*safetensors` of size 6")
+    refused(".*safetensors`", "the argument `dim` of size 8", dim=8)
     save_file({"features": features_of(["x"], 8)}, shard.with_name("z.safetensors"), {"keys": '["x"]'})
-    with pytest.raises(
-        ValueError, match=r"`.*z.safetensors` has .* size 8, and `.*safetensors` of size 6.*another folder"
-    ):
-        ask(FeatureStore(tmp_path, "judge"), WORDS, pytest.fail)
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"cannot write `.*file.*safetensors`"):
-        ask(FeatureStore(tmp_path / "file", "judge"), WORDS, Encoder())
+    refused(".*z.safetensors`", "`.*safetensors` of size 6")
 
 
 def test_keys_tell_contents_apart() -> None:
@@ -159,8 +145,11 @@ def test_keys_tell_contents_apart() -> None:
     assert image_key(sizes[0]) == image_key(sizes[0].copy())
 
 
-def test_features_that_are_not_finite_are_neither_kept_nor_given(tmp_path: Path) -> None:
+def test_features_that_are_not_finite_or_cannot_be_written_are_not_kept(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, "a judge")
     with pytest.raises(ValueError, match="`judge`: the features of `a judge` are not finite"):
         ask(store, WORDS, lambda words: features_of(words).index_fill(0, torch.tensor([1]), torch.nan))
     assert not list(tmp_path.rglob("*.safetensors"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"cannot write `.*file.*safetensors`"):
+        ask(FeatureStore(tmp_path / "file", "judge"), WORDS, Encoder())

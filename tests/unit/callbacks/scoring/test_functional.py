@@ -1,7 +1,6 @@
 """Scores against plain numpy and torch.nn.functional."""
 
-from collections.abc import Callable
-from typing import Any
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -13,47 +12,37 @@ from callbacks.scoring import functional as scores
 from callbacks.scoring.functional import UnitFeatures
 from tests.float64 import FEW_ROUNDINGS
 
-NAMES = (
-    "text_alignment",
-    "image_alignment",
-    "content_alignment",
-    "difference_to_content",
-    "leaked",
-    "leaked_among",
-    "style_score",
-    "leakage_score",
-)
-
 
 def random_features(rows: int = 64, dim: int = 7, seed: int = 0) -> UnitFeatures:
     generator = torch.Generator().manual_seed(seed)
     return UnitFeatures(*(normalize(torch.randn(rows, dim, generator=generator), dim=-1) for _ in range(4)))
 
 
-def test_alignments_are_cosines() -> None:
-    raw = [torch.randn(5, 7, generator=torch.Generator().manual_seed(k)) for k in range(4)]
-    features = UnitFeatures(*(normalize(x, dim=-1) for x in raw))
-    i, s, n, p = raw
-    for found, other in ((scores.text_alignment, p), (scores.image_alignment, s), (scores.content_alignment, n)):
-        np.testing.assert_allclose(found(features), cosine_similarity(i, other), atol=FEW_ROUNDINGS)
+def test_cosines() -> None:
+    a, b = (torch.randn(5, 7, generator=torch.Generator().manual_seed(k)) for k in range(2))
+    found = scores.cosine(normalize(a, dim=-1), normalize(b, dim=-1))
+    np.testing.assert_allclose(found, cosine_similarity(a, b), atol=FEW_ROUNDINGS)
+    with pytest.raises(ValueError, match=r"`a` and `b` must have the same shape .* got \(5, 7\) and \(1, 7\)"):
+        scores.cosine(a, b[:1])
 
 
 def read_by_numpy(features: UnitFeatures, contents: Tensor) -> dict[str, list[float]]:
     """Every score by its definition, one picture at a time; written without a look at the implementation."""
     rows = zip(*(part.double().numpy() for part in features), strict=True)
-    found: dict[str, list[float]] = {name: [] for name in NAMES}
+    found = defaultdict[str, list[float]](list)
     for i, s, n, p in rows:
         leaked = np.dot(i, n) > np.dot(i, p)
         nearest = all(np.dot(i, n) >= np.dot(i, other) for other in contents.double().numpy())
-        found["text_alignment"].append(np.dot(i, p))
-        found["image_alignment"].append(np.dot(i, s))
-        found["content_alignment"].append(np.dot(i, n))
-        found["difference_to_content"].append(np.dot(i, s - n))
-        found["leaked"].append(float(leaked))
-        found["leaked_among"].append(float(leaked and nearest))
-        found["style_score"].append(0.0 if leaked else np.dot(i, s - n))
+        found["alignment/text"].append(np.dot(i, p))
+        found["alignment/image"].append(np.dot(i, s))
+        found["alignment/content"].append(np.dot(i, n))
+        found["alignment/style_difference"].append(np.dot(i, s - n))
+        found["leakage/leaked"].append(float(leaked))
+        found["published/fidelity"].append(float(not leaked))
+        found["leakage/leaked_among_all"].append(float(leaked and nearest))
+        found["published/style_score"].append(0.0 if leaked else np.dot(i, s - n))
         undefined = leaked or np.dot(s, n) == 0
-        found["leakage_score"].append(1.0 if undefined else np.dot(i, n) / np.dot(s, n))
+        found["published/leakage_score"].append(1.0 if undefined else np.dot(i, n) / np.dot(s, n))
     return found
 
 
@@ -88,19 +77,16 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", NAMES)
-def test_every_score_equals_numpys_reading_of_its_definition(name: str, case: str) -> None:
+def test_every_score_equals_numpys_reading_of_its_definition(case: str) -> None:
     features, contents = CASES[case]
-    extra = [contents] if name == "leaked_among" else []
-    found = getattr(scores, name)(features, *extra).double().numpy()
-    np.testing.assert_allclose(found, read_by_numpy(features, contents)[name], rtol=1e-9, atol=1e-9)
-
-
-def test_the_random_case_has_leaks_to_the_own_content_to_others_and_none() -> None:
-    features, contents = CASES["random"]
-    leaked, among = scores.leaked(features), scores.leaked_among(features, contents)
-    assert 20 < leaked.sum() < 76
-    assert 5 < among.sum() < leaked.sum() - 5
+    found = {**scores.feature_scores(features), "leakage/leaked_among_all": scores.leaked_among(features, contents)}
+    expected = read_by_numpy(features, contents)
+    assert found.keys() == expected.keys()
+    if case == "random":  # leaks to the own content, to others, and none
+        leaked, among = found["leakage/leaked"].sum(), found["leakage/leaked_among_all"].sum()
+        assert 20 < leaked < 76 and 5 < among < leaked - 5
+    for tag, values in found.items():
+        np.testing.assert_allclose(values.double().numpy(), expected[tag], rtol=1e-9, atol=1e-9, err_msg=tag)
 
 
 def test_leak_among_all_contents_asks_for_the_nearest_content() -> None:
@@ -108,7 +94,7 @@ def test_leak_among_all_contents_asks_for_the_nearest_content() -> None:
     prompt, own, other = axis[0], axis[1], axis[2]
     pictures = torch.stack([own + 0.5 * other, other + 0.5 * own, prompt + 0.5 * own])
     features = UnitFeatures(normalize(pictures, dim=-1), axis[3].expand(3, 4), own.expand(3, 4), prompt.expand(3, 4))
-    assert scores.leaked(features).tolist() == [True, True, False]
+    assert scores.feature_scores(features)["leakage/leaked"].tolist() == [True, True, False]
     assert scores.leaked_among(features, torch.stack([own, other])).tolist() == [True, False, False]
     assert scores.leaked_among(features, other[None]).tolist() == [True, False, False]
 
@@ -119,9 +105,8 @@ def test_no_score_is_computed_from_what_is_not_finite(spoilt: int, value: float)
     rows = [x.clone() for x in random_features(rows=8)]
     rows[spoilt][3, 0] = value
     features = UnitFeatures(*rows)
-    readers = (scores.leaked, scores.style_score, scores.leakage_score, lambda f: scores.leaked_among(f, f.content))
     with pytest.raises(ValueError, match="`a` and `b` must be finite"):
-        readers[spoilt](features)
+        scores.feature_scores(features)
 
 
 def test_diversity_equals_numpy_and_leaves_out_pictures_without_a_sibling() -> None:
@@ -143,25 +128,3 @@ def test_diversity_is_nought_for_copies_one_for_orthogonal_pictures_and_nothing_
     assert values.tolist() == [0, 0, 1, 1]
     values, has_sibling = scores.diversity(axis[:1], torch.tensor([0]))
     assert (values.tolist(), has_sibling.tolist()) == ([], [False])
-
-
-def test_agreement_asks_label_by_label() -> None:
-    seen, wanted = torch.tensor([1, 2, 0]), torch.tensor([1, 0, 0])
-    assert scores.agreement(seen, wanted).tolist() == (seen.numpy() == wanted.numpy()).tolist() == [True, False, True]
-
-
-@pytest.mark.parametrize(
-    ("function", "shapes", "told"),
-    [
-        (scores.cosine, ((2, 3), (1, 3)), r"`a` and `b` must have the same shape .* got \(2, 3\) and \(1, 3\)"),
-        (scores.diversity, ((2, 3), (3,)), r"`generated` must have shape .* got \(2, 3\) and \(3,\): give one group"),
-        (
-            scores.agreement,
-            ((2, 5), (2,)),
-            r"`predicted` and `expected` must be label .* \(2, 5\) and \(2,\): take the",
-        ),
-    ],
-)
-def test_shapes_that_do_not_match(function: Callable[..., Any], shapes: tuple[Any, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        function(*map(torch.ones, shapes))

@@ -27,24 +27,15 @@ def test_groups_in_the_order_of_their_first_pictures() -> None:
     ]
 
 
-def test_values_that_are_no_number_or_text_are_written_as_json() -> None:
-    found = named({"a": {"b": True, "c": [1, 2]}, "d": None}, {"a": {"b": False, "c": [1]}, "d": "x"})
-    assert found == [
+def test_what_tells_groups_apart() -> None:
+    assert named({"a": {"b": True, "c": [1, 2]}, "d": None}, {"a": {"b": False, "c": [1]}, "d": "x"}) == [
         ("b true, c [1, 2], d null", {"a.b": "true", "a.c": "[1, 2]", "d": "null"}),
         ("b false, c [1], d x", {"a.b": "false", "a.c": "[1]", "d": "x"}),
     ]
-
-
-def test_a_setting_that_only_some_have_tells_them_apart() -> None:
-    assert named({"a": 1, "b": 2}, {"a": 1}, {"a": 2}) == [
-        ("a 1, b 2", {"a": 1, "b": 2}),
-        ("a 1", {"a": 1}),
-        ("a 2", {"a": 2}),
-    ]
-
-
-def test_the_same_number_written_otherwise_is_the_same_setting() -> None:
-    assert named({"a": {"b": 1}, "c": 2}, {"c": 2.0, "a": {"b": 1.0}}) == [("", {})]
+    some = named({"a": 1, "b": 2}, {"a": 1}, {"a": 2})
+    assert some == [("a 1, b 2", {"a": 1, "b": 2}), ("a 1", {"a": 1}), ("a 2", {"a": 2})]
+    # The same number, written otherwise, is the same.
+    assert named({"a": {"b": 1}, "c": 2, "d": {}}, {"c": 2.0, "a": {"b": 1.0}}) == [("", {})]
 
 
 def test_labels_that_would_be_the_same_have_whole_keys() -> None:
@@ -63,7 +54,4 @@ def test_siblings_are_of_one_job() -> None:
         prediction("n", {"a": 1}),
     ]
     assert siblings_of(pictures) == [0, 0, 1, 2, 3, 4, 5]
-
-
-def test_no_pictures() -> None:
     assert groups_of([]) == ([], [])

@@ -55,23 +55,14 @@ def test_read_knows_groups_judges_and_failures(scored: Scored) -> None:
     assert scored.seen("content_image") == []
 
 
-def test_titles(scored: Scored) -> None:
+def test_titles_and_tags(scored: Scored) -> None:
     assert scored.groups[3].title == "InstantStyle, strength 1.0, scale 1.0"
     assert group(scored, "Masking").varied == {}
     assert Group("somebody's", "", {}, 3, {}).title == "somebody's"
-
-
-def test_tags_are_those_of_the_judge(scored: Scored) -> None:
     clip = scored.tags(CLIP)
-    assert clip[:2] == ["alignment/text", "alignment/image"]
-    assert "agreement/style" not in clip
-    assert clip[-1] == MASKED
-    assert scored.tags(CLASSIFIER) == [
-        "leakage/leaked",
-        "leakage/leaked_among_all",
-        "agreement/style",
-        "agreement/prompt",
-    ]
+    assert (clip[:2], clip[-1]) == (["alignment/text", "alignment/image"], MASKED) and "agreement/style" not in clip
+    of_classifier = ["leakage/leaked", "leakage/leaked_among_all", "agreement/style", "agreement/prompt"]
+    assert scored.tags(CLASSIFIER) == of_classifier
 
 
 @pytest.mark.parametrize("tag", ["alignment/image", "leakage/leaked_among_all", "published/leakage_score", "diversity"])
@@ -110,9 +101,10 @@ def test_where_chooses_pictures(scored: Scored) -> None:
 
 def test_nothing_is_estimated_from_nothing(scored: Scored) -> None:
     chosen = scored.groups[0]
-    assert scored.estimate(chosen, CLASSIFIER, "alignment/text") is None
-    assert scored.estimate(chosen, CLIP, MASKED) is None
-    assert scored.estimate(chosen, CLIP, "not/a score") is None
+    for judge, tag in ((CLASSIFIER, "alignment/text"), (CLIP, MASKED), (CLIP, "not/a score")):
+        assert scored.estimate(chosen, judge, tag) is None
+    with pytest.raises(ValueError, match="`alignment/text`: the judge 'miniature classifier' says nothing about the"):
+        scored.difference(chosen, scored.groups[1], CLASSIFIER, "alignment/text")
 
 
 @pytest.mark.parametrize("judge", [CLIP, CLASSIFIER])
@@ -161,45 +153,29 @@ def test_pictures_without_seeds_are_paired_by_sample(folder: Path, scored: Score
     assert ours == theirs
 
 
-def test_difference_of_nothing(scored: Scored) -> None:
-    with pytest.raises(ValueError, match="`alignment/text`: the judge 'miniature classifier' says nothing about the"):
-        scored.difference(scored.groups[0], scored.groups[1], CLASSIFIER, "alignment/text")
-
-
-def test_missing_files_are_named(tmp_path: Path) -> None:
+def test_missing_and_empty_tables_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no `scores.parquet`. Give a folder that `maskst test` wrote"):
         Scored.read(tmp_path / "nowhere")
-
-
-def test_an_empty_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it holds the scores of no picture"):
         rewritten(folder, tmp_path, lambda _: None)
 
 
-@pytest.mark.parametrize(
-    ("about", "message"),
-    [
-        ("{", r"scores.parquet' is damaged, .*"),
-        ("{}", r"it lacks \['judges', 'groups', 'failures'\], so scoring did not write it"),
-        ('{"judges": [], "groups": [], "failures": {}}', "are of other groups or judges"),
-    ],
-)
-def test_a_table_that_tells_of_something_else_is_refused(
-    folder: Path, tmp_path: Path, about: str, message: str
-) -> None:
-    rows = pq.read_table(folder / "scores.parquet").replace_schema_metadata({"about": about})
-    pq.write_table(rows, tmp_path / "scores.parquet")
-    with pytest.raises(ValueError, match=message):
-        Scored.read(tmp_path)
-
-
-def test_foreign_files_are_refused(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "scores.parquet").write_text("no parquet")
+def test_tables_that_scoring_did_not_write_are_refused(folder: Path, tmp_path: Path) -> None:
+    path, whole = tmp_path / "scores.parquet", pq.read_table(folder / "scores.parquet")
+    tables = {
+        "scores.parquet' is damaged": whole.replace_schema_metadata({"about": "{"}),
+        r"it lacks \['judges', 'groups', 'failures'\], so scoring did not write it": whole.replace_schema_metadata(),
+        "are of other groups or judges": whole.replace_schema_metadata(
+            {"about": '{"judges": [], "groups": [], "failures": {}}'}
+        ),
+        r"it lacks \['seed', 'judge'\], so scoring did not write it": whole.drop_columns(["judge", "seed"]),
+    }
+    for message, table in tables.items():
+        pq.write_table(table, path)
+        with pytest.raises(ValueError, match=message):
+            Scored.read(tmp_path)
+    path.write_text("no parquet")
     with pytest.raises(ValueError, match="scores.parquet' is damaged"):
-        Scored.read(tmp_path)
-    table = pq.read_table(folder / "scores.parquet").drop_columns(["judge", "seed"])
-    pq.write_table(table, tmp_path / "scores.parquet")
-    with pytest.raises(ValueError, match=r"it lacks \['seed', 'judge'\], so scoring did not write it"):
         Scored.read(tmp_path)
 
 

@@ -74,7 +74,7 @@ def write_grids(runs: dict[str, Path], scored: Scored) -> None:
     references = scored.seen("reference")[:4]
     for group in scored.groups:
         rows = [
-            Row((0, place), _tile(255, place), {prompt: _tile((group.step or 0) // 20, place) for prompt in PROMPTS})
+            Row(_tile(255, place), {prompt: _tile((group.step or 0) // 20, place) for prompt in PROMPTS})
             for place, _ in enumerate(references)
         ]
         file = runs[group.method] / "grids" / f"step_{group.step:06d}.png"

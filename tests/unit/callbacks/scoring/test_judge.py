@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
 from callbacks.scoring.clip_judge import ClipJudge
-from callbacks.scoring.judge_loading import find_folder, identity
+from callbacks.scoring.judge import find_folder, identity
 from lightning_modules import hub_cache
 from tests.hub import COMMIT, FakeHub
 
@@ -74,22 +74,20 @@ def test_shards_of_weights(fake: FakeHub, repository: Path) -> None:
     assert (find_folder(NAME, None) / "model-00002-of-00002.safetensors").exists()
 
 
-def test_unreachable(fake: FakeHub, tmp_path: Path) -> None:
+def test_unreachable_and_refused(fake: FakeHub) -> None:
     for failure in (NO_NETWORK, refusal(503)):
         fake.failure = failure
         with pytest.raises(ConnectionError, match="no folder and not whole in the hub's cache.*cannot be reached"):
             find_folder(NAME, None)
     with pytest.raises(ConnectionError, match=r"`owner/judge` is no folder .*or give a folder"):
         ClipJudge(NAME).text_features(["A dog"])
-
-
-@pytest.mark.parametrize("status", [401, 403, 404])
-def test_refused(fake: FakeHub, status: int) -> None:
-    fake.failure = refusal(status)
-    with pytest.raises(
-        FileNotFoundError, match=r"at revision `abc` is neither a folder nor on the hub .*hf auth login"
-    ):
-        find_folder(NAME, "abc")
+    for status in (401, 403, 404):
+        fake.failure = refusal(status)
+        with pytest.raises(FileNotFoundError, match=r"at revision `abc` is neither a folder nor on .*hf auth login"):
+            find_folder(NAME, "abc")
+    for name in ("nowhere", "no/such/folder", "/no/folder"):
+        with pytest.raises(FileNotFoundError, match=rf"no folder `{name}`, and it is no hub name `owner/name`"):
+            find_folder(name, None)
 
 
 def test_full_disk(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,12 +99,6 @@ def test_full_disk(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
     with pytest.raises(OSError, match=r"cannot be kept in the hub's cache .*No space left on device.*HF_HOME"):
         find_folder(NAME, None)
-
-
-@pytest.mark.parametrize("name", ["nowhere", "no/such/folder", "/no/folder"])
-def test_neither_folder_nor_hub_name(name: str) -> None:
-    with pytest.raises(FileNotFoundError, match=rf"there is no folder `{name}`, and it is no hub name `owner/name`"):
-        find_folder(name, None)
 
 
 def test_identities(fake: FakeHub, tiny_judge: Path, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from callbacks.checkpoints import WholeCheckpoints, newest_readable
 from datamodules.files import WriteError
+from lightning_modules.checkpoints import WholeCheckpoints, newest_readable
 
 WEIGHTS = torch.arange(64.0)
 NAMES = ("step_1.ckpt", "step_2.ckpt", "last.ckpt")
