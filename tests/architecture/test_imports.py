@@ -33,8 +33,14 @@ OURS = {
         "datamodules.files",
         *READING,
     ),
-    "lightning_modules/": ("lightning_modules", "datamodules.batches", "datamodules.reading"),
-    "callbacks/": ("callbacks", "lightning_modules.outputs", "datamodules.files", *READING),
+    "lightning_modules/": ("lightning_modules", *(f"datamodules.{name}" for name in ("batches", "files", "reading"))),
+    "callbacks/": (
+        "callbacks",
+        "lightning_modules.outputs",
+        "lightning_modules.hub",
+        *(f"datamodules.{name}" for name in ("files", "images", "names", "prediction_folders")),
+        *READING,
+    ),
     "scripts/": ROOMS,
 }
 # Which files alone may import a library.
