@@ -14,6 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +72,23 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--fit-config", help=f"YAML for both fits, such as {published}; can be repeated", **files)
     options = parser.parse_args(args)
     try:
-        _check(options)
+        check_seed(options.seed, name="--seed")
     except ValueError as error:
         parser.error(str(error))
+    for name, file in [*product(["--config"], options.config), *product(["--fit-config"], options.fit_config)]:
+        if not file.is_file():
+            parser.error(f"`{name}` {file} is no file: expected a YAML such as those of {cli.ROOT / 'configs'}.")
+    for missing in (each.name for each in sets(options) if not each.is_dir()):
+        parser.error(
+            f"`--data-root` {options.data_root} has no folder `{missing}`: expected `object` with the train "
+            "references and `object_test` with the test references. Give the folder that holds both."
+        )
     return options
 
 
-def _check(options: argparse.Namespace) -> None:
-    for name, files in (("--config", options.config), ("--fit-config", options.fit_config)):
-        for file in files:
-            if not file.is_file():
-                raise ValueError(
-                    f"`{name}` {file} is no file: expected a YAML such as those of {cli.ROOT / 'configs'}."
-                )
-    for name in ("object", "object_test") if options.data_root else ():
-        if not (options.data_root / name).is_dir():
-            raise ValueError(
-                f"`--data-root` {options.data_root} has no folder `{name}`: expected `object` with the train "
-                "references and `object_test` with the test references. Give the folder that holds both."
-            )
-    check_seed(options.seed, name="--seed")
+def sets(options: argparse.Namespace) -> list[Path]:
+    """Folders of the train and the test references of `--data-root`; none without it."""
+    return [options.data_root / name for name in ("object", "object_test")] if options.data_root else []
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -98,15 +96,13 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     shipped = [*METHODS.values(), SWEEP, "configs/backbone/miniature.yaml"]
     files = [*sorted(cli.ROOT.glob("configs/defaults/*.yaml")), *(cli.ROOT / name for name in shipped)]
     files += [*options.config, *options.fit_config]
-    names = {file: str(file.relative_to(cli.ROOT) if file.is_relative_to(cli.ROOT) else file) for file in files}
-    data = [] if options.data_root is None else [options.data_root / name for name in ("object", "object_test")]
     return {
         "variant": "quick" if options.quick else "full",
         "seed": options.seed,
-        "data root": str(options.data_root.resolve()) if data else None,
-        **{f"contents of {name}": _digest([file]) for file, name in names.items()},
+        "data root": str(options.data_root.resolve()) if options.data_root else None,
+        **{f"contents of {str(file).removeprefix(f'{cli.ROOT}/')}": _digest([file]) for file in files},
         "contents of weights/miniature": _digest((cli.ROOT / "weights/miniature").rglob("*.*")),
-        "contents of the data root": _digest(path for folder in data for path in folder.rglob("*")),
+        "contents of the data root": _digest(chain(*(folder.rglob("*") for folder in sets(options)))),
     }
 
 
@@ -122,17 +118,14 @@ def check(folder: Path, settings: dict[str, Any]) -> None:
         ValueError: it was made with others, or holds files of something else.
     """
     path = folder / SETTINGS
-    if not path.is_file():
-        strangers = sorted(each.name for each in folder.glob("*") if each.name != ".lock")
-        if strangers:
-            raise ValueError(
-                f"`--output {folder}` holds {', '.join(strangers[:3])} but no `{SETTINGS}`, so another program made "
-                "it: expected an empty folder, a new one, or one of an earlier run. Choose another `--output`."
-            )
-        return
-    known = read_json(path, "--output", "Choose another folder, or remove this one.")
-    names = [name for name in {**known, **settings} if known.get(name) != settings.get(name)]
-    if names:
+    found = sorted(each.name for each in folder.glob("*") if each.name != ".lock")
+    if found and not path.is_file():
+        raise ValueError(
+            f"`--output {folder}` holds {', '.join(found[:3])} but no `{SETTINGS}`, so another program made "
+            "it: expected an empty folder, a new one, or one of an earlier run. Choose another `--output`."
+        )
+    known = read_json(path, "--output", "Choose another folder, or remove this one.") if found else settings
+    if names := [name for name in {**known, **settings} if known.get(name) != settings.get(name)]:
         lines = "\n".join(f"  {name}: {known.get(name)} there, {settings.get(name)} now" for name in names)
         raise ValueError(
             f"`--output {folder}` was made with other settings:\n{lines}\nIts results cannot be mixed with new ones. "
@@ -142,10 +135,10 @@ def check(folder: Path, settings: dict[str, Any]) -> None:
 
 def plan(options: argparse.Namespace) -> dict[str, list[str]]:
     """The `maskst` command of each stage, in order; a fit goes on from its last checkpoint."""
-    steps = [*range(0, _QUICK_STEPS + 1, _QUICK_INTERVAL)]
-    constant = [f"--scores.constant_steps={steps}"] if options.quick else []
-    shorter = [f"--trainer.max_steps={_QUICK_STEPS}", f"--trainer.val_check_interval={_QUICK_INTERVAL}"]
-    trains = [f"--model.seed={options.seed}", "--ckpt_path=last", *(shorter if options.quick else [])]
+    trains, constant = [f"--model.seed={options.seed}", "--ckpt_path=last"], []
+    if options.quick:
+        constant = [f"--scores.constant_steps={[*range(0, _QUICK_STEPS + 1, _QUICK_INTERVAL)]}"]
+        trains += [f"--trainer.max_steps={_QUICK_STEPS}", f"--trainer.val_check_interval={_QUICK_INTERVAL}"]
     last = [str(run_folder(options, method) / "checkpoints" / "last.ckpt") for method in ADAPTERS]
     added = json.dumps({"condition": _TRAINED, "arguments": {"checkpoint": last}})
     return {
@@ -160,7 +153,7 @@ def _command(name: str, options: argparse.Namespace, method: str, *more: str) ->
     return [
         *(name, "--config", METHODS.get(method, SWEEP)),
         "--trainer.devices=1",  # the numbers are those of one process; a config of the user may say otherwise
-        *(part for file in files for part in ("--config", str(file.resolve()))),
+        *chain(*(("--config", str(file.resolve())) for file in files)),
         *(["--data=StyleReferences"] if options.data_root else []),
         *(f"--data.{key}={value}" for key, value in references(options).items()),
         f"--data.seed={options.seed}",
@@ -176,10 +169,9 @@ def run_folder(options: argparse.Namespace, method: str) -> Path:
 
 
 def references(options: argparse.Namespace) -> dict[str, Any]:
-    if options.data_root is None:
-        return {"root": str(options.output.resolve() / "data"), **(_QUICK_DRAWN if options.quick else {})}
-    root = options.data_root.resolve()
-    return {"train": str(root / "object"), "test": str(root / "object_test")}
+    if options.data_root:
+        return {name: str(folder.resolve()) for name, folder in zip(("train", "test"), sets(options), strict=True)}
+    return {"root": str(options.output.resolve() / "data"), **(_QUICK_DRAWN if options.quick else {})}
 
 
 def run(stages: dict[str, list[str]], folder: Path) -> dict[str, float]:
@@ -210,14 +202,11 @@ def reproduce(options: argparse.Namespace) -> Path:
     lock.take()
     try:
         write_text(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
-        seconds = run(stages, folder)
-        kind = MiniatureReferences if options.data_root is None else StyleReferences
-        commands = {title: shlex.join(["maskst", *command]) for title, command in stages.items()}
-        runs, scores = (
-            {method: run_folder(options, method) for method in METHODS},
-            run_folder(options, "sweep") / "scores",
-        )
-        return write_report(runs, scores, kind(**references(options)), settings, seconds=seconds, commands=commands)
+        facts: dict[str, Any] = {"seconds": run(stages, folder)}
+        facts["commands"] = {title: shlex.join(["maskst", *command]) for title, command in stages.items()}
+        datamodule = (StyleReferences if options.data_root else MiniatureReferences)(**references(options))
+        runs = {method: run_folder(options, method) for method in METHODS}
+        return write_report(runs, run_folder(options, "sweep") / "scores", datamodule, settings, **facts)
     finally:
         lock.release()
 

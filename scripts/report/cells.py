@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,20 +23,10 @@ TEMPLATES = Environment(
 )
 _MARKDOWN = re.compile(r"([\\`*_<|#\[\]])")
 _LATEX = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        **{character: f"{{{character}}}" for character in "[]*"},  # which a line break before them would take
-        "↑": r"$\uparrow$",
-        "↓": r"$\downarrow$",
-        "–": "--",
-        "\n": " ",
-    }
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {character: f"{{{character}}}" for character in "[]*"}  # which a line break before them would take
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--", "\n": " "}
 )
 
 
@@ -133,30 +124,28 @@ class Table(NamedTuple):
     note: str  # judge, counts, how to read it
     frame: pd.DataFrame  # of cells and texts; the first column names the rows
 
-    @property
-    def usual_n(self) -> int | None:
-        """What the note tells; cells of another n tell their own."""
-        return usual_n(self.frame)
-
     def markdown(self) -> str:
         """A heading, the table with its intervals in brackets, and the note."""
-        usual = self.usual_n
-        texts = self.frame.map(lambda cell: _markdown(_in_brackets(cell, usual), isinstance(cell, str)))
-        texts.columns = texts.columns.map(_markdown)
+        texts = self._texts(markdown_text, lambda value, small: " ".join([value, *small]))
         aligned = ["left", *["right"] * (texts.shape[1] - 1)]
         grid = texts.to_markdown(index=False, colalign=aligned, disable_numparse=True)
-        return f"### {_markdown(self.title)}\n\n{grid}\n\n{_markdown(self.note)}\n"
+        return f"### {markdown_text(self.title)}\n\n{grid}\n\n{markdown_text(self.note)}\n"
 
     def latex(self) -> str:
         """A floating table for `\\input`, shrunk to the width of the line where it is wider."""
-        usual = self.usual_n
-        texts = self.frame.map(lambda cell: latex_text(cell) if isinstance(cell, str) else _stacked(cell, usual))
-        texts.columns = texts.columns.map(latex_text)
+        texts = self._texts(latex_text, _stacked)
         return TEMPLATES.get_template("table.tex.j2").render(table=self, texts=texts, latex=latex_text) + "\n"
+
+    def _texts(self, escaped: Callable[[str], str], written: Callable[[str, list[str]], str]) -> pd.DataFrame:
+        usual = usual_n(self.frame)
+        told = self.frame.map(
+            lambda cell: escaped(cell) if isinstance(cell, str) else written(cell.value, cell.small(usual))
+        )
+        return told.rename(columns=escaped)
 
 
 def usual_n(frame: pd.DataFrame) -> int | None:
-    """The most common n among the cells, the first of them on a tie; None without numbers."""
+    """The most common n among the cells, the first of them on a tie; None without numbers. Others tell their own."""
     counts = Counter(cell.n for cell in frame.to_numpy().flat if isinstance(cell, Cell))
     return counts.most_common(1)[0][0] if counts else None
 
@@ -166,15 +155,15 @@ def latex_text(text: str) -> str:
     return text.translate(_LATEX)
 
 
-def _markdown(text: str, escaped: bool = True) -> str:
-    return _MARKDOWN.sub(r"\\\1", text.replace("\n", " ")) if escaped else text
+def markdown_text(text: str) -> str:
+    """`text` with everything escaped that Markdown would read as a mark."""
+    return _MARKDOWN.sub(r"\\\1", text.replace("\n", " "))
 
 
-def _in_brackets(cell: Cell | str, usual: int | None) -> str:
-    return cell if isinstance(cell, str) else " ".join([cell.value, *cell.small(usual)])
-
-
-def _stacked(cell: Cell, usual: int | None) -> str:
+def _stacked(value: str, small: list[str]) -> str:
     """The mean above what stands small, with minus signs in place of hyphens."""
-    value, *small = (part.replace("%", r"\%").replace("-", "$-$") for part in (cell.value, *cell.small(usual)))
+    value, *small = (part.replace("%", r"\%").replace("-", "$-$") for part in (value, *small))
     return rf"\shortstack[r]{{{value}\\{{\scriptsize {', '.join(small)}}}}}" if small else value
+
+
+TEMPLATES.filters["usual_n"] = usual_n

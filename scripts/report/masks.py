@@ -39,12 +39,16 @@ class MaskProfile(NamedTuple):
     def words(self) -> str:
         """How much is dropped: "59 of 256 elements are dropped (23.0 %)", for each level."""
         told = []
-        for place, (row, threshold) in enumerate(zip(self.products, self.thresholds, strict=True)):
-            where = f"{_LEVELS[place]}: " if len(self.products) == len(_LEVELS) else ""
+        for name, row, threshold in zip(self.names, self.products, self.thresholds, strict=True):
             dropped = sum(product > threshold for product in row)
-            share = f"{100 * dropped / len(row):.1f}\u00a0%"
-            told.append(f"{where}{dropped} of {len(row)} elements are dropped ({share})")
+            share = f"{dropped} of {len(row)} elements are dropped ({100 * dropped / len(row):.1f}\u00a0%)"
+            told.append(f"{name}: {share}" if name else share)
         return "; ".join(told)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the levels; "" where there are not three."""
+        return _LEVELS if len(self.products) == len(_LEVELS) else [""] * len(self.products)
 
 
 def write_profiles(
@@ -79,15 +83,14 @@ def read_profiles(folder: Path) -> list[MaskProfile]:
 
 def draw_profile(profile: MaskProfile) -> Figure:
     """For each level its sorted products with what is dropped shaded, above its elements in their own order."""
-    levels = len(profile.products)
-    figure = Figure(figsize=(_WIDTH, _HEIGHT * levels))
-    rows = zip(profile.products, profile.thresholds, figure.subfigures(levels, 1, squeeze=False)[:, 0], strict=True)
-    for level, (row, threshold, panel) in enumerate(rows):
+    count = len(profile.products)
+    figure = Figure(figsize=(_WIDTH, _HEIGHT * count))
+    panels = figure.subfigures(count, 1, squeeze=False)[:, 0]
+    for name, row, threshold, panel in zip(profile.names, profile.products, profile.thresholds, panels, strict=True):
         curve, strip = panel.add_axes((0.15, 0.42, 0.835, 0.47)), panel.add_axes((0.15, 0.21, 0.835, 0.1))
         _draw_sorted(curve, np.sort(row), threshold)
         _draw_strip(strip, np.array(row) > threshold)
-        if levels == len(_LEVELS):
-            curve.set_title(_LEVELS[level].capitalize(), loc="left", fontsize=_FONT, color=INK)
+        curve.set_title(name.capitalize(), loc="left", fontsize=_FONT, color=INK)
         for axis in (curve, strip):
             axis.set_xlim(0.5, len(row) + 0.5)
             dress(axis, _FONT - 1)
@@ -99,10 +102,9 @@ def _draw_sorted(axis: Axes, ordered: NDArray[np.float64], threshold: float) -> 
     axis.axhline(0, color=INK, linewidth=0.5, alpha=0.5)
     axis.axhline(threshold, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
     axis.axvspan(kept + 0.5, len(ordered) + 0.5, color=_DROPPED, alpha=0.18, linewidth=0)
-    axis.plot(places[:kept], ordered[:kept], color=_KEPT, linewidth=1.8)
-    axis.plot(places[max(kept - 1, 0) :], ordered[max(kept - 1, 0) :], color=_DROPPED, linewidth=1.8)
-    where: dict[str, Any] = {"xytext": (2, 3), "textcoords": "offset points", "fontsize": _FONT - 1}
-    axis.annotate("threshold", (1, threshold), color=INK, **where)
+    for colour, part in ((_KEPT, slice(kept)), (_DROPPED, slice(max(kept - 1, 0), None))):
+        axis.plot(places[part], ordered[part], color=colour, linewidth=1.8)
+    axis.annotate("threshold", (1, threshold), (2, 3), textcoords="offset points", fontsize=_FONT - 1, color=INK)
     axis.set_ylabel("product", fontsize=_FONT, color=INK)
     axis.grid(axis="y", color=FAINT, linewidth=0.6)
 

@@ -3,9 +3,9 @@
 import base64
 import io
 import json
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,33 +15,52 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from callbacks.scoring.groups import title_of
-from callbacks.scoring.scored import Scored
+from callbacks.scoring.scored import Group, Scored
 from datamodules.files import write_atomically, write_text
 from datamodules.names import slug
-from scripts.report import cases, masks, tradeoff
+from scripts.report import masks, tradeoff
 from scripts.report.cells import TEMPLATES, Table, number
 from scripts.report.claims import claims, front
-from scripts.report.tables import CONTENT, IMAGE, TEXT, write_tables
-from scripts.report.tradeoff import FAINT, INK, PAPER
+from scripts.report.tables import CONTENT, IMAGE, LEAKED, TEXT, base_group, methods_of, write_tables
+from scripts.report.tradeoff import FAINT, INK, PAPER, is_number
 
 NAME = "report.html"
 LONGEST = 192  # pixels of a thumbnail; more than a page shows
 _PIXELATED = 128  # up to here a picture is enlarged without blurring
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
-_DARK = {INK: "#e4e7eb", FAINT: "#3a4048", PAPER: "#16191d"}
-_NAMES = {INK: "--ink", FAINT: "--faint", PAPER: "--paper"}
+_COLOURS = {INK: ("--ink", "#e4e7eb"), FAINT: ("--faint", "#3a4048"), PAPER: ("--paper", "#16191d")}  # in the dark
 
-Figures = dict[str, tuple[Figure, Figure]]  # of each judge: style against leakage, and against the prompt
+_STRONG = ("scale", "strength")  # of these a method's largest value is shown
+_THETA = 0.7  # and of the quantiles that nearest to the published one
+
+Row = dict[str, Any]
+
+
+class Tradeoff(NamedTuple):
+    """What one judge says about all settings together."""
+
+    judge: str
+    figures: list[Figure]  # style against leakage, and against the prompt
+    claims: list[str]
+    fronts: dict[str, list[Group]]  # by method
+
+
+class Cases(NamedTuple):
+    """Some pictures of one group."""
+
+    group: Group
+    leaks: list[Row]  # nearest to the reference's content, less their prompt; the worst first
+    best: list[Row]  # not leaked, nearest to the reference's style
 
 
 def write(scored: Scored) -> Path:
     """Write tables, figures and `report.html` beside the scores; returns the page's path."""
-    figures = draw(scored)
-    page = render(scored, write_tables(scored), figures)
-    for judge, drawn in figures.items():
-        for part, figure in enumerate(drawn, start=1):
+    drawn = draw(scored)
+    page = render(scored, write_tables(scored), drawn)
+    for each in drawn:
+        for part, figure in enumerate(each.figures, start=1):
             for suffix in ("pdf", "png"):  # for a paper and for the eye
-                path = scored.folder / "figures" / f"trade-off-{slug(judge)}-{part}.{suffix}"
+                path = scored.folder / "figures" / f"trade-off-{slug(each.judge)}-{part}.{suffix}"
                 write_atomically(path, partial(figure.savefig, format=suffix, dpi=200))
     write_text(scored.folder / NAME, page)
     return scored.folder / NAME
@@ -50,19 +69,19 @@ def write(scored: Scored) -> Path:
 def render(
     scored: Scored,
     tables: Sequence[Sequence[Table]],
-    figures: Figures,
+    tradeoffs: Sequence[Tradeoff],
     template: str = "page.html.j2",
     title: str = "Style and leakage",
     **more: Any,
 ) -> str:
     """The page with all that the scores tell; a `template` that extends it may show `more`."""
-    judge = cases.clip_judge(scored)
+    judge = clip_judge(scored)
     return TEMPLATES.get_template(template).render(
         title=title,
         scored=scored,
-        tradeoffs=[_tradeoff(scored, judge, drawn) for judge, drawn in figures.items()],
+        tradeoffs=tradeoffs,
         tables=tables,
-        cases=[] if judge is None else cases.find(scored, judge),
+        cases=[] if judge is None else find_cases(scored, judge),
         cases_judge=judge,
         masks=[(profile, masks.draw_profile(profile)) for profile in masks.read_profiles(scored.folder)],
         groups=json.dumps(scored.about["groups"], indent=1, ensure_ascii=False),
@@ -71,30 +90,84 @@ def render(
     )
 
 
+def draw(scored: Scored) -> list[Tradeoff]:
+    """What each judge that gives enough scores says about all settings, if some method has several."""
+    if all(len(members) == 1 for members in methods_of(scored.groups).values()):
+        return []
+    found = []
+    for judge in scored.judges:
+        if axes := tradeoff.axes_of(scored.tags(judge)):
+            figures = [tradeoff.draw(scored, judge, axes.style, across) for across in (axes.leak, axes.prompt)]
+            tags = axes.style, axes.leak
+            found.append(Tradeoff(judge, figures, claims(scored, judge, *tags), front(scored, judge, *tags)))
+    return found
+
+
+def clip_judge(scored: Scored) -> str | None:
+    """The first judge that compares pictures with words, or None."""
+    return next((judge for judge in scored.judges if {TEXT, IMAGE, CONTENT} <= set(scored.tags(judge))), None)
+
+
+def find_cases(scored: Scored, judge: str, most: int = 4) -> list[Cases]:
+    """The `most` worst leaks and best pictures of the `shown_groups`, by the CLIP `judge`."""
+    frame = scored.frame[scored.frame["judge"] == judge].dropna(subset=TEXT)
+    frame = frame.assign(excess=frame[CONTENT] - frame[TEXT])
+    found = []
+    for group in shown_groups(scored.groups):
+        rows = frame[(frame["method"] == group.method) & (frame["setting"] == group.setting)]
+        leaked, follows = rows[LEAKED] == 1, rows[TEXT] >= rows[TEXT].median()
+        found.append(Cases(group, _first(rows[leaked], "excess", most), _first(rows[~leaked & follows], IMAGE, most)))
+    return found
+
+
+def _first(rows: pd.DataFrame, score: str, most: int) -> list[Row]:
+    """Those of the highest `score`, one of each reference: what it shows is seen once."""
+    ranked = rows.sort_values(score, ascending=False, kind="stable")
+    found: list[Any] = ranked.drop_duplicates("reference").head(most).to_dict("records")
+    return found
+
+
+def shown_groups(groups: Sequence[Group], most: int = 8) -> list[Group]:
+    """All groups if they are few; else 2-means masking and the strongest setting of each method and variant."""
+    if len(groups) <= most:
+        return list(groups)
+    by_variant = groupby(sorted(groups, key=_variant), key=_variant)
+    kept = [base_group(groups), *(max(members, key=_strength) for _, members in by_variant)]
+    return [group for group in groups if group in kept][:most]
+
+
+def _variant(group: Group) -> tuple[str, ...]:
+    return group.method, *(f"{key}={value}" for key, value in group.varied.items() if not is_number(value))
+
+
+def _strength(group: Group) -> tuple[float, ...]:
+    values: dict[str, Any] = {key.rpartition(".")[2]: value for key, value in group.varied.items() if is_number(value)}
+    return *(values.get(name, 0) for name in _STRONG), -abs(values.get("theta", _THETA) - _THETA)
+
+
 def svg(figure: Figure) -> bytes:
     """The figure with real text; what is drawn in INK, FAINT or PAPER changes with the reader's colour scheme."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "maskst", "font.size": 9}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     drawn = buffer.getvalue().replace("'DejaVu Sans'", _FONT)
-    for colour, name in _NAMES.items():
+    for colour, (name, _) in _COLOURS.items():
         drawn = drawn.replace(colour, f"var({name})")
-    light, dark = (";".join(f"{_NAMES[old]}:{new}" for old, new in to.items()) for to in ({c: c for c in _DARK}, _DARK))
+    light = ";".join(f"{name}:{colour}" for colour, (name, _) in _COLOURS.items())
+    dark = ";".join(f"{name}:{colour}" for name, colour in _COLOURS.values())
     style = f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
     return drawn.replace("<defs>", f"{style}<defs>", 1).encode()
 
 
-def encoded(data: bytes) -> str:
-    """Bytes as they stand in an address within the page."""
-    return base64.b64encode(data).decode()
+def address(data: bytes, kind: str) -> str:
+    """The address within the page of a picture, "svg+xml", "jpeg" or "png"."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def jpeg(path: Path) -> str:
-    """A picture of high quality as it stands in an address within the page."""
-    buffer = io.BytesIO()
+    """The address of a picture in high quality."""
     with Image.open(path) as opened:
-        opened.convert("RGB").save(buffer, "JPEG", quality=88)
-    return encoded(buffer.getvalue())
+        return _address(opened.convert("RGB"), "jpeg", quality=88)
 
 
 class Thumbnail(NamedTuple):
@@ -111,44 +184,17 @@ def thumbnail(place: str) -> Thumbnail | None:
             picture = opened.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
-    buffer, is_small = io.BytesIO(), max(picture.size) <= _PIXELATED
-    if is_small:
-        picture.save(buffer, "PNG", optimize=True)
-    else:
-        picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
-        picture.save(buffer, "JPEG", quality=85)
-    return Thumbnail(f"data:image/{'png' if is_small else 'jpeg'};base64,{encoded(buffer.getvalue())}", is_small)
+    if max(picture.size) <= _PIXELATED:
+        return Thumbnail(_address(picture, "png", optimize=True), is_small=True)
+    picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    return Thumbnail(_address(picture, "jpeg", quality=85), is_small=False)
 
 
-def draw(scored: Scored) -> Figures:
-    """Of each judge style against leakage, and style against the prompt, if some method has several settings."""
-    if max(Counter(group.method for group in scored.groups).values()) == 1:
-        return {}
-    axes = {judge: tradeoff.axes_of(scored.tags(judge)) for judge in scored.judges}
-    return {
-        judge: (
-            tradeoff.draw(scored, judge, each.style, each.leak),
-            tradeoff.draw(scored, judge, each.style, each.prompt),
-        )
-        for judge, each in axes.items()
-        if each
-    }
+def _address(picture: Image.Image, kind: str, **options: Any) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return address(buffer.getvalue(), kind)
 
 
-def _tradeoff(scored: Scored, judge: str, figures: Sequence[Figure]) -> dict[str, Any]:
-    axes = tradeoff.axes_of(scored.tags(judge))
-    assert axes is not None
-    fronts = [
-        (title_of(method), "; ".join(group.setting or "its only setting" for group in groups))
-        for method, groups in front(scored, judge, axes.style, axes.leak).items()
-    ]
-    told = claims(scored, judge, axes.style, axes.leak)
-    return {"judge": judge, "figures": figures, "claims": told, "fronts": pd.DataFrame(fronts, columns=["", ""])}
-
-
-def _case_scores(row: cases.Row) -> list[tuple[str, str]]:
-    values = ("text", number(row[TEXT], TEXT)), ("style", number(row[IMAGE], IMAGE))
-    return [("leak", number(cases.excess(row), CONTENT, signed=True)), *values]
-
-
-TEMPLATES.filters |= {"svg": svg, "base64": encoded, "thumbnail": thumbnail, "jpeg": jpeg, "case_scores": _case_scores}
+TEMPLATES.filters |= {"svg": svg, "address": address, "thumbnail": thumbnail, "jpeg": jpeg, "number": number}
+TEMPLATES.filters["title_of"] = title_of

@@ -1,9 +1,8 @@
 """The tables of a scores folder: by method, by content and prompt, by style, and paired differences."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,9 +18,9 @@ TEXT, IMAGE, CONTENT = "alignment/text", "alignment/image", "alignment/content"
 LEAKED, LEAKED_AMONG_ALL = "leakage/leaked", "leakage/leaked_among_all"
 STYLE_SEEN, PROMPT_SEEN = "agreement/style", "agreement/prompt"
 COMPARED = (TEXT, IMAGE, LEAKED, LEAKED_AMONG_ALL, STYLE_SEEN, PROMPT_SEEN)
-MOST_COLUMNS = 6
 _BY_PROMPT = (TEXT, LEAKED_AMONG_ALL, PROMPT_SEEN)
 _BY_STYLE = (IMAGE, LEAKED_AMONG_ALL, STYLE_SEEN)
+_MOST_COLUMNS = 6
 _MOST_FAULTS = 3
 _MOST_SHOWN = 12  # methods in a terminal; of a sweep the report tells all
 _NARROW = "Intervals over few references come out too narrow."
@@ -36,15 +35,20 @@ Asked = list[tuple[str, dict[str, Any]]]  # name and what it asks for
 
 def write_tables(scored: Scored) -> list[list[Table]]:
     """Write the tables of each judge to `tables` as Markdown and LaTeX, in place of those that are there."""
+    tables, folder = [tables_of(scored, judge) for judge in scored.judges], scored.folder / "tables"
     taken: Counter[str] = Counter()
-    tables = [[_named(table, taken) for table in tables_of(scored, judge)] for judge in scored.judges]
-    folder, texts = scored.folder / "tables", dict[Path, str]()
-    for table in chain(*tables):
-        texts |= {folder / f"{table.name}.md": table.markdown(), folder / f"{table.name}.tex": table.latex()}
-    for path, text in texts.items():
-        write_text(path, text)
-    for old in {*folder.glob("*.md"), *folder.glob("*.tex")} - set(texts):
-        old.unlink()
+    for each in tables:
+        for place, table in enumerate(each):
+            taken[table.name] += 1
+            if taken[table.name] > 1:
+                each[place] = table._replace(name=f"{table.name}-{taken[table.name]}")
+    texts = {f"{table.name}.md": table.markdown() for table in chain(*tables)}
+    texts |= {f"{table.name}.tex": table.latex() for table in chain(*tables)}
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    for old in [*folder.glob("*.md"), *folder.glob("*.tex")]:
+        if old.name not in texts:
+            old.unlink()
     return tables
 
 
@@ -54,10 +58,10 @@ def show(scored: Scored, console: Console | None = None) -> None:
     for judge in scored.judges:
         frame = by_method(scored, judge).frame.head(_MOST_SHOWN)
         headers = [tag_of(tag).header for tag in COMPARED if tag in scored.tags(judge)]
-        frame = frame[["method", "pictures", *headers]].map(_in_lines)
+        frame = frame[["method", "pictures", *headers]]
         table = TerminalTable(*frame.columns, title=f"Judged by {judge}")
         for row in frame.itertuples(index=False, name=None):
-            table.add_row(*row)
+            table.add_row(*(cell if isinstance(cell, str) else f"{cell.value}\n{cell.interval}" for cell in row))
         console.print(table, markup=False)
     if len(scored.groups) > _MOST_SHOWN:
         console.print(f"And {len(scored.groups) - _MOST_SHOWN} more in the report.")
@@ -97,14 +101,17 @@ def content_by_prompt(scored: Scored, judge: str, group: Group, tag: str) -> Tab
     return Table(name, title, _note(scored, frame, _NARROW), frame)
 
 
-def by_style(scored: Scored, judge: str, tag: str, groups: Sequence[Group] | None = None) -> Table:
-    """One score for each style of the references and each group, by default the `chosen` ones."""
-    groups = chosen(scored, judge) if groups is None else groups
+def by_style(scored: Scored, judge: str, tag: str) -> Table:
+    """One score for each style of the references and each of the `chosen` groups."""
+    groups, choice = chosen(scored, judge), ""
+    if len(groups) < len(scored.groups):
+        nearest = f"that setting is shown whose leak rate among all contents is nearest to that of {groups[0].title}"
+        told = LEAKED_AMONG_ALL in scored.tags(judge)
+        choice = f"Of each method {nearest if told else 'the first setting is shown'}."
     rows: Asked = [*((style or "not told", {"style": style}) for style in scored.seen("style")), ("all", {})]
     frame = crossed(scored, judge, "style", rows, [(group.title, {"group": group}) for group in groups], tag=tag)
     title = f"{tag_of(tag).header.capitalize()} by style of the reference, judged by {judge}"
-    note = _note(scored, frame, _NARROW, _choice(scored, judge) if len(groups) < len(scored.groups) else "")
-    return Table(_name("by-style", tag, judge), title, note, frame)
+    return Table(_name("by-style", tag, judge), title, _note(scored, frame, _NARROW, choice), frame)
 
 
 def differences(scored: Scored, judge: str) -> Table:
@@ -116,7 +123,8 @@ def differences(scored: Scored, judge: str) -> Table:
         rows.append([group.title])
         for tag in tags:
             try:
-                rows[-1].append(_difference(scored, group, base, judge, tag))
+                both = scored.estimate(group, judge, tag) and scored.estimate(base, judge, tag)
+                rows[-1].append(Cell.of(tag, scored.difference(group, base, judge, tag)) if both else NOTHING)
             except ValueError as error:
                 rows[-1].append(NOTHING)
                 faults.setdefault(group.title, f"{group.title}, {tag_of(tag).title}: {error}")
@@ -127,59 +135,44 @@ def differences(scored: Scored, judge: str) -> Table:
     return Table(_name("differences", judge), f"Each method less {base.title}, judged by {judge}", note, frame)
 
 
-def _difference(scored: Scored, group: Group, base: Group, judge: str, tag: str) -> Cell | str:
-    both = scored.estimate(group, judge, tag) and scored.estimate(base, judge, tag)
-    return Cell.of(tag, scored.difference(group, base, judge, tag)) if both else NOTHING
-
-
 def crossed(scored: Scored, judge: str, corner: str, rows: Asked, columns: Asked, **fixed: Any) -> pd.DataFrame:
     """A score for each row and column, each of which says a part of which: its tag, its group, or which pictures."""
-    cells = [[name, *(_cell(scored, judge, **fixed, **down, **across) for _, across in columns)] for name, down in rows]
+
+    def cell(group: Group, tag: str, **where: str) -> Cell | str:
+        estimate = scored.estimate(group, judge, tag, **where)
+        return NOTHING if estimate is None else Cell.of(tag, estimate)
+
+    cells = [[name, *(cell(**fixed, **down, **across) for _, across in columns)] for name, down in rows]
     return pd.DataFrame(cells, columns=[corner, *(name for name, _ in columns)])
-
-
-def _cell(scored: Scored, judge: str, group: Group, tag: str, **where: str) -> Cell | str:
-    estimate = scored.estimate(group, judge, tag, **where)
-    return NOTHING if estimate is None else Cell.of(tag, estimate)
-
-
-def _in_lines(cell: Cell | str) -> str:
-    return cell if isinstance(cell, str) else f"{cell.value}\n{cell.interval}"
 
 
 def base_group(groups: Sequence[Group]) -> Group:
     """The group that the others are compared with: 2-means masking where there is one, else the first."""
-    return next((group for group in groups if _is_two_means(group)), groups[0])
+    maskings = [group for group in groups if group.method == "masking" or group.method.startswith("masking_")]
+    clusters = [group.settings.get("condition", {}).get("n_clusters", 2) for group in maskings]
+    return maskings[clusters.index(2)] if 2 in clusters else groups[0]
 
 
-def _is_two_means(group: Group) -> bool:
-    clusters = group.settings.get("condition", {}).get("n_clusters", 2)
-    return (group.method == "masking" or group.method.startswith("masking_")) and clusters == 2
+def methods_of(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """The groups of each method, methods in the order of their first groups."""
+    methods: dict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        methods[group.method].append(group)
+    return methods
 
 
-def chosen(scored: Scored, judge: str, most: int = MOST_COLUMNS) -> list[Group]:
-    """All groups if they are at most `most`; else one of each method, that whose leak rate is nearest to the base's."""
-    if len(scored.groups) <= most:
+def chosen(scored: Scored, judge: str) -> list[Group]:
+    """All groups if they are few; else one of each method, that whose leak rate is nearest to the base's."""
+    if len(scored.groups) <= _MOST_COLUMNS:
         return scored.groups
+
+    def leak(group: Group) -> float:
+        estimate = scored.estimate(group, judge, LEAKED_AMONG_ALL)
+        return estimate.mean if estimate else 0.0
+
     base = base_group(scored.groups)
-    methods: dict[str, list[Group]] = {base.method: [base]}
-    for group in scored.groups:
-        if group.method != base.method:
-            methods.setdefault(group.method, []).append(group)
-    aim = _leak(scored, base, judge)
-    return [min(each, key=lambda group: abs(_leak(scored, group, judge) - aim)) for each in methods.values()][:most]
-
-
-def _leak(scored: Scored, group: Group, judge: str) -> float:
-    estimate = scored.estimate(group, judge, LEAKED_AMONG_ALL)
-    return estimate.mean if estimate else 0.0
-
-
-def _choice(scored: Scored, judge: str) -> str:
-    base = base_group(scored.groups).title
-    if LEAKED_AMONG_ALL not in scored.tags(judge):
-        return "Of each method the first setting is shown."
-    return f"Of each method that setting is shown whose leak rate among all contents is nearest to that of {base}."
+    methods = {base.method: [base]} | methods_of([group for group in scored.groups if group.method != base.method])
+    return [min(each, key=lambda group: abs(leak(group) - leak(base))) for each in methods.values()][:_MOST_COLUMNS]
 
 
 def _note(scored: Scored, frame: pd.DataFrame, *more: str) -> str:
@@ -187,21 +180,11 @@ def _note(scored: Scored, frame: pd.DataFrame, *more: str) -> str:
     usual = usual_n(frame)
     pairs = any(isinstance(each, Cell) and each.is_difference for each in frame.to_numpy().flat)
     what = "pairs of pictures" if pairs else "pictures"
-    sentences = [
-        f"n = {usual} {what} in each cell that does not tell its own n." if usual else "",
-        f"In brackets 95 % bootstrap intervals over references, {len(scored.seen('reference'))} in all.",
-        "↑ more is better, ↓ less is better.",
-        *more,
-    ]
-    return " ".join(filter(None, sentences))
+    counts = f"n = {usual} {what} in each cell that does not tell its own n." if usual else ""
+    references = len(scored.seen("reference"))
+    intervals = f"In brackets 95 % bootstrap intervals over references, {references} in all."
+    return " ".join(filter(None, [counts, intervals, "↑ more is better, ↓ less is better.", *more]))
 
 
 def _name(*parts: str) -> str:
     return "-".join(slug(part, longest=60) for part in parts)
-
-
-def _named(table: Table, taken: Counter[str]) -> Table:
-    """The same table, with a number where its name is `taken`."""
-    taken[table.name] += 1
-    again = f"-{taken[table.name]}" if taken[table.name] > 1 else ""
-    return table._replace(name=f"{table.name}{again}")

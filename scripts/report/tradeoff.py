@@ -9,12 +9,12 @@ from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
-from callbacks.scoring.bootstrap import Estimate
 from callbacks.scoring.groups import title_of
 from callbacks.scoring.scored import Group, Scored
 from scripts.report.cells import tag_of
-from scripts.report.tables import IMAGE, LEAKED_AMONG_ALL, PROMPT_SEEN, STYLE_SEEN, TEXT
+from scripts.report.tables import IMAGE, LEAKED_AMONG_ALL, PROMPT_SEEN, STYLE_SEEN, TEXT, methods_of
 
 INK, FAINT, PAPER = "#1d2228", "#d9dde2", "#fdfefe"  # text and lines, grid, what lies behind markers
 ALONG = ("strength", "theta", "scale")  # a curve runs along the first of these that its method varies
@@ -35,6 +35,8 @@ _FONT = 9.0
 _DASHES = (0, (3, 1.6))
 _RATES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # ticks of a leak rate
 _ROUNDS = 100  # of moving labels, after which they stand
+
+Numbers = NDArray[np.float64]
 
 
 class Scores(NamedTuple):
@@ -62,6 +64,7 @@ class Curve(NamedTuple):
     series: str  # the settings that they share: "scale 0.6"; "" where the method has one curve
     opacity: float  # falls from curve to curve where they differ in a number
     dashed: bool  # all but the first, where they differ in a word
+    legend: str = ""  # how the legend calls a method's first curve, and its dashed ones; it shows no others
 
     def label(self, group: Group) -> str:
         """How a figure calls one point: "λ 0.2"."""
@@ -69,25 +72,9 @@ class Curve(NamedTuple):
         return f"{_SYMBOLS.get(self.along, self.along)} {values[self.along]}" if self.along else ""
 
 
-class Drawn(NamedTuple):
-    """A curve with what is drawn of it."""
-
-    curve: Curve
-    x: list[Estimate]
-    y: list[Estimate]
-
-    @property
-    def points(self) -> list[tuple[float, float]]:
-        """The means."""
-        return [(x.mean, y.mean) for x, y in zip(self.x, self.y, strict=True)]
-
-
 def curves(groups: Sequence[Group]) -> list[Curve]:
     """All curves, methods in the order of `groups`, the largest number of a family first."""
-    methods: dict[str, list[Group]] = defaultdict(list)
-    for group in groups:
-        methods[group.method].append(group)
-    return [curve for members in methods.values() for curve in _of_method(members)]
+    return [curve for members in methods_of(groups).values() for curve in _of_method(members)]
 
 
 def is_number(value: object) -> bool:
@@ -101,14 +88,16 @@ def draw(scored: Scored, judge: str, style_tag: str = IMAGE, leak_tag: str = LEA
     A method's settings are joined along its strength; a second number fades from curve to curve, a word is dashed.
     `leak_tag` may be any other score, such as "alignment/text".
     """
-    drawn = [each for curve in curves(scored.groups) if (each := _drawn(scored, judge, curve, leak_tag, style_tag)).x]
+    tags = leak_tag, style_tag
+    groups = [group for group in scored.groups if all(scored.estimate(group, judge, tag) for tag in tags)]
+    drawn = [(curve, _points(scored, judge, curve, tags)) for curve in curves(groups)]
     figure = Figure(figsize=_SIZE)
     axis = figure.add_axes((0.16, 0.285, 0.8, 0.7))
-    styles = method_styles([each.curve.method for each in drawn])
-    for place, each in enumerate(drawn):
-        _draw_curve(axis, each, *styles[each.curve.method], _legend_label(drawn, place))
+    styles = method_styles([group.method for group in groups])
+    for curve, points in drawn:
+        _draw_curve(axis, curve, points, *styles[curve.method])
     _dress(axis, leak_tag, style_tag)
-    _label(axis, drawn)
+    _label(axis, [(curve, points[..., 0]) for curve, points in drawn])
     look: dict[str, Any] = {"frameon": False, "fontsize": _FONT - 0.5, "labelcolor": INK, "columnspacing": 1.0}
     figure.legend(loc="lower center", ncols=2, handlelength=2.0, **look)
     return figure
@@ -132,21 +121,28 @@ def dress(axis: Axes, size: float = _FONT) -> None:
 
 def _of_method(groups: Sequence[Group]) -> list[Curve]:
     numbers = [key for key in groups[0].varied if all(is_number(group.varied.get(key)) for group in groups)]
-    ranked = sorted(numbers, key=lambda key: ALONG.index(_last(key)) if _last(key) in ALONG else len(ALONG))
-    along = ranked[0] if ranked else ""
+    ranks = {name: rank for rank, name in enumerate(ALONG)}
+    along = min(numbers, key=lambda key: ranks.get(_last(key), len(ALONG)), default="")
     families: dict[tuple[tuple[str, Any], ...], list[Group]] = defaultdict(list)
     for group in groups:
         families[tuple((key, value) for key, value in group.varied.items() if key != along)].append(group)
     words = [[value for _, value in rest if not is_number(value)] for rest in families]
-    shares = [[value for _, value in rest if is_number(value)] for rest in families]
-    fading = sorted({*map(tuple, shares)}, reverse=True)
+    shares = [tuple(value for _, value in rest if is_number(value)) for rest in families]
+    fading = sorted({*shares}, reverse=True)
     found = []
     for (rest, members), word, share in zip(families.items(), words, shares, strict=True):
         falling = sorted(members, key=lambda group: group.varied.get(along, 0), reverse=True)
         series = ", ".join(f"{_SYMBOLS.get(_last(key), _last(key))} {_short(value)}" for key, value in rest)
-        opacity = 1 - 0.6 * fading.index(tuple(share)) / max(len(fading) - 1, 1)
-        found.append(Curve(falling[0].method, falling, _last(along), series, opacity, word != words[0]))
-    return sorted(found, key=lambda curve: (curve.dashed, -curve.opacity))
+        opacity = 1 - 0.6 * fading.index(share) / max(len(fading) - 1, 1)
+        found.append(Curve(groups[0].method, falling, _last(along), series, opacity, word != words[0]))
+    return _with_legends(sorted(found, key=lambda curve: (curve.dashed, -curve.opacity)))
+
+
+def _with_legends(found: Sequence[Curve]) -> list[Curve]:
+    first, title = found[0], title_of(found[0].method)
+    paler = f", paler: less {first.series.split()[0]}" if any(curve.opacity < 1 for curve in found) else ""
+    legends = [f"{title}, {each.series}" if each.dashed else f"{title}{paler}" * (each is first) for each in found]
+    return [curve._replace(legend=legend) for curve, legend in zip(found, legends, strict=True)]
 
 
 def _short(value: object) -> str:
@@ -159,30 +155,23 @@ def _last(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def _drawn(scored: Scored, judge: str, curve: Curve, x_tag: str, y_tag: str) -> Drawn:
-    """The curve, of those settings of which the judge gives both scores."""
-    drawn = Drawn(curve._replace(groups=[]), [], [])
-    for group in curve.groups:
-        x, y = scored.estimate(group, judge, x_tag), scored.estimate(group, judge, y_tag)
-        if x and y:
-            drawn.curve.groups.append(group)
-            drawn.x.append(x)
-            drawn.y.append(y)
-    return drawn
+def _points(scored: Scored, judge: str, curve: Curve, tags: tuple[str, str]) -> Numbers:
+    """Mean, low and high end of both scores of all settings, (settings, 2, 3)."""
+    found = ([scored.estimate(group, judge, tag) for tag in tags] for group in curve.groups)
+    return np.array([[each[:3] for each in both if each] for both in found])
 
 
-def _draw_curve(axis: Axes, drawn: Drawn, colour: str, marker: str, label: str) -> None:
-    curve, star, points = drawn.curve, marker == "*", np.array(drawn.points).T
-    spreads = [np.array([(e.mean - e.low, e.high - e.mean) for e in each]).T.clip(0) for each in (drawn.x, drawn.y)]
-    across, up = spreads
+def _draw_curve(axis: Axes, curve: Curve, points: Numbers, colour: str, marker: str) -> None:
+    star, (means, low, high) = marker == "*", np.moveaxis(points, 2, 0)
+    across, up = np.stack([means - low, high - means]).clip(0).T
     bars: dict[str, Any] = {"alpha": 0.4 * curve.opacity, "elinewidth": 0.8, "zorder": 2}
-    x, y = points
-    axis.errorbar(x, y, xerr=across, yerr=up, fmt="none", ecolor=colour, **bars)
-    look: dict[str, Any] = {"color": colour, "alpha": curve.opacity, "linewidth": 1.4, "label": label}
-    look |= {"linestyle": "none" if len(drawn.x) == 1 else _DASHES if curve.dashed else "-", "zorder": 5 if star else 4}
+    x, y = means.T
+    axis.errorbar(x, y, xerr=across.T, yerr=up.T, fmt="none", ecolor=colour, **bars)
+    look: dict[str, Any] = {"color": colour, "alpha": curve.opacity, "linewidth": 1.4, "label": curve.legend or "_"}
+    look |= {"linestyle": "none" if len(means) == 1 else _DASHES if curve.dashed else "-", "zorder": 5 if star else 4}
     face, edge = PAPER if curve.dashed else colour, PAPER if star else colour
     size = 15 if star else 4.5
-    axis.plot(*points, marker=marker, markersize=size, markerfacecolor=face, markeredgecolor=edge, **look)
+    axis.plot(x, y, marker=marker, markersize=size, markerfacecolor=face, markeredgecolor=edge, **look)
 
 
 def _dress(axis: Axes, x_tag: str, y_tag: str) -> None:
@@ -205,30 +194,14 @@ def _dress(axis: Axes, x_tag: str, y_tag: str) -> None:
     axis.text(x, 0.99, arrow, transform=axis.transAxes, style="italic", **look)
 
 
-def _label(axis: Axes, drawn: Sequence[Drawn]) -> None:
+def _label(axis: Axes, drawn: Sequence[tuple[Curve, Numbers]]) -> None:
     """Both ends of a method's first curve by its number, the first ends of the others by what sets them apart."""
     found: list[tuple[float, float, str]] = []
-    for place, each in enumerate(drawn):
-        curve, points = each.curve, each.points
-        if (len(points) > 1 and _is_first(drawn, place)) or curve.dashed:
-            found += [(*points[end], curve.label(curve.groups[end])) for end in (0, -1)]
+    for curve, means in drawn:
+        if curve.legend and (len(means) > 1 or curve.dashed):
+            found += [(*means[end], curve.label(curve.groups[end])) for end in (0, -1)]
         if curve.series and curve.opacity < 1:
-            found.append((*points[-1], curve.series))
+            found.append((*means[-1], curve.series))
     texts = [axis.text(*each, color=INK, fontsize=_FONT - 1, zorder=6) for each in found]
-    every = np.array([point for each in drawn for point in each.points]).T
+    every = np.array([point for _, means in drawn for point in means]).T
     adjust_text(texts, *every, ax=axis, expand=(1.2, 1.5), iter_lim=_ROUNDS)
-
-
-def _is_first(drawn: Sequence[Drawn], place: int) -> bool:
-    return all(each.curve.method != drawn[place].curve.method for each in drawn[:place])
-
-
-def _legend_label(drawn: Sequence[Drawn], place: int) -> str:
-    """How the legend calls a method's first curve, and its dashed ones; it shows no others."""
-    curve = drawn[place].curve
-    title = title_of(curve.method)
-    if curve.dashed:
-        return f"{title}, {curve.series}"
-    paler = any(each.curve.method == curve.method and each.curve.opacity < 1 for each in drawn)
-    title += f", paler: less {curve.series.split()[0]}" if paler else ""
-    return title if _is_first(drawn, place) else "_"

@@ -1,19 +1,21 @@
 """What the training curves say beside what was published, whichever way the numbers fall."""
 
+from collections import Counter
 from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from callbacks.scoring.bootstrap import Difference, Estimate, resampled_counts
 from callbacks.scoring.groups import TITLES
-from callbacks.scoring.scored import Group, Scored
+from callbacks.scoring.scored import MASKED, Group, Scored
 from scripts.report.cells import Cell, tag_of
 from scripts.report.claims import Compared, Verdict
-from scripts.report.tables import IMAGE, LEAKED, TEXT
+from scripts.report.tables import IMAGE, LEAKED, LEAKED_AMONG_ALL, TEXT, Asked, crossed
 
 TUNING_FREE = ("ip_adapter", "instantstyle", "masking")
 ADAPTERS = ("image_adapter", "text_adapter")
@@ -37,11 +39,24 @@ class Training:
     @property
     def groups(self) -> list[Group]:
         """All evaluations, the tuning-free ones first."""
-        return [*self.tuning_free.values(), *(group for curve in self.curves.values() for group in curve)]
+        return [*self.tuning_free.values(), *chain(*self.curves.values())]
+
+    @property
+    def telling(self) -> list[Group]:
+        """Of each adapter the untrained, the `best` and the last, behind the tuning-free ones."""
+        ends = {method: (curve[0], self.best(method), curve[-1]) for method, curve in self.curves.items()}
+        return [group for group in self.groups if group in ends.get(group.method, (group,))]
 
     def steps(self, method: str = ADAPTERS[0]) -> list[int]:
         """The evaluated steps of an adapter."""
         return [group.step or 0 for group in self.curves[method]]
+
+    def means(self, groups: Sequence[Group], most: int | None = None) -> pd.DataFrame:
+        """The first `most` scores of some evaluations."""
+        tags = [tag for tag in (*SCORES, LEAKED_AMONG_ALL, MASKED)[:most] if tag in self.scored.tags(self.judge)]
+        rows: Asked = [(label(group), {"group": group}) for group in groups]
+        columns: Asked = [(tag_of(tag).title, {"tag": tag}) for tag in tags]
+        return crossed(self.scored, self.judge, "method", rows, columns)
 
     def estimate(self, group: Group, tag: str, **where: str) -> Estimate:
         """One score of one evaluation, or of those of its pictures that `where` chooses."""
@@ -77,6 +92,12 @@ class Finding(NamedTuple):
             return ""
         return {self.published: "seen", "": "not shown"}.get(self.compared.verdict, "the opposite")
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All of it by name."""
+        told = {"sentence": self.sentence, **self.compared.difference._asdict(), "verdict": self.compared.verdict}
+        return {**told, "claim": self.claim, "published": self.published, "agreement": self.agreement}
+
 
 def label(group: Group) -> str:
     """How a sentence calls a method, with the step where there are several."""
@@ -85,39 +106,49 @@ def label(group: Group) -> str:
 
 def findings(training: Training) -> dict[str, list[Finding]]:
     """All comparisons by what they are about, in the order in which the report tells them."""
+
+    def find(a: Group, b: Group, tag: str, published: Verdict = "") -> Finding:
+        compared, values = training.compare(a, b, tag), (training.cell(group, tag).value for group in (a, b))
+        claim = f"{label(a)} has a {published} {tag_of(tag).title} than {label(b)}." if published else ""
+        return Finding(compared.sentence(values=f": {' against '.join(values)}"), compared, published, claim)
+
     ip_adapter, instantstyle, masking = training.tuning_free.values()
     pairs = [(masking, instantstyle), (masking, ip_adapter), (instantstyle, ip_adapter)]
     published: dict[str, Verdict] = {TEXT: "higher", IMAGE: "", LEAKED: "lower"}
-    find = partial(_finding, training)
     image_adapter, text_adapter = (training.curves[method][-1] for method in ADAPTERS)
-    tuned = [training.best(method) for method in ADAPTERS]
+    best = [training.best(method) for method in ADAPTERS]
     return {
         "tuning_free": [find(a, b, tag, published[tag]) for tag in SCORES for a, b in pairs],
         "curves": [*_at_equal_text(training), *(find(image_adapter, text_adapter, tag) for tag in SCORES)],
-        "tuned": [find(masking, best, tag) for best in tuned for tag in SCORES],
+        "tuned": [find(masking, each, tag) for each in best for tag in SCORES],
     }
 
 
 def headline(found: Sequence[Finding]) -> str:
     """How many of the published readings are seen."""
-    agreements = [each.agreement for each in found if each.published]
+    counts = Counter(each.agreement for each in found if each.published)
     return (
-        f"Of {len(agreements)} published readings {agreements.count('seen')} are seen here, the opposite of "
-        f"{agreements.count('the opposite')} is seen, and {agreements.count('not shown')} are not shown either way."
+        f"Of {counts.total()} published readings {counts['seen']} are seen here, the opposite of "
+        f"{counts['the opposite']} is seen, and {counts['not shown']} are not shown either way."
     )
 
 
 def course(training: Training, method: str) -> str:
     """How one adapter's alignments run along the steps."""
+
+    def change(b: Group, tag: str) -> str:
+        found = training.compare(end, b, tag)
+        return f"{f'{found.verdict} than at step {b.step}' if found.verdict else found.untold}: {found.words}"
+
     start, end, best = training.curves[method][0], training.curves[method][-1], training.best(method)
     first, highest, last = (training.cell(group, TEXT).value for group in (start, best, end))
     text = f"{TITLES[method]}: text alignment goes from {first} untrained to {highest} at step {best.step}, its highest"
     if best is start:
         text = f"{TITLES[method]}: text alignment is highest untrained, at {first}"
     if best is not end:
-        text += f", and is {last} at step {end.step} ({_change(training, end, best, TEXT)})"
+        text += f", and is {last} at step {end.step} ({change(best, TEXT)})"
     first, last = (training.cell(group, IMAGE).value for group in (start, end))
-    return f"{text}. Image alignment goes from {first} to {last} ({_change(training, end, start, IMAGE)})."
+    return f"{text}. Image alignment goes from {first} to {last} ({change(start, IMAGE)})."
 
 
 def first_reached(text: Numbers, image: Numbers, level: Numbers) -> Numbers:
@@ -154,14 +185,12 @@ def at_equal_text(training: Training) -> tuple[tuple[float, float], Difference, 
     lowest = np.minimum(np.maximum(text_a[:, 0], text_b[:, 0]), highest)
     levels = [lowest + share * (highest - lowest) for share in np.linspace(0, 1, _LEVELS)]
     gaps = [first_reached(text_a, image_a, level) - first_reached(text_b, image_b, level) for level in levels]
-    at_highest, averaged = (_difference(gap, counts) for gap in (gaps[-1], np.mean(gaps, axis=0)))
+    told = np.stack([gaps[-1], np.mean(gaps, axis=0)])  # (2, 1 + resamples)
+    means, (lows, highs) = told[:, 0].tolist(), np.quantile(told[:, 1:], [0.025, 0.975], axis=1).tolist()
+    at_highest, averaged = (
+        Difference(*each, int(counts.sum()), len(counts)) for each in zip(means, lows, highs, strict=True)
+    )
     return (float(lowest[0]), float(highest[0])), at_highest, averaged
-
-
-def _difference(gaps: Numbers, counts: torch.Tensor) -> Difference:
-    """The first of `gaps` with the interval of the others, which are resampled."""
-    low, high = np.quantile(gaps[1:], [0.025, 0.975])
-    return Difference(float(gaps[0]), float(low), float(high), int(counts.sum()), len(counts))
 
 
 def _at_equal_text(training: Training) -> list[Finding]:
@@ -173,15 +202,3 @@ def _at_equal_text(training: Training) -> list[Finding]:
     way = f"Averaged over the text alignments that both curves pass on their way up, {low} to {high}, "
     claim = f"At equal text alignment, {a} has a higher image alignment than {b}."
     return [Finding(highest.sentence(where), highest, "higher", claim), Finding(over.sentence(way), over)]
-
-
-def _finding(training: Training, a: Group, b: Group, tag: str, published: Verdict = "") -> Finding:
-    compared, values = training.compare(a, b, tag), (training.cell(group, tag).value for group in (a, b))
-    claim = f"{label(a)} has a {published} {tag_of(tag).title} than {label(b)}." if published else ""
-    return Finding(compared.sentence(values=f": {' against '.join(values)}"), compared, published, claim)
-
-
-def _change(training: Training, a: Group, b: Group, tag: str) -> str:
-    compared = training.compare(a, b, tag)
-    where = f"{compared.verdict} than at step {b.step}" if compared.verdict else compared.untold
-    return f"{where}: {compared.words}"

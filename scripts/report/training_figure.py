@@ -1,5 +1,6 @@
 """The training curves as a figure, drawn like the published one (Zhu et al., arXiv 2502.07466): curves and pictures."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +40,14 @@ class Strip(NamedTuple):
     reference: Image.Image
     prompt: str
     results: dict[str, list[tuple[int, Image.Image]]]  # by adapter: step and picture
-    choice: str  # how the reference was chosen
+    references: int  # whose pictures are kept
+    leak_rate: float  # of IP-Adapter's pictures of this one, the highest
+
+
+def published_beside(steps: Sequence[int]) -> dict[int, int]:
+    """For each measured step the place of the published one that is nearest by its share of the training."""
+    shares = np.array(STEPS) / STEPS[-1]
+    return {step: int(np.argmin(abs(shares - step / (steps[-1] or 1)))) for step in steps}
 
 
 def draw_figure(training: Training, strip: Strip) -> Figure:
@@ -59,26 +67,22 @@ def draw_curves(figure: SubFigure | Figure, training: Training) -> Axes:
     twin = axis.twinx()
     steps = training.steps()
     pitch = 0.028 * (steps[-1] - steps[0] or 1)
-    for each, tag in ((axis, TEXT), (twin, IMAGE)):
+    for each, tag, line, fill, first in ((axis, TEXT, ":", None, 1.5), (twin, IMAGE, "none", "white", 5)):
         for method in ADAPTERS:
             name = f"{TITLES[method]} ({tag_of(tag).title})"
             _curve(each, training, method, tag, color=_COLOURS[tag, method], linestyle=_DASHES[tag], label=name)
-        fill: dict[str, Any] = {"markerfacecolor": None if tag == TEXT else "white"}
-        each.plot([], [], "*", color="grey", markersize=11, label=f"no training, {tag_of(tag).title}", **fill)
+        star: dict[str, Any] = {"marker": "*", "markerfacecolor": fill}
+        name = f"no training, {tag_of(tag).title}"
+        each.plot([], [], color="grey", linewidth=2, linestyle=line, markersize=11, label=name, **star)
         for place, (method, colour) in enumerate(_STARS.items()):  # at the left of step 0, where they hide nothing
             found = training.estimate(training.tuning_free[method], tag)
-            spread = np.maximum([[found.mean - found.low], [found.high - found.mean]], 0)
-            left = [steps[0] - (place + (1.5 if tag == TEXT else 5)) * pitch]
-            look: dict[str, Any] = {
-                **fill,
-                "markersize": 12,
-                "capsize": 2,
-                "label": TITLES[method] if tag == TEXT else "_",
-            }
-            each.errorbar(left, [found.mean], spread, color=colour, fmt="*", **look)
+            ends = np.maximum([[found.mean - found.low], [found.high - found.mean]], 0)
+            look: dict[str, Any] = {**star, "linestyle": "none", "elinewidth": 1, "capsize": 2, "markersize": 12}
+            each.errorbar([steps[0] - (place + first) * pitch], [found.mean], ends, color=colour, **look)
     for method, colour in _STARS.items():
         mean = training.estimate(training.tuning_free[method], TEXT).mean
         axis.axhline(mean, color=colour, linestyle=":", linewidth=1.2)
+        twin.plot([], [], "*:", color=colour, linewidth=2, markersize=11, label=TITLES[method])
     axis.axvspan(steps[0] - 8 * pitch, steps[0] - 0.7 * pitch, color="grey", alpha=0.1, linewidth=0)
     axis.set_xlim(steps[0] - 8 * pitch, steps[-1] + pitch)
     axis.set_xticks([steps[0] - 4.35 * pitch, *steps], ["no training", *map(str, steps)])

@@ -1,26 +1,25 @@
 """Numbers and page of the training curves, beside what was published."""
 
 import json
-from collections.abc import Sequence
 from functools import partial, reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from PIL import Image
 
 from callbacks.scoring.groups import TITLES
-from callbacks.scoring.scored import MASKED, Group, Scored
+from callbacks.scoring.scored import Group, Scored
 from callbacks.scoring.table import joined, read_table
 from datamodules.files import write_atomically, write_text
 from datamodules.style_references import StyleReferences
 from scripts.paths import clock
-from scripts.report.cells import number, tag_of
+from scripts.report import training_figure
+from scripts.report.cells import TEMPLATES, tag_of
 from scripts.report.page import draw, render
-from scripts.report.tables import IMAGE, LEAKED, LEAKED_AMONG_ALL, TEXT, crossed, write_tables
-from scripts.report.training import ADAPTERS, SCORES, Finding, Training, course, findings, headline, label
-from scripts.report.training_figure import PUBLISHED, PUBLISHED_TUNING_FREE, STEPS, Strip, draw_comparison, draw_figure
+from scripts.report.tables import LEAKED, write_tables
+from scripts.report.training import ADAPTERS, Finding, Training, course, findings, headline, label
+from scripts.report.training_figure import Strip, draw_figure
 from scripts.yaml_files import read_yaml
 
 _OBJECTIVES = {
@@ -49,12 +48,7 @@ def read_strip(training: Training, runs: dict[str, Path]) -> Strip:
         method: [(group.step or 0, _cells(runs[method], group, 1 + len(prompts))[place][1]) for group in curve]
         for method, curve in training.curves.items()
     }
-    choice = (
-        f"Results for the prompt “{rows[0]['prompt']}”. Of the {len(cells)} references whose pictures are kept, this "
-        f"is the one whose content IP-Adapter leaks most ({number(max(leaks), LEAKED)} % of its pictures; the first of "
-        "them if several): the choice looks at no other method."
-    )
-    return Strip(cells[place][0], rows[0]["prompt"], results, choice)
+    return Strip(cells[place][0], rows[0]["prompt"], results, len(cells), max(leaks))
 
 
 def write_report(
@@ -85,59 +79,13 @@ def write_report(
     }
     told = summary(training, found) | facts | {"folder": settings}
     write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
-    scored = Scored.read(scores)
-    more = {"training": training, "findings": found, "strip": strip, "comparison": draw_comparison(training)}
-    more |= {"figure": (folder / "figure.svg").read_bytes(), **_tables(training), **_run(facts)}
     grids = {label(group): _grid_file(runs[group.method], group) for group in training.groups}
-    title = "Training curves, style and leakage"
-    page = render(scored, write_tables(scored), draw(scored), "training.html.j2", title, grids=grids, **more, **facts)
+    more = {"training": training, "findings": found, "strip": strip, "figure": (folder / "figure.svg").read_bytes()}
+    more |= {"published": training_figure, "grids": grids, **facts}
+    scored, title = Scored.read(scores), "Training curves, style and leakage"
+    page = render(scored, write_tables(scored), draw(scored), "training.html.j2", title, **more)
     write_text(folder / "report.html", page)
     return folder / "report.html"
-
-
-def _tables(training: Training) -> dict[str, Any]:
-    """The scores of the most telling evaluations, of all of them, and those of the publication beside them."""
-    shown = [*training.tuning_free.values()]
-    for method, curve in training.curves.items():
-        shown += [group for group in curve if group in (curve[0], training.best(method), curve[-1])]
-    scored, judge = training.scored, training.judge
-    tags = [tag for tag in (*SCORES, LEAKED_AMONG_ALL, MASKED) if tag in scored.tags(judge)]
-
-    def table(groups: Sequence[Group], tags: Sequence[str]) -> pd.DataFrame:
-        rows = [(label(group), {"group": group}) for group in groups]
-        return crossed(scored, judge, "method", rows, [(tag_of(tag).title, {"tag": tag}) for tag in tags])
-
-    names = {tag: f"{tag_of(tag).title.capitalize()} at step (published / here)" for tag in (TEXT, IMAGE)}
-    published = {name: _beside(training, tag) for tag, name in names.items()}
-    stars = [
-        (TITLES[method], f"{value:.3f}", training.cell(training.tuning_free[method], TEXT).value)
-        for method, value in PUBLISHED_TUNING_FREE.items()
-    ]
-    published["Text alignment without training"] = pd.DataFrame(stars, columns=["", "published", "here"])
-    return {
-        "means": table(shown, tags),
-        "steps": table(training.groups[len(training.tuning_free) :], SCORES),
-        "published": published,
-    }
-
-
-def _beside(training: Training, tag: str) -> pd.DataFrame:
-    """Published and measured curves, steps beside each other by their share of the training."""
-    steps = training.steps()
-    shares = [step / (steps[-1] or 1) for step in steps]
-    places = [min(range(len(STEPS)), key=lambda place: abs(STEPS[place] / STEPS[-1] - share)) for share in shares]
-    rows = {}
-    for method, curve in training.curves.items():
-        rows[f"{TITLES[method]}, published"] = [f"{PUBLISHED[tag, method][place]:.3f}" for place in places]
-        rows[f"{TITLES[method]}, here"] = [training.cell(group, tag).value for group in curve]
-    columns = [f"{STEPS[place]} / {step}" for place, step in zip(places, steps, strict=True)]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).reset_index(names="")
-
-
-def _run(facts: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    times = [(title, clock(seconds)) for title, seconds in facts["seconds"].items()]
-    settings = pd.DataFrame((facts["about"] | facts["versions"]).items(), columns=["", ""])
-    return {"settings": settings, "times": pd.DataFrame(times, columns=["stage", "m:ss"])}
 
 
 def about(
@@ -182,25 +130,18 @@ def _words(values: dict[str, Any]) -> str:
 
 def summary(training: Training, found: dict[str, list[Finding]]) -> dict[str, Any]:
     """All scores with their intervals, and all differences."""
-    return {
-        "references": training.scored.seen("reference"),
-        "evaluations": [_evaluation(training, group) for group in training.groups],
-        "findings": {name: [_told(each) for each in group] for name, group in found.items()},
-    }
-
-
-def _evaluation(training: Training, group: Group) -> dict[str, Any]:
-    scores = {}
-    for tag in training.scored.tags(training.judge):
-        if score := training.scored.estimate(group, training.judge, tag):
-            scores[tag] = {"mean": score.mean, "low": score.low, "high": score.high, "by_reference": score.means}
-    named = {"method": group.method, "step": group.step, "judge": training.judge, "images": group.pictures}
-    return {**named, "scores": scores, "settings": group.settings}
-
-
-def _told(finding: Finding) -> dict[str, Any]:
-    told = {"sentence": finding.sentence, **finding.compared.difference._asdict(), "verdict": finding.compared.verdict}
-    return {**told, "claim": finding.claim, "published": finding.published, "agreement": finding.agreement}
+    judge, evaluations = training.judge, []
+    for group in training.groups:
+        estimates = {tag: training.scored.estimate(group, judge, tag) for tag in training.scored.tags(judge)}
+        scores = {
+            tag: {"mean": each.mean, "low": each.low, "high": each.high, "by_reference": each.means}
+            for tag, each in estimates.items()
+            if each
+        }
+        named = {"method": group.method, "step": group.step, "judge": judge, "images": group.pictures}
+        evaluations.append({**named, "scores": scores, "settings": group.settings})
+    told = {name: [each.facts for each in group] for name, group in found.items()}
+    return {"references": training.scored.seen("reference"), "evaluations": evaluations, "findings": told}
 
 
 def _grid_file(run: Path, group: Group) -> Path:
@@ -212,8 +153,8 @@ def _cells(run: Path, group: Group, columns: int) -> list[list[Image.Image]]:
     with Image.open(_grid_file(run, group)) as opened:
         grid = opened.convert("RGB")
     pitch = (grid.width - _MARGIN) // columns
-    size = pitch - _MARGIN
-    return [
-        [grid.crop((left, top, left + size, top + size)) for left in range(_MARGIN, grid.width, pitch)]
-        for top in range(_TITLE, grid.height, pitch)
-    ]
+    size, lefts, tops = pitch - _MARGIN, range(_MARGIN, grid.width, pitch), range(_TITLE, grid.height, pitch)
+    return [[grid.crop((left, top, left + size, top + size)) for left in lefts] for top in tops]
+
+
+TEMPLATES.filters |= {"clock": clock, "tag_of": tag_of}

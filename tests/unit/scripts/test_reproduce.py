@@ -24,13 +24,10 @@ STAGES = [
 STEPS = [0, 1, 2]
 
 
-def test_defaults() -> None:
+def test_defaults_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     options = parse([])
     assert (options.output, options.seed, options.quick) == (Path("outputs/reproduce"), 42, False)
     assert (options.data_root, options.config, options.fit_config) == (None, [], [])
-
-
-def test_help_names_the_variants_and_the_layout_of_a_real_set(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         parse(["--help"])
     assert end.value.code == 0
@@ -55,19 +52,16 @@ def test_errors_teach(arguments: list[str], message: str, capsys: pytest.Capture
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_settings_follow_everything_that_decides_the_results(tmp_path: Path) -> None:
-    config, data = tmp_path / "mine.yaml", tmp_path / "data"
+def test_settings_follow_everything_that_decides_the_results(tmp_path: Path, data: Path) -> None:
+    config = tmp_path / "mine.yaml"
     config.write_text("model: 1")
-    for name in ("object", "object_test"):
-        (data / name / "dog").mkdir(parents=True)
-    (data / "object" / "dog" / "a.jpg").write_bytes(b"1")
     arguments = ["--config", str(config), "--data-root", str(data)]
     settings = settings_of(parse(arguments))
     assert settings["variant"] == "full"
     named = {name.removeprefix("contents of ") for name in settings}
     assert {*METHODS.values(), SWEEP, "configs/defaults/fit.yaml", "configs/backbone/miniature.yaml"} < named
     config.write_text("model: 2")
-    (data / "object" / "dog" / "a.jpg").write_bytes(b"2")
+    (data / "object" / "a.jpg").write_bytes(b"2")
     changed = settings_of(parse([*arguments, "--quick", "--output", "elsewhere"]))
     differing = {name for name in settings if settings[name] != changed[name]}
     assert differing == {"variant", f"contents of {config}", "contents of the data root"}
@@ -78,17 +72,23 @@ def test_other_settings_are_named_with_the_way_out(tmp_path: Path) -> None:
     check(tmp_path, {"seed": 1, "variant": "quick", "old": 3})
     with pytest.raises(ValueError, match="was made with other settings") as error:
         check(tmp_path, {"seed": 2, "variant": "quick"})
-    message = str(error.value)
-    assert "\n  seed: 1 there, 2 now\n  old: 3 there, None now\n" in message
-    assert "variant" not in message
-    assert "choose another `--output`, or remove the folder" in message
+    assert "\n  seed: 1 there, 2 now\n  old: 3 there, None now\n" in str(error.value)
+    assert "variant" not in str(error.value)
+    assert "choose another `--output`, or remove the folder" in str(error.value)
 
 
-def test_a_folder_of_something_else_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_something_else_or_of_another_run_is_not_touched(
+    done: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "holiday.jpg").touch()
     assert main(["--output", str(tmp_path)]) == 2
     assert "holds holiday.jpg but no `settings.json`" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+    lock = FolderLock(tmp_path / "out", "--output")
+    lock.take()
+    assert main(["--output", str(tmp_path / "out")]) == 2
+    lock.release()
+    assert "`--output`: `" in capsys.readouterr().err and done == []
 
 
 @pytest.fixture
@@ -143,62 +143,52 @@ def test_a_stopped_stage_says_that_the_same_command_goes_on(done: list[str], tmp
     FolderLock(tmp_path / "out", "--output").take()  # it was released
 
 
-def test_two_runs_cannot_use_one_folder(done: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lock = FolderLock(tmp_path / "out", "--output")
-    lock.take()
-    assert main(["--output", str(tmp_path / "out")]) == 2
-    lock.release()
-    assert "`--output`: `" in capsys.readouterr().err and done == []
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A set of the user's own."""
+    for name in ("object", "object_test"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    (tmp_path / "data" / "object" / "a.jpg").write_bytes(b"1")
+    return tmp_path / "data"
 
 
-def test_stages_are_maskst_calls(tmp_path: Path) -> None:
-    options = parse(["--output", str(tmp_path), "--seed", "7"])
-    assert [*plan(options)] == STAGES
-    arguments = plan(options)[STAGES[2]]
-    assert arguments[:4] == ["validate", "--config", "configs/predict/masking.yaml", "--trainer.devices=1"]
-    assert {f"--data.root={tmp_path / 'data'}", "--data.seed=7", "--seed_everything=7"} <= set(arguments)
-    assert f"--trainer.default_root_dir={tmp_path / 'runs' / 'masking'}" in arguments
-    training = plan(options)[STAGES[4]]
+def test_stages_are_maskst_calls(tmp_path: Path, data: Path) -> None:
+    stages = plan(parse(["--output", str(tmp_path), "--seed", "7"]))
+    assert [*stages] == STAGES
+    _, _, masking, _, training, sweep = stages.values()
+    assert masking[:4] == ["validate", "--config", "configs/predict/masking.yaml", "--trainer.devices=1"]
+    assert {f"--data.root={tmp_path / 'data'}", "--data.seed=7", "--seed_everything=7"} <= set(masking)
+    assert f"--trainer.default_root_dir={tmp_path / 'runs' / 'masking'}" in masking
     assert training[:3] == ["fit", "--config", "configs/fit/text_adapter.yaml"]
     assert {"--ckpt_path=last", "--model.seed=7"} <= set(training)
-    assert not any("max_steps" in argument or "sampling" in argument for argument in [*arguments, *training])
-    assert plan(options)[STAGES[5]][:3] == ["sweep", "--config", SWEEP]
-    added = json.loads(plan(options)[STAGES[5]][-1].removeprefix("--sweep+="))
+    assert not any("max_steps" in argument or "sampling" in argument for argument in [*masking, *training])
+    assert sweep[:3] == ["sweep", "--config", SWEEP]
+    added = json.loads(sweep[-1].removeprefix("--sweep+="))
     assert [Path(path).parts[-3:] for path in added["arguments"]["checkpoint"]] == [
         (method, "checkpoints", "last.ckpt") for method in ("image_adapter", "text_adapter")
     ]
+    _, _, masking, *_ = plan(parse(["--data-root", str(data)])).values()
+    place = masking.index("--data=StyleReferences")
+    sets = [f"--data.train={data / 'object'}", f"--data.test={data / 'object_test'}"]
+    assert masking[place + 1 : place + 3] == sets
+    assert not any(argument.startswith("--data.root") for argument in masking)
 
 
 def test_configs_of_the_user_come_last_and_those_of_fits_to_fits_alone(tmp_path: Path) -> None:
     mine, fits = tmp_path / "mine.yaml", tmp_path / "fits.yaml"
     mine.touch(), fits.touch()
-    options = parse(["--config", str(mine), "--fit-config", str(fits)])
-    assert plan(options)[STAGES[4]][3:8] == ["--trainer.devices=1", "--config", str(mine), "--config", str(fits)]
-    assert str(mine) in plan(options)[STAGES[5]] and str(fits) not in [
-        *plan(options)[STAGES[5]],
-        *plan(options)[STAGES[2]],
-    ]
+    _, _, masking, _, training, sweep = plan(parse(["--config", str(mine), "--fit-config", str(fits)])).values()
+    assert training[3:8] == ["--trainer.devices=1", "--config", str(mine), "--config", str(fits)]
+    assert str(mine) in sweep and str(fits) not in [*sweep, *masking]
 
 
 def test_quick_asks_for_less_and_keeps_seven_evaluations(tmp_path: Path) -> None:
-    options = parse(["--output", str(tmp_path), "--quick"])
-    training = plan(options)[STAGES[3]]
+    _, _, masking, training, *_ = plan(parse(["--output", str(tmp_path), "--quick"])).values()
     values = dict(argument.removeprefix("--").split("=", 1) for argument in training if "=" in argument)
     steps, interval = int(values["trainer.max_steps"]), int(values["trainer.val_check_interval"])
     assert steps / interval + 1 == 7
-    assert f"--scores.constant_steps={list(range(0, steps + 1, interval))}" in plan(options)[STAGES[2]]
+    assert f"--scores.constant_steps={list(range(0, steps + 1, interval))}" in masking
     assert int(values["data.evaluation_references"]) < 24
-
-
-def test_a_real_set_takes_the_place_of_the_drawn_one(tmp_path: Path) -> None:
-    real = tmp_path / "real"
-    for name in ("object", "object_test"):
-        (real / name).mkdir(parents=True)
-    arguments = plan(parse(["--data-root", str(real)]))[STAGES[2]]
-    place = arguments.index("--data=StyleReferences")
-    sets = [f"--data.train={real / 'object'}", f"--data.test={real / 'object_test'}"]
-    assert arguments[place + 1 : place + 3] == sets
-    assert not any(argument.startswith("--data.root") for argument in arguments)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from callbacks.scoring.scored import Scored
 from callbacks.scoring.table import KEYS, Table, write_table
 
 CLIP, CLASSIFIER = "miniature", "miniature classifier"
@@ -66,17 +67,10 @@ def write_scored_folder(
             name = f"{plan.method} {plan.setting} {reference} {prompt} {sample}".replace(" ", "-").replace(",", "")
             key: dict[str, Any] = {
                 "path": str(folder / "pictures" / f"{name}.png"),
-                "method": plan.method,
-                "setting": plan.setting,
-                "reference": reference,
                 "reference_path": str(folder / "references" / f"{reference}.png"),
-                "content": content,
-                "style": style,
-                "prompt": prompt,
-                "sample": sample,
-                "seed": 100 + sample,
-                "content_image": None,
-                "share_masked": plan.share_masked,
+                **{"method": plan.method, "setting": plan.setting, "share_masked": plan.share_masked},
+                **{"reference": reference, "content": content, "style": style, "content_image": None},
+                **{"prompt": prompt, "sample": sample, "seed": 100 + sample},
             }
             noise = shared.normal(size=4) + 0.3 * own.normal(size=4)
             rows.append({**key, "judge": CLIP, **clip_scores(plan.style, noise)})
@@ -94,6 +88,11 @@ def write_scored_folder(
     return write_rows(folder, rows, about)
 
 
+def written(folder: Path, *plans: Plan) -> Scored:
+    """The scores of `plans`, without pictures."""
+    return Scored.read(write_scored_folder(folder, plans, pictures=False))
+
+
 def write_rows(folder: Path, rows: Sequence[dict[str, Any]], about: dict[str, Any]) -> Path:
     """Write `rows` and `about` in the format of scoring; what a row lacks is null."""
     types = {name: TYPES.get(name, pa.string()) for name in KEYS} | dict.fromkeys(SCORES, pa.float64())
@@ -108,14 +107,8 @@ def described(plan: Plan, pictures: int) -> dict[str, Any]:
     for name, value in plan.varied.items():
         part, last = name.split(".")
         settings[part][last] = value
-    return {
-        "method": plan.method,
-        "setting": plan.setting,
-        "varied": plan.varied,
-        "settings": settings,
-        "pictures": pictures,
-        "step": None,
-    }
+    named = {"method": plan.method, "setting": plan.setting, "varied": plan.varied, "step": None}
+    return {**named, "settings": settings, "pictures": pictures}
 
 
 def clip_scores(style: float, noise: np.ndarray) -> dict[str, float]:

@@ -30,20 +30,18 @@ def test_number(value: float, tag: str, signed: bool, shown: str) -> None:
     assert number(value, tag, signed) == shown
 
 
-def test_an_estimate() -> None:
-    cell = Cell.of(RATE, Estimate(0.4, 0.25, 0.5, [0, 3], [0.2, 0.6], [5, 5]))
-    assert (cell.value, cell.interval, cell.n) == ("40.0 %", "[25.0, 50.0]", 10)
-
-
-def test_one_reference_has_no_interval() -> None:
-    cell = Cell.of(COSINE, Estimate(0.4, 0.4, 0.4, [3], [0.4], [5]))
-    assert (cell.value, cell.interval, cell.n) == ("0.400", "", 5)
-
-
-def test_a_difference_is_signed_and_of_rates_in_points() -> None:
-    rate, cosine = (Cell.of(tag, Difference(0.022, -0.01, 0.034, 7, 3)) for tag in (RATE, COSINE))
-    assert (rate.value, rate.interval, rate.n) == ("+2.2", "[-1.0, +3.4]", 7)
-    assert (cosine.value, cosine.interval) == ("+0.022", "[-0.010, +0.034]")
+@pytest.mark.parametrize(
+    ("tag", "found", "value", "interval", "n"),
+    [
+        (RATE, Estimate(0.4, 0.25, 0.5, [0, 3], [0.2, 0.6], [5, 5]), "40.0 %", "[25.0, 50.0]", 10),
+        (COSINE, Estimate(0.4, 0.4, 0.4, [3], [0.4], [5]), "0.400", "", 5),  # one reference has no interval
+        (RATE, Difference(0.022, -0.01, 0.034, 7, 3), "+2.2", "[-1.0, +3.4]", 7),
+        (COSINE, Difference(0.022, -0.01, 0.034, 7, 3), "+0.022", "[-0.010, +0.034]", 7),
+    ],
+)
+def test_a_cell(tag: str, found: Estimate | Difference, value: str, interval: str, n: int) -> None:
+    cell = Cell.of(tag, found)
+    assert (cell.value, cell.interval, cell.n) == (value, interval, n)
 
 
 def test_every_score_has_a_name_and_published_ones_say_so() -> None:
@@ -66,7 +64,7 @@ def table() -> Table:
 
 
 def test_usual_n_is_the_most_common(table: Table) -> None:
-    assert table.usual_n == 24
+    assert usual_n(table.frame) == 24
     assert usual_n(table.frame[["method"]]) is None
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -46,20 +46,13 @@ class _Tests:
         return SimpleNamespace(name="data/a dog.png")
 
 
-def _written(folder: Path, levels: int | None) -> tuple[_Features, MaskProfile]:
-    features = _Features(levels)
-    module: Any = SimpleNamespace(
-        model=features, sampling=SamplingSettings(), settings={"backbone": {"model": "miniature"}}
-    )
-    datamodule: Any = SimpleNamespace(test_set=_Tests())
-    assert write_profiles(module, datamodule, folder, [REFERENCE]) == folder / "masks.json"
-    [profile] = read_profiles(folder)
-    return features, profile
-
-
 @pytest.mark.parametrize("levels", [None, 3])
 def test_what_lies_above_the_threshold_is_what_masking_drops(tmp_path: Path, levels: int | None) -> None:
-    features, profile = _written(tmp_path, levels)
+    features, datamodule = _Features(levels), SimpleNamespace(test_set=_Tests())
+    settings = {"backbone": {"model": "miniature"}}
+    module: Any = SimpleNamespace(model=features, sampling=SamplingSettings(), settings=settings)
+    assert write_profiles(module, cast(Any, datamodule), tmp_path, [REFERENCE]) == tmp_path / "masks.json"
+    [profile] = read_profiles(tmp_path)
     keep_mask = Masking()(features.image, features.text).keep_mask
     kept = torch.tensor(profile.products) <= torch.tensor(profile.thresholds)[:, None]
     assert keep_mask is not None and torch.equal(kept, keep_mask.reshape(levels or 1, 32))

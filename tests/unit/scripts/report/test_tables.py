@@ -20,18 +20,9 @@ from scripts.report.tables import (
     show,
     write_tables,
 )
-from tests.unit.scripts.report.scored_folder import CLASSIFIER, CLIP, PLANS, Plan, write_rows, write_scored_folder
+from tests.unit.scripts.report.scored_folder import CLASSIFIER, CLIP, PLANS, Plan, write_rows, written
 
 LEAK = "leakage/leaked_among_all"
-
-
-@pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    return Scored.read(write_scored_folder(tmp_path_factory.mktemp("scores"), pictures=False))
-
-
-def written(folder: Path, *plans: Plan) -> Scored:
-    return Scored.read(write_scored_folder(folder, plans, pictures=False))
 
 
 def rows(table: Table) -> list[list[Cell | str]]:
@@ -89,8 +80,9 @@ def test_content_by_prompt(scored: Scored) -> None:
     assert table.title == "Leak rate among all contents ↓ of Masking by content and prompt, judged by miniature"
 
 
-def test_by_style(scored: Scored) -> None:
-    table = by_style(scored, CLIP, "alignment/image", scored.groups[:2])
+def test_by_style(scored: Scored, tmp_path: Path) -> None:
+    table = by_style(written(tmp_path, *PLANS[:2]), CLIP, "alignment/image")
+    assert "nearest" not in table.note
     assert [*table.frame.columns] == ["style", "IP-Adapter, scale 1.0", "IP-Adapter, scale 0.6"]
     assert [row[0] for row in rows(table)] == ["line art", "pop art", "all"]
     found = cell(table, "pop art", "IP-Adapter, scale 0.6")
@@ -113,12 +105,6 @@ def test_chosen_groups_leak_as_the_base_does(scored: Scored) -> None:
     assert "nearest to that of Masking" in by_style(scored, CLIP, LEAK).note
 
 
-def test_few_groups_are_all_chosen(tmp_path: Path) -> None:
-    scored = written(tmp_path, *PLANS[:6])
-    assert chosen(scored, CLIP) == scored.groups
-    assert "nearest" not in by_style(scored, CLIP, LEAK).note
-
-
 def test_differences(scored: Scored) -> None:
     table = differences(scored, CLIP)
     assert table.title == "Each method less Masking, judged by miniature"
@@ -137,31 +123,20 @@ def test_differences(scored: Scored) -> None:
     assert "n = 24 pairs of pictures" in table.note
 
 
-def test_a_group_of_another_grid_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
-    scored = written(tmp_path / "all", *PLANS[:2], PLANS[12])
-    kept = [row for row in scored.rows if row["setting"] != "scale 0.6" or row["prompt"] != "A bench"]
-    smaller = Scored.read(write_rows(tmp_path / "some", kept, scored.about))
-    table = differences(smaller, CLIP)
+def test_groups_of_another_grid_are_named_or_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
+    scored = written(tmp_path / "all", *PLANS[:6], PLANS[12])
+    kept = [r for r in scored.rows if r["setting"] in ("scale 1.0", "") or r["prompt"] != "A bench"]
+    table = differences(Scored.read(write_rows(tmp_path / "some", kept, scored.about)), CLIP)
     assert rows(table)[1] == ["IP-Adapter, scale 0.6", "–", "–", "–", "–"]
     assert rows(table)[0] == rows(differences(scored, CLIP))[0]
     assert "`IP-Adapter, scale 0.6` lacks 12: (reference 'dog-line-art', prompt 'A bench', seed 100)" in table.note
-
-
-def test_many_groups_of_another_grid_are_counted(tmp_path: Path) -> None:
-    scored = written(tmp_path / "all", *PLANS[:5], PLANS[12])
-    kept = [row for row in scored.rows if row["method"] == "masking" or row["sample"] == 0]
-    note = differences(Scored.read(write_rows(tmp_path / "some", kept, scored.about)), CLIP).note
-    assert note.endswith("And 2 more groups cannot be compared.")
-    assert note.count("lacks 12") == 3
+    assert table.note.count("lacks 12") == 3
+    assert table.note.endswith("And 2 more groups cannot be compared.")
 
 
 def test_base_group() -> None:
-    first, three, two, quantile = (
-        Group("ip_adapter", "", {}, {}, 1),
-        Group("masking", "n_clusters 3", {"condition.n_clusters": 3}, {"condition": {"n_clusters": 3}}, 1),
-        Group("masking", "n_clusters 2", {"condition.n_clusters": 2}, {"condition": {"n_clusters": 2}}, 1),
-        Group("quantile_masking", "", {}, {}, 1),
-    )
+    first, quantile = (Group(method, "", {}, 1, {}) for method in ("ip_adapter", "quantile_masking"))
+    three, two = (Group("masking", f"{n}", {}, 1, {"condition": {"n_clusters": n}}) for n in (3, 2))
     assert base_group([first, three, two, quantile]) is two
     assert base_group([first, quantile]) is first
 
@@ -179,12 +154,6 @@ def test_written_tables(tmp_path: Path) -> None:
         assert all(each.value in text for row in rows(table) for each in row if isinstance(each, Cell))
 
 
-def test_one_group_has_no_differences(tmp_path: Path) -> None:
-    names = [table.name for table in chain(*write_tables(written(tmp_path, PLANS[12])))]
-    assert "by-method-miniature" in names
-    assert not any(name.startswith("differences") for name in names)
-
-
 def test_tables_whose_names_are_spelt_alike_are_kept_apart(tmp_path: Path) -> None:
     scored = written(tmp_path, Plan("a b", {}, 0.5), Plan("a-b", {}, 0.6))
     names = [table.name for table in chain(*write_tables(scored))]
@@ -192,11 +161,12 @@ def test_tables_whose_names_are_spelt_alike_are_kept_apart(tmp_path: Path) -> No
     assert len(names) == len(set(names))
 
 
-def test_no_table_by_style_where_none_is_told(tmp_path: Path) -> None:
+def test_one_group_has_no_differences_and_untold_styles_no_tables(tmp_path: Path) -> None:
     scored = written(tmp_path, PLANS[0])
     untold = Scored.read(write_rows(tmp_path, [row | {"style": ""} for row in scored.rows], scored.about))
     names = [table.name for table in chain(*write_tables(untold))]
-    assert names and not any(name.startswith("by-style") for name in names)
+    assert "by-method-miniature" in names
+    assert not any(name.startswith(("by-style", "differences")) for name in names)
 
 
 def shown(scored: Scored) -> str:

@@ -1,7 +1,5 @@
 """The trade-off figure: its curves, what they show, and their labels."""
 
-from pathlib import Path
-
 import pytest
 from matplotlib.colors import to_hex
 
@@ -10,12 +8,9 @@ from scripts.report import tradeoff
 from scripts.report.page import svg
 from scripts.report.tables import IMAGE, LEAKED_AMONG_ALL, TEXT
 from scripts.report.tradeoff import INK, curves
-from tests.unit.scripts.report.scored_folder import CLIP, LEVELS, THETAS, write_scored_folder
+from tests.unit.scripts.report.scored_folder import CLIP, LEVELS, THETAS
 
-
-@pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    return Scored.read(write_scored_folder(tmp_path_factory.mktemp("scores"), pictures=False))
+TAGS = LEAKED_AMONG_ALL, IMAGE
 
 
 def test_each_scale_of_a_grid_is_a_curve_along_its_strength_that_fades(scored: Scored) -> None:
@@ -34,31 +29,16 @@ def test_words_are_dashed_curves_and_methods_without_a_number_single_points(scor
 
 
 def test_true_and_false_are_no_numbers() -> None:
-    groups = [Group("instantstyle", str(flag), {"condition.norm_matched": flag}, {}, 1) for flag in (False, True)]
+    groups = [Group("instantstyle", str(flag), {"condition.norm_matched": flag}, 1, {}) for flag in (False, True)]
     assert [each.dashed for each in curves(groups)] == [False, True]
 
 
-def test_the_figure_draws_every_setting_at_its_two_means(scored: Scored) -> None:
+def test_the_figure_draws_every_setting_at_its_two_means_with_both_intervals(scored: Scored) -> None:
     [axis] = tradeoff.draw(scored, CLIP).axes
-    drawn = {
-        (round(float(x), 6), round(float(y), 6))
-        for line in axis.lines
-        if line.get_marker() in "s*oD"
-        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
-    }
-    expected = set()
-    for group in scored.groups:
-        x, y = (scored.estimate(group, CLIP, tag) for tag in (LEAKED_AMONG_ALL, IMAGE))
-        assert x and y
-        expected.add((round(x.mean, 6), round(y.mean, 6)))
-    assert drawn == expected
-
-
-def test_intervals_are_drawn_in_both_directions(scored: Scored) -> None:
-    [axis] = tradeoff.draw(scored, CLIP).axes
-    two_means = next(group for group in scored.groups if group.method == "masking")
-    leak = scored.estimate(two_means, CLIP, LEAKED_AMONG_ALL)
-    style = scored.estimate(two_means, CLIP, IMAGE)
+    drawn = {point for line in axis.lines if line.get_marker() in "s*oD" for point in map(tuple, line.get_xydata())}
+    found = {group.title: [scored.estimate(group, CLIP, tag) for tag in TAGS] for group in scored.groups}
+    assert drawn == {tuple(each.mean for each in both if each) for both in found.values()}
+    leak, style = found["Masking"]
     assert leak and style
     colour = tradeoff.method_styles(["masking"])["masking"][0]
     bars = [each.get_segments() for each in axis.collections if to_hex(each.get_edgecolor()[0]) == colour]
@@ -91,7 +71,7 @@ def test_labels_do_not_overlap(scored: Scored) -> None:
     assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
 
 
-def test_svg_follows_the_colour_scheme_and_is_the_same_each_time(scored: Scored, tmp_path: Path) -> None:
+def test_svg_follows_the_colour_scheme_and_is_the_same_each_time(scored: Scored) -> None:
     first, second = (svg(tradeoff.draw(scored, CLIP)).decode() for _ in range(2))
     assert first == second
     assert first.count(INK) == 1 and "var(--ink)" in first and "prefers-color-scheme:dark" in first

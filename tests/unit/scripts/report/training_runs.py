@@ -9,26 +9,20 @@ from PIL import Image
 
 from callbacks.image_grid import Row, draw_grid
 from callbacks.scoring.scored import Scored
-from scripts.report.training import Training
+from scripts.report.tables import IMAGE, LEAKED, TEXT
+from scripts.report.training import ADAPTERS, Training
+from scripts.report.training_figure import PUBLISHED, STEPS
 from scripts.report.training_report import read_runs
 from tests.unit.scripts.report.scored_folder import write_rows
 
-STEPS = (0, 400, 800, 1200, 1600, 2000, 2400)
-TAGS = {"text": "alignment/text", "image": "alignment/image", "leaked": "leakage/leaked"}
+TAGS = {"text": TEXT, "image": IMAGE, "leaked": LEAKED}
 PROMPTS = ("A rocket", "A bench")
-# Read off the published figure: text and image alignment at each step, or of a tuning-free method.
-PUBLISHED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+# Text and image alignment at each step, or of a tuning-free method.
+CURVES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "ip_adapter": ((0.205,), (0.605,)),
     "instantstyle": ((0.220,), (0.560,)),
     "masking": ((0.237,), (0.530,)),
-    "image_adapter": (
-        (0.204, 0.234, 0.251, 0.2505, 0.2485, 0.2445, 0.2415),
-        (0.605, 0.498, 0.436, 0.423, 0.435, 0.421, 0.416),
-    ),
-    "text_adapter": (
-        (0.204, 0.248, 0.251, 0.245, 0.247, 0.2365, 0.236),
-        (0.605, 0.488, 0.390, 0.394, 0.406, 0.400, 0.409),
-    ),
+    **{method: (PUBLISHED[TEXT, method], PUBLISHED[IMAGE, method]) for method in ADAPTERS},
 }
 LEAKS = {"ip_adapter": 0.4, "instantstyle": 0.2, "masking": 0.1, "image_adapter": 0.1, "text_adapter": 0.1}
 Values = dict[str, Sequence[float]]  # of "text", "image" and "leaked": one of each reference
@@ -43,7 +37,7 @@ def published(references: int = 6) -> dict[tuple[str, int], Values]:
             "image": [image + shift for shift in shifts],
             "leaked": [LEAKS[method]] * references,
         }
-        for method, curves in PUBLISHED.items()
+        for method, curves in CURVES.items()
         for step, text, image in zip(STEPS, *curves, strict=False)
     }
 
@@ -55,12 +49,8 @@ def write_runs(root: Path, values: dict[tuple[str, int], Values] | None = None) 
     for method, folder in runs.items():
         steps = [step for name, step in values if name == method]
         rows = [row for step in steps for row in _rows(method, step, values[method, step])]
-        about = {
-            "judges": ["a judge"],
-            "failures": {},
-            "cut_texts": {},
-            "groups": [_group(method, step, rows) for step in steps],
-        }
+        groups = [_group(method, step, rows) for step in steps]
+        about = {"judges": ["a judge"], "failures": {}, "cut_texts": {}, "groups": groups}
         write_rows(folder, rows, about)
     return runs
 
