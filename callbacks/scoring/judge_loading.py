@@ -52,7 +52,7 @@ def find_folder(model: str, revision: str | None, with_texts: bool = True) -> Pa
         )
     required = _SETTINGS + _VOCABULARY if with_texts else _SETTINGS
     try:
-        return fetch_folder(Source(False, model, revision), "model", weights=True, required=required, stays=True)
+        return fetch_folder(Source(False, model, revision), "scores.judge.model", weights=True, required=required, stays=True)
     except OSError as error:
         raise _explained(error, model, revision) from error
 
