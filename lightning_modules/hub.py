@@ -6,21 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_modules import hub_cache
 from lightning_modules.diffusion.config import MINIATURE
-from lightning_modules.hub_cache import (
-    cached_file,
-    cached_snapshot,
-    errors,
-    explained,
-    files_below,
-    has_weights,
-    in_folder,
-    is_commit,
-    is_unreachable,
-    list_repository,
-    needed_files,
-    option,
-)
+from lightning_modules.hub_cache import files_below, has_weights, option
 from lightning_modules.tensor_files import pretrained
 
 _HUB_NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<inside>.+))?")
@@ -50,10 +38,8 @@ class Source(NamedTuple):
 def find_source(name: str, argument: str, revision: str | None = None) -> Source:
     """Reads `name` as a local path where one exists, otherwise as `owner/name[@revision][/inside]`.
 
-    "miniature", and a file "miniature/..." of it, is the one shipped with the project.
-
-    Raises:
-        FileNotFoundError: `name` is neither, or the shipped miniature is not there.
+    "miniature", and a file "miniature/..." of it, is the one shipped with the project. Raises FileNotFoundError where
+    `name` is neither, or the shipped miniature is not there.
     """
     shipped, _, inside = name.partition("/")
     if shipped == "miniature":
@@ -66,8 +52,7 @@ def find_source(name: str, argument: str, revision: str | None = None) -> Source
     path = Path(name).expanduser()
     if path.exists():
         return Source(True, str(path))
-    match = _HUB_NAME.fullmatch(name)
-    if match is None:
+    if (match := _HUB_NAME.fullmatch(name)) is None:
         raise FileNotFoundError(
             f"`{argument}` must be a local path or a hub name `owner/name[@revision][/sub/folder]`; "
             f"nothing lies at {name!r} and it is no hub name."
@@ -82,14 +67,10 @@ def load_pretrained(
     required: Collection[str] = ("config.json",),
     **options: Any,
 ) -> Any:
-    """Calls `load` (the `from_pretrained` of a model, tokenizer or processor) on a source.
+    """Calls `load` (the `from_pretrained` of a model, tokenizer or processor) on the folder of a source.
 
-    What a hub name lacks in the cache is fetched first; `load` then reads a folder without touching the network.
-    Weights are fetched only where `variant` is among the options, None meaning those without a variant.
-
-    Raises:
-        FileNotFoundError, ConnectionError, PermissionError: as `fetch_folder`.
-        ValueError: a file is damaged.
+    Weights are fetched only where `variant` is among the options, None meaning those without a variant. Errors are
+    those of `fetch_folder`, and ValueError for a damaged file.
     """
     folder = fetch_folder(source, argument, "variant" in options, options.get("variant"), required)
     try:
@@ -111,24 +92,20 @@ def fetch_folder(
     The network is asked of a commit only for what the cache does not know of, of other revisions always.
 
     Args:
-        source: the folder.
-        argument: that named it.
-        weights: whether weights are needed, beside settings and vocabulary.
-        variant: of the weights.
+        source: the folder, which `argument` named.
+        weights: whether weights, of that `variant`, are needed beside settings and vocabulary.
         required: names without which, unless it is known that there are none, the cache is not taken for complete.
         stays: a branch stays at the commit that a complete cache has, as if that had been named.
 
-    Raises:
-        FileNotFoundError: the folder or the hub repository does not hold what was asked for.
-        ConnectionError: it is not in the cache, and the hub cannot be reached.
-        PermissionError: the hub repository is gated.
+    Raises FileNotFoundError where it is not there, ConnectionError where the cache lacks it and the hub cannot be
+    reached, and PermissionError where the repository is gated.
     """
     if source.local:
         return Path(source.repository)
 
     def choose(names: Collection[str]) -> list[str]:
-        there = in_folder(names, source.inside)
-        chosen = needed_files(there, weights, variant)
+        there = hub_cache.in_folder(names, source.inside)
+        chosen = hub_cache.needed_files(there, weights, variant)
         if not chosen:
             raise _not_found(source, argument, "no file of a model, tokenizer or processor is there")
         if weights and not has_weights(chosen):
@@ -140,11 +117,7 @@ def fetch_folder(
 
 
 def fetch_file(source: Source, argument: str) -> Path:
-    """The local path of a file, downloaded into the hub's cache first where the source is a hub name.
-
-    Raises:
-        FileNotFoundError, ConnectionError, PermissionError: as `fetch_folder`.
-    """
+    """The local path of a file, in the hub's cache where the source is a hub name; errors are `fetch_folder`'s."""
     if source.local:
         if not Path(source.repository).is_file():
             raise _not_found(source, argument, "no such file")
@@ -166,30 +139,30 @@ def _fetch(
     stays: bool = False,
 ) -> Path:
     """The folder of a repository in the hub's cache, with the files that are chosen of its names."""
-    if (stays or is_commit(source.revision)) and (folder := _cached(source, choose, required)):
+    place, settled = (source.repository, source.revision), stays or hub_cache.is_commit(source.revision)
+    if settled and (folder := _cached(source, choose, required)):
         return folder
     try:
-        listing = list_repository(source.repository, source.revision)
-    except errors() as error:
-        if is_unreachable(error) and (folder := _cached(source, choose)):
+        commit, sizes = hub_cache.list_repository(*place)
+    except hub_cache.errors() as error:
+        if hub_cache.is_unreachable(error) and (folder := _cached(source, choose)):
             return folder
-        raise explained(error, argument, source.repository, source.revision) from error
-    names = choose(listing.sizes)
-    absent = set(required) - set(listing.sizes) if stays or is_commit(source.revision) else ()
+        raise hub_cache.explained(error, argument, *place) from error
+    names = choose(sizes)
     try:
-        return _download(source, listing.commit, names, absent)
-    except errors() as error:
-        raise explained(error, argument, source.repository, source.revision) from error
+        return _download(source, commit, names, set(required) - set(sizes) if settled else ())
+    except hub_cache.errors() as error:
+        raise hub_cache.explained(error, argument, *place) from error
 
 
 def _cached(source: Source, choose: Callable[..., object], required: Collection[str] = ()) -> Path | None:
     """The same folder as an earlier run left it, if all that is chosen is there and nothing required is unknown."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache as known
 
-    folder, place = cached_snapshot(source.repository, source.revision), source.repository
+    place, revision = source.repository, source.revision
+    folder = hub_cache.cached_snapshot(place, revision)
     with suppress(FileNotFoundError):
-        known = all(try_to_load_from_cache(place, name, revision=source.revision) is not None for name in required)
-        if folder is not None and known:
+        if folder and all(known(place, name, revision=revision) is not None for name in required):
             choose(files_below(folder))
             return folder
     return None
@@ -203,7 +176,7 @@ def _download(source: Source, commit: str, names: list[str], absent: Collection[
     for name in absent:
         with suppress(EntryNotFoundError):  # by which the cache learns that there is none
             hf_hub_download(source.repository, name, revision=source.revision)
-    there = [cached_file(source.repository, name, commit) for name in names]
+    there = [hub_cache.cached_file(source.repository, name, commit) for name in names]
     if there[0] and all(there):
         return there[0].parents[names[0].count("/")]
     return Path(snapshot_download(source.repository, revision=source.revision, allow_patterns=names))

@@ -3,16 +3,19 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_modules.diffusion.config import Backbone
 from lightning_modules.tensor_files import READ
 
 _WEIGHTS = re.compile(
     r"(diffusion_pytorch_model|model|pytorch_model)"
     r"(\.(?P<before>\w+))?(-\d{5}-of-(?P<shards>\d{5}))?(\.(?P<after>\w+))?\.(?P<format>safetensors|bin)"
 )
+_BACKBONE = {field.name for field in fields(Backbone)}
 # One request, which is not repeated: without a network this fails at once instead of after minutes.
 _PATIENCE = 10.0  # seconds
 
@@ -106,9 +109,8 @@ def is_unreachable(error: Exception) -> bool:
     """Whether the hub did not answer, so that what lies in the cache has to do."""
     from huggingface_hub.errors import HFValidationError
 
-    if (status := _status(error)) is not None:
-        return status >= 500
-    return not isinstance(error, HFValidationError) and not _is_of_the_disk(error)
+    status = _status(error)
+    return status >= 500 if status else not isinstance(error, HFValidationError) and not _is_of_the_disk(error)
 
 
 def explained(error: Exception, argument: str, repository: str, revision: str | None) -> OSError:
@@ -116,7 +118,10 @@ def explained(error: Exception, argument: str, repository: str, revision: str | 
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
 
-    at, reason = f"`{argument}`: {repository!r}", _reason(error)
+    inner: BaseException = error  # the innermost says most: that a name is unknown, or a timeout
+    while (cause := inner.__cause__ or inner.__context__) is not None and str(cause):
+        inner = cause
+    at, reason = f"`{argument}`: {repository!r}", (str(inner).strip() or type(inner).__name__).splitlines()[0]
     local = f"give a local folder or file in its place by `{option(argument)} PATH`"
     if isinstance(error, RevisionNotFoundError):
         return FileNotFoundError(
@@ -147,8 +152,8 @@ def explained(error: Exception, argument: str, repository: str, revision: str | 
 
 
 def option(argument: str) -> str:
-    """An argument of `Backbone`, or any other, as the command line takes it."""
-    return f"--{argument}" if "." in argument else f"--model.backbone.{argument}"
+    """An argument as the command line takes it: one of `Backbone` by its name alone, any other in full."""
+    return f"--model.backbone.{argument}" if argument in _BACKBONE else f"--{argument}"
 
 
 def _status(error: Exception) -> int | None:
@@ -159,10 +164,3 @@ def _is_of_the_disk(error: Exception) -> bool:
     """Whether the operating system, and not the network, failed."""
     network = (ConnectionError, TimeoutError)
     return isinstance(error, OSError) and (error.errno or 0) > 0 and not isinstance(error, network)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of the innermost error, which says most: that a name is unknown, or a timeout."""
-    while (inner := error.__cause__ or error.__context__) is not None and str(inner):
-        error = inner
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,8 +13,7 @@ from lightning_modules.conditions import Condition, Conditioned
 from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, SamplingSettings
 from lightning_modules.diffusion.encoders import Text, say_what_is_lost
 from lightning_modules.outputs import Generations, joined
-from lightning_modules.styleshot.content_maps import MapCache, drawn_size, map_pixels, resized
-from lightning_modules.styleshot.detectors import DETECTORS, Detector
+from lightning_modules.styleshot.detectors import DETECTORS, Detector, MapCache, drawn_size, map_pixels, resized
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion

@@ -72,7 +72,7 @@ class StyleEncoderReconstruction(StyleShotReconstruction):
 
     @override
     def build(self) -> None:
-        from lightning_modules.styleshot.untrained import new_projection, new_style_encoder, text_attention
+        from lightning_modules.styleshot.weights import new_projection, new_style_encoder, text_attention
 
         model: Any = self.model
         if self.backbone.style_encoder is None:
@@ -147,7 +147,7 @@ class ContentFusionReconstruction(StyleShotReconstruction):
 
     @override
     def build(self) -> None:
-        from lightning_modules.styleshot.untrained import controlnet_from_unet
+        from lightning_modules.styleshot.weights import controlnet_from_unet
 
         model: Any = self.model
         if model.controlnet is None:

@@ -12,15 +12,8 @@ from torch import Tensor, nn
 
 from datamodules.reading import inside, read_json, reading
 
-READ = {
-    "model_index.json",
-    "config.json",
-    "scheduler_config.json",
-    "preprocessor_config.json",
-    "vocab.json",
-    "merges.txt",
-}
-READ |= {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+READ = {"model_index.json", "config.json", "scheduler_config.json", "preprocessor_config.json", "tokenizer.json"}
+READ |= {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"}
 """Files of settings and vocabulary that a folder in Hugging Face's formats may have."""
 # Names of counters and indices, which are no weights.
 _WHOLE = ("num_batches_tracked", "position_ids")
@@ -44,19 +37,17 @@ def read_tensors(path: Path, argument: str, expected: str, mapped: bool = False)
     """Reads a file as tensors and plain values alone; other Python objects are not made.
 
     Args:
-        path: `.safetensors`, or a dictionary written by `torch.save`.
-        argument: that named it.
+        path: `.safetensors`, or a dictionary written by `torch.save`, which `argument` named.
         expected: sentences that say what should be there, and the way out.
         mapped: do not load the tensors of `torch.save` before they are used; `check_tensors` is then the caller's.
 
-    Raises:
-        OSError: the operating system does not give the file.
-        ValueError: it is damaged, holds something else, or a tensor is not finite.
+    Raises OSError where the operating system does not give the file, and ValueError where it is damaged, holds
+    something else, or a tensor is not finite.
     """
     with reading(path, argument, expected):
         if not path.is_file():
             raise FileNotFoundError("there is no such file")
-        read = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, mapped)
+        read = _read(path, mapped)
     if not mapped:
         check_tensors(read.content, path, argument, expected)
     return read
@@ -70,19 +61,24 @@ def check_tensors(tensors: Mapping[str, Any], path: Path, argument: str, expecte
     weights = tensors.get("state_dict")
     for name, tensor in _named(weights if isinstance(weights, Mapping) else tensors):
         dtype = str(tensor.dtype).removeprefix("torch.")
-        fault = None
         if not tensor.is_floating_point() and name.rpartition(".")[2] not in _WHOLE:
             fault = f"is of the type {dtype}, which weights are not"
         elif not _is_finite(tensor):
             fault = f"holds values that are not finite (NaN or infinite, in {dtype}), which would spoil every picture"
-        if fault:
-            raise ValueError(f"`{argument}` cannot be read: the tensor {name} in '{path}' {fault}. {expected}")
+        else:
+            continue
+        raise ValueError(f"`{argument}` cannot be read: the tensor {name} in '{path}' {fault}. {expected}")
 
 
 def key_faults(names: Iterable[str], expected: Iterable[str]) -> str:
     """Which names are missing and which unknown, "" if none."""
     missing, unknown = sorted(set(expected) - set(names)), sorted(set(names) - set(expected))
     return f"missing keys {listed(missing)}, unknown keys {listed(unknown)}" if missing or unknown else ""
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those tensors whose names begin with a prefix, by what follows it."""
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
 def listed(names: Iterable[str], most: int = 10) -> str:
@@ -100,14 +96,12 @@ def check_sums(path: Path) -> None:
                 raise ValueError(f"the checksum of {damaged} in it is wrong")
 
 
-def _read_safetensors(path: Path) -> TensorFile:
-    from safetensors import safe_open
+def _read(path: Path, mapped: bool) -> TensorFile:
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
-        return TensorFile({name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {}))  # noqa: SIM118
-
-
-def _read_torch(path: Path, mapped: bool) -> TensorFile:
+        with safe_open(path, framework="pt") as file:
+            return TensorFile({name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {}))  # noqa: SIM118
     if not mapped:
         check_sums(path)
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zipfile(path))
@@ -136,11 +130,7 @@ def _is_finite(tensor: Tensor) -> bool:
 def pretrained(load: Callable[..., Any], folder: Path, argument: str, expected: str, **options: Any) -> Any:
     """Calls `load`, a `from_pretrained`, on a folder whose JSON files hold objects, and whose shards lie in it.
 
-    `argument` named the folder; `expected` are sentences that say what should be there, and the way out.
-
-    Raises:
-        ValueError: a file is damaged, or does not fit the others.
-        OSError: the library's own, where something is missing.
+    Raises ValueError where a file is damaged or does not fit the others, and the library's OSError for missing ones.
     """
     for file in sorted(folder.glob("*.json")):
         if file.name in READ or ".index." in file.name:

@@ -20,9 +20,9 @@ from datamodules.files import replacing
 from datamodules.reading import reading
 from lightning_modules.conditions.trained import EXPECTED, adapter_bytes, read_adapter
 from lightning_modules.diffusion.config import ContentLines
-from lightning_modules.styleshot.weights import encoder_tensors, ip_tensors
+from lightning_modules.styleshot.weights import ip_tensors
 from lightning_modules.styleshot_reconstruction import CHECKPOINT_RECORD
-from lightning_modules.tensor_files import check_tensors, read_tensors
+from lightning_modules.tensor_files import check_tensors, part_of, read_tensors
 
 ENCODER, IP = "style_aware_encoder.safetensors", "ip.safetensors"
 _FROM_HYPER_PARAMETERS = ("strength", "rescale", "backbone")
@@ -81,7 +81,7 @@ def export_styleshot(
     if out.suffix == ".safetensors":
         raise ValueError(f"`out` must be a folder, for a StyleShot has files of fixed names; got {str(out)!r}.")
     state, record = content["state_dict"], content[CHECKPOINT_RECORD]
-    encoder = encoder_tensors(state, "diffusion.image_encoder.")
+    encoder = part_of(state, "diffusion.image_encoder.")
     files = {ENCODER: encoder} if encoder else {}
     files[IP] = ip_tensors(state, "diffusion.", record["layers"])
     there = [name for name in files if (out / name).exists()]

@@ -19,7 +19,7 @@ from PIL import Image
 from datamodules.captioned_images import CaptionedImages
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from lightning_modules.styleshot.untrained import PatchSizes
+from lightning_modules.styleshot.pyramid import PatchSizes
 from lightning_modules.styleshot_reconstruction import StyleShotReconstruction
 from lightning_modules.styleshot_training import ContentFusionReconstruction, StyleEncoderReconstruction
 from tests.fitting import trainer

@@ -64,9 +64,9 @@ class Backbone:
     model_config: str | None = None
 
     def __post_init__(self) -> None:
-        choices = {"dtype": get_args(DType), "vae_dtype": (*get_args(DType), None)}
-        choices |= {"content_lines": (*get_args(ContentLines), None), "reference_fit": get_args(ReferenceFit)}
-        for name, known in choices.items():
+        dtypes, lines = get_args(DType), (*get_args(ContentLines), None)
+        choices = {"dtype": dtypes, "vae_dtype": (*dtypes, None), "content_lines": lines}
+        for name, known in (choices | {"reference_fit": get_args(ReferenceFit)}).items():
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(map(str, known))}; got {value!r}.")
         if self.content_fusion and self.style_encoder is None:
@@ -78,13 +78,8 @@ class Backbone:
     @property
     def torch_dtype(self) -> torch.dtype:
         """The torch dtype that `dtype` names."""
-        return torch_dtype(self.dtype)
-
-
-def torch_dtype(name: DType) -> torch.dtype:
-    """The torch dtype of a name."""
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
 
 
 Size = tuple[int, int]

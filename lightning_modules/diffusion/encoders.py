@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from PIL import Image, ImageOps
@@ -11,41 +11,33 @@ from torch import Tensor, nn
 
 from lightning_modules.diffusion.config import ReferenceFit, Size
 
-P = ParamSpec("P")
-R = TypeVar("R")
-M = TypeVar("M", bound=nn.Module)
-SQUASHED = (512, 512)
-"""As the published scripts call `Image.resize((512, 512))`, by Pillow's default bicubic filter."""
-GREY = (122, 116, 104)
-"""CLIP's mean colour, which its image encoders read as zeros."""
+F = TypeVar("F", bound=Callable[..., Any])
+SQUASHED = (512, 512)  # as the published scripts call `Image.resize((512, 512))`, by Pillow's default bicubic filter
+GREY = (122, 116, 104)  # CLIP's mean colour, which its image encoders read as zeros
 _LONGEST_PADDED = 1024
-# Pixels that the VAE handles in one call: four images of 512 x 512, or 256 of 64 x 64.
-_VAE_PIXELS = 2**20
+_VAE_PIXELS = 2**20  # handled in one call: four images of 512 x 512, or 256 of 64 x 64
 
 
-def frozen(method: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], R]:
-    """Runs a method without gradients, yielding ordinary tensors even inside `torch.inference_mode`.
+def frozen(method: F) -> F:
+    """Runs a method without gradients or mixed precision, yielding ordinary tensors even in `torch.inference_mode`.
 
-    Features encoded during validation are kept and serve training too, where autograd refuses inference tensors. They
-    are the same wherever they were encoded: mixed precision, which a step has and a hook has not, stays outside.
+    Features encoded in validation are kept and serve training too, where autograd refuses inference tensors.
     """
 
     @wraps(method)
-    def wrapper(self: M, *args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         mixed = torch.autocast(next(self.parameters()).device.type, enabled=False)
         with torch.inference_mode(False), torch.no_grad(), mixed:
             return method(self, *args, **kwargs)
 
-    return wrapper
+    return cast(F, wrapper)
 
 
 class Text(NamedTuple):
     """Encoded prompts, as a UNet is given them."""
 
-    states: Tensor
-    """Hidden states (n, tokens, text_dim)."""
-    pooled: Tensor
-    """One vector for each prompt (n, pooled_dim); pooled_dim is 0 where the UNet reads none."""
+    states: Tensor  # hidden states (n, tokens, text_dim)
+    pooled: Tensor  # a vector for each prompt (n, pooled_dim); pooled_dim is 0 where the UNet reads none
 
     def expand(self, rows: int) -> "Text":
         """One prompt for `rows` rows."""
@@ -59,15 +51,26 @@ class LatentMoments(NamedTuple):
     std: Tensor
 
 
-class Tokens(nn.Module):
-    """Base of the text encoders, a CLIP text model and its tokenizer: prompts to token ids of fixed length."""
+class _Tower(nn.Module):
+    """A CLIP model or tower."""
 
-    def __init__(self, model: nn.Module, tokenizer: Any) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+
+    @property
+    def dim(self) -> int:
+        """Size of the features."""
+        return int(self.model.config.projection_dim)
+
+
+class Tokens(_Tower):
+    """Base of the text encoders, a CLIP text model and its tokenizer: prompts to token ids of fixed length."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        super().__init__(model)
         self.tokenizer = tokenizer
-        config: Any = model.config
-        self.max_length = min(int(tokenizer.model_max_length), int(config.max_position_embeddings))
+        self.max_length = min(int(tokenizer.model_max_length), int(model.config.max_position_embeddings))
 
     def token_ids(self, texts: Sequence[str]) -> Tensor:
         """Token ids `(len(texts), max_length)`, padded; warns of each text that had to be cut."""
@@ -79,9 +82,8 @@ class Tokens(nn.Module):
                     "that the text encoder reads.",
                     stacklevel=2,
                 )
-        ids: Tensor = self.tokenizer(
-            list(texts), padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
-        )["input_ids"]
+        options = {"padding": "max_length", "truncation": True, "max_length": self.max_length}
+        ids: Tensor = self.tokenizer(list(texts), **options, return_tensors="pt")["input_ids"]
         return ids.to(next(self.parameters()).device)
 
 
@@ -97,12 +99,6 @@ class PromptEncoder(Tokens):
 
 class ContentEncoder(Tokens):
     """The CLIP text tower that shares its feature space with the image encoder."""
-
-    @property
-    def dim(self) -> int:
-        """Size of the features."""
-        config: Any = self.model.config
-        return int(config.projection_dim)
 
     @frozen
     def forward(self, contents: Sequence[str]) -> Tensor:
@@ -120,26 +116,18 @@ class DualPromptEncoder(nn.Module):
     @frozen
     def forward(self, prompts: Sequence[str]) -> Text:
         """Second to last hidden states of both `(len(prompts), tokens, dim1 + dim2)`, and the second's feature."""
-        outputs = [
-            tower.model(tower.token_ids(prompts), output_hidden_states=True) for tower in (self.first, self.second)
-        ]
-        states = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-        return Text(states, outputs[1].text_embeds)
+        towers = self.first, self.second
+        first, second = (tower.model(tower.token_ids(prompts), output_hidden_states=True) for tower in towers)
+        states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        return Text(states, second.text_embeds)
 
 
-class ImageEncoder(nn.Module):
+class ImageEncoder(_Tower):
     """A CLIPVisionModelWithProjection and its processor, which resizes, crops and normalises PIL images."""
 
-    def __init__(self, model: nn.Module, processor: Any) -> None:
-        super().__init__()
-        self.model = model
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__(model)
         self.processor = processor
-
-    @property
-    def dim(self) -> int:
-        """Size of the features."""
-        config: Any = self.model.config
-        return int(config.projection_dim)
 
     @frozen
     def forward(self, images: Sequence[Image.Image]) -> Tensor:
@@ -150,7 +138,7 @@ class ImageEncoder(nn.Module):
 
 
 def framed(image: Image.Image, fit: ReferenceFit, around: tuple[int, int, int] = GREY) -> Image.Image:
-    """The image padded to a square with a margin `around` it (RGB, 0 .. 255), squashed to `SQUASHED`, or as it is.
+    """The image padded to a square with a margin `around` it (RGB, 0 .. 255), or squashed to `SQUASHED`.
 
     "crop" leaves it as it is, for each encoder scales and crops by itself.
     """
@@ -175,17 +163,14 @@ def say_what_is_lost(keys: Iterable[str], images: Iterable[Image.Image]) -> None
 
 def encode_pixels(vae: Any, pixels: Tensor) -> LatentMoments:
     """Moments, float32, of the scaled latents of pixels `(batch, 3, height, width)` in -1 .. 1."""
-    means, deviations = zip(*_through(vae, pixels, pixels[0, 0].numel(), _moments), strict=True)
-    mean, std = torch.cat(means).float(), torch.cat(deviations).float()
+    parts = _through(vae, pixels, pixels[0, 0].numel(), lambda vae, chunk: vae.encode(chunk).latent_dist)
+    mean, std = (torch.cat([getattr(part, name) for part in parts]).float() for name in ("mean", "std"))
     scaling, (shift, spread) = vae.config.scaling_factor, _statistics(vae, mean)
     return LatentMoments((mean - shift) * scaling / spread, std * scaling / spread)
 
 
 def decode_latents(vae: Any, latents: Tensor, step: int) -> Tensor:
-    """Pictures `(batch, 3, height, width)`, float32 in 0 .. 1, of scaled latents; NaN where one is not finite.
-
-    `step` is how many pixels lie to one side of a latent's element.
-    """
+    """As `StableDiffusion.decode`; `step` is how many pixels lie to one side of a latent's element."""
     finite = latents.isfinite().flatten(1).all(1)
     shift, spread = _statistics(vae, latents)
     latents = latents * spread / vae.config.scaling_factor + shift
@@ -200,11 +185,6 @@ def _through(vae: Any, rows: Tensor, pixels: int, run: Callable[[Any, Tensor], A
     weight = vae.decoder.conv_in.weight
     with torch.autocast(weight.device.type, enabled=False):  # some VAEs overflow in float16
         return [run(vae, chunk.to(weight)) for chunk in rows.split(max(1, _VAE_PIXELS // pixels))]
-
-
-def _moments(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    distribution = vae.encode(pixels).latent_dist
-    return distribution.mean, distribution.std
 
 
 def _statistics(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,47 +7,34 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lightning_modules.tensor_files import key_faults, listed, read_tensors
+from lightning_modules.tensor_files import key_faults, listed, part_of, read_tensors
 
 Scale = float | Mapping[str, float]
 
-_PROJECTION_KEYS = ("proj.weight", "proj.bias", "norm.weight", "norm.bias")
 _EXPECTED = "Expected a plain IP-Adapter (`.bin` or `.safetensors`) made for the base in `model`: copy it again."
 
 
 class IPAdapterWeights(NamedTuple):
     """The two parts of an IP-Adapter file, keys without their prefix."""
 
-    image_proj: dict[str, Tensor]
-    ip_adapter: dict[str, Tensor]
+    image_proj: Mapping[str, Tensor]
+    ip_adapter: Mapping[str, Tensor]
 
 
 class ImageProjection(nn.Module):
-    """P: an image feature to image tokens, `LayerNorm(reshape(Linear(v)))`.
-
-    Args:
-        dim: size D of the image feature.
-        num_tokens: number T of image tokens.
-        token_dim: size C of a token, the UNet's cross-attention size.
-    """
+    """P: image features of size `dim` to `num_tokens` tokens of size `token_dim`, `LayerNorm(reshape(Linear(v)))`."""
 
     def __init__(self, dim: int, num_tokens: int, token_dim: int) -> None:
         super().__init__()
-        self.num_tokens = num_tokens
+        self.dim, self.num_tokens = dim, num_tokens
         self.proj = nn.Linear(dim, num_tokens * token_dim)
         self.norm = nn.LayerNorm(token_dim)
 
-    @property
-    def dim(self) -> int:
-        """Size of the image feature."""
-        return self.proj.in_features
-
     def forward(self, feature: Tensor) -> Tensor:
         """Image tokens `(batch, T, C)` of features `(batch, D)` of any precision; ValueError for other shapes."""
-        dim = self.proj.in_features
-        if feature.ndim != 2 or feature.shape[1] != dim:
+        if feature.ndim != 2 or feature.shape[1] != self.dim:
             raise ValueError(
-                f"`feature` must be (batch, {dim}) for this IP-Adapter; got {tuple(feature.shape)}. "
+                f"`feature` must be (batch, {self.dim}) for this IP-Adapter; got {tuple(feature.shape)}. "
                 "Use the CLIP image encoder that the IP-Adapter was trained with."
             )
         tokens = self.proj(feature.to(self.proj.weight.dtype))
@@ -58,23 +45,20 @@ def read_ip_adapter(path: Path) -> IPAdapterWeights:
     """Reads an IP-Adapter, nested (`.bin`, a pickled dictionary) or flat (`.safetensors`), and no other."""
     parts = read_tensors(path, "--model.backbone.ip_adapter", _EXPECTED).content
     if path.suffix == ".safetensors":
-        nested: dict[str, dict[str, Tensor]] = {}
-        for key, tensor in parts.items():
-            part, _, rest = key.partition(".")
-            nested.setdefault(part, {})[rest] = tensor
-        parts = nested
+        names = dict.fromkeys(key.partition(".")[0] for key in parts)
+        parts = {name: part_of(parts, f"{name}.") for name in names}
     if set(parts) != {"image_proj", "ip_adapter"}:
         raise ValueError(
             f"`ip_adapter` must be a file with the parts image_proj and ip_adapter; {path} has {listed(parts)}."
         )
-    weights = IPAdapterWeights(parts["image_proj"], parts["ip_adapter"])
+    weights = IPAdapterWeights(**parts)
     if {"latents", "proj_in.weight", "proj.0.weight"} & set(weights.image_proj):
         raise ValueError(
             f"`ip_adapter`: {path} is a 'plus' or 'full' IP-Adapter, which reads patch features. These have no "
             "text-aligned vector, so neither masking nor subtraction applies. Use the plain adapter in its place, "
             "for example ip-adapter_sd15.safetensors or ip-adapter_sdxl.safetensors of h94/IP-Adapter."
         )
-    _check_keys("image_proj", weights.image_proj, _PROJECTION_KEYS)
+    _check_keys("image_proj", weights.image_proj, ("proj.weight", "proj.bias", "norm.weight", "norm.bias"))
     return weights
 
 
@@ -104,15 +88,10 @@ def attention_keys(layers: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def install_attention(unet: Any, weights: Mapping[str, Tensor], num_tokens: int) -> None:
-    """Gives each cross-attention layer its `to_k_ip` and `to_v_ip`, in place.
+    """Gives each cross-attention layer of a UNet2DConditionModel its `to_k_ip` and `to_v_ip`, in place.
 
-    Args:
-        unet: a UNet2DConditionModel.
-        weights: by the names of `attention_keys`.
-        num_tokens: number of image tokens.
-
-    Raises:
-        ValueError: keys are missing or unknown, or a weight has another shape than the layer's own `to_k`.
+    `weights` have the names of `attention_keys`. Raises ValueError where keys are missing or unknown, or a weight has
+    another shape than the layer's own `to_k`.
     """
     from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 
@@ -156,17 +135,13 @@ def block_scales(scale: Scale, target_blocks: str | Sequence[str], presets: Mapp
 
 @contextmanager
 def scaled(unet: Any, scale: Scale, shares: Sequence[float] = (1.0,)) -> Iterator[None]:
-    """Sets scales for the duration of a `with` block and puts the former ones back, so training is not affected.
+    """Sets scales of a UNet with IP-Adapter attention in a `with` block, and puts the former ones back.
 
     Args:
-        unet: a UNet2DConditionModel with installed IP-Adapter attention.
         scale: one number, or block name ("up_blocks.0", "up_blocks.0.attentions.1") to number, all other layers being
-            0; where two names hold the same layer, the longer name counts.
+            0; where two names hold the same layer, the longer name counts. ValueError for a name that the UNet lacks.
         shares: weight of each set of image tokens, by which its scale is multiplied. Each set has an attention
             (softmax) of its own, all with the same matrices.
-
-    Raises:
-        ValueError: a name that the UNet does not have.
     """
     layers = cross_attention_layers(unet)
     names = block_names(layers)

@@ -1,6 +1,6 @@
 """Loads the parts of a backbone and checks that they fit together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,39 +13,40 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from datamodules.reading import read_json, reading
 from lightning_modules.diffusion import ip_adapter, understood
-from lightning_modules.diffusion.config import Backbone, torch_dtype
+from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.encoders import ContentEncoder, DualPromptEncoder, ImageEncoder, PromptEncoder
 from lightning_modules.diffusion.schedulers import held_config
 from lightning_modules.hub import UNDAMAGED, Source, fetch_file, fetch_folder, find_source, load_pretrained
 from lightning_modules.hub_cache import option
 from lightning_modules.tensor_files import check_processor, check_tokenizer
 
-_WHOLE = "Copy it again from where it is whole, or name another file made for the base in `model`."
-# Bytes of the byte-level alphabet: fewer entries mean that transformers made up an empty vocabulary.
-_SMALLEST_VOCABULARY = 256
+_ADAPTER: dict[str, Any] = {
+    "expected": "Copy it again from where it is whole, or name another file made for the base in `model`.",
+    "passing": (ValueError, OSError),
+}
+_SMALLEST_VOCABULARY = 256  # bytes of the byte-level alphabet: of fewer entries transformers made up an empty one
 
 
 class Family(NamedTuple):
     """What a diffusers pipeline needs beyond what all have in common."""
 
     load_prompt_encoder: Callable[["_Loader"], nn.Module]
-    added_embedding: str | None = None
-    """The UNet's `addition_embed_type`."""
-    normalises_latents: bool = True
-    """Whether the pipeline reads the VAE's `latents_mean` and `latents_std`."""
-    mends_scheduler: bool = False
-    """Whether the pipeline changes the scheduler's configuration (`schedulers.held_config`)."""
+    added_embedding: str | None = None  # the UNet's `addition_embed_type`
+    normalises_latents: bool = True  # whether it reads the VAE's `latents_mean` and `latents_std`
+    mends_scheduler: bool = False  # whether it changes the scheduler's configuration (`schedulers.held_config`)
 
 
 def load_parts(backbone: Backbone) -> dict[str, Any]:
     """All networks that `backbone` names, loaded once: the arguments of `StableDiffusion`.
 
-    Raises:
-        FileNotFoundError: a name leads nowhere.
-        ValueError: the parts do not fit together, or the pipeline is of a class without an entry in `FAMILIES`.
+    Raises FileNotFoundError where a name leads nowhere, and ValueError where the parts do not fit together, or the
+    pipeline is of a class without an entry in `FAMILIES`.
     """
-    loader = _Loader(backbone, *_find_model(backbone))
-    model = loader.model
+    model, checkpoint = find_source(backbone.model, "model", backbone.revision), None
+    understood.check_one_file(backbone.model, backbone.model_config)
+    if backbone.model_config is not None:  # which tells how the one file is built
+        model, checkpoint = find_source(backbone.model_config, "model_config"), fetch_file(model, "model")
+    loader = _Loader(backbone, model, checkpoint)
     # Small, and therefore first: a wrong `model` is found out before anything large is loaded.
     pipeline_config = read_json(fetch_file(model.within("model_index.json"), "model"), option("model"), UNDAMAGED)
     name = str(pipeline_config.get("_class_name"))
@@ -56,7 +57,11 @@ def load_parts(backbone: Backbone) -> dict[str, Any]:
         )
     family = FAMILIES[name]
     scheduler_config = held_config(loader.scheduler_config(), family.mends_scheduler)
-    loader.check_configs(pipeline_config, family)
+    # Before anything large is loaded, what the configurations ask for and is not done here is refused by name.
+    understood.check_pipeline(pipeline_config)
+    vae_config = load_pretrained(AutoencoderKL.load_config, *loader.vae_source)
+    understood.check_vae(vae_config, loader.vae_source[1], family.normalises_latents)
+    understood.check_unet(loader.unet_config(), vae_config.get("latent_channels", 4), family.added_embedding)
     prompt_encoder = family.load_prompt_encoder(loader)
     content_encoder = loader.content_encoder(prompt_encoder)
     unet = loader.network(UNet2DConditionModel, model.within("unet"), "model", backbone.variant)
@@ -65,7 +70,7 @@ def load_parts(backbone: Backbone) -> dict[str, Any]:
     understood.check_features(image_encoder, content_encoder, projection)
     return {
         "unet": unet,
-        "vae": loader.vae(),
+        "vae": loader.vae(vae_config),
         "prompt_encoder": prompt_encoder,
         "content_encoder": content_encoder,
         "image_encoder": image_encoder,
@@ -75,15 +80,6 @@ def load_parts(backbone: Backbone) -> dict[str, Any]:
         "pipeline_config": pipeline_config,
         "reference_fit": backbone.reference_fit,
     }
-
-
-def _find_model(backbone: Backbone) -> tuple[Source, Path | None]:
-    """The folder of a model and, for one of one file, this file; the folder then tells how it is built."""
-    model = find_source(backbone.model, "model", backbone.revision)
-    understood.check_one_file(backbone.model, backbone.model_config)
-    if backbone.model_config is None:
-        return model, None
-    return find_source(backbone.model_config, "model_config"), fetch_file(model, "model")
 
 
 class _Loader(NamedTuple):
@@ -97,15 +93,10 @@ class _Loader(NamedTuple):
         source = self.model.within("scheduler")
         config = load_pretrained(DDPMScheduler.load_config, source, "model", ("scheduler_config.json",))
         with reading(Path(source.place), option("model"), UNDAMAGED):
-            understood.check_scheduler(config)
+            kept = DDPMScheduler.from_config(dict(config)).alphas_cumprod
+            if not ((kept >= 0) & (kept <= 1)).all():
+                raise ValueError("the scheduler's betas keep shares of the signal that are not within 0 .. 1")
         return config
-
-    def check_configs(self, pipeline_config: dict[str, Any], family: Family) -> None:
-        """Refuses by name what the configurations ask for and is not done here, before anything large is loaded."""
-        understood.check_pipeline(pipeline_config)
-        vae_config = load_pretrained(AutoencoderKL.load_config, *self._vae_source)
-        understood.check_vae(vae_config, self._vae_source[1], family.normalises_latents)
-        understood.check_unet(self.unet_config(), vae_config.get("latent_channels", 4), family.added_embedding)
 
     def unet_config(self) -> Any:
         return load_pretrained(UNet2DConditionModel.load_config, self.model.within("unet"), "model")
@@ -123,20 +114,21 @@ class _Loader(NamedTuple):
         network = self.network(CLIPTextModelWithProjection, source, "text_tower")
         return ContentEncoder(network, _load_tokenizer(source, "text_tower", network))
 
-    def vae(self) -> Any:
+    def vae(self, config: Mapping[str, Any]) -> Any:
         """The VAE of `model`, or another one, which has no variants."""
-        source, argument = self._vae_source
+        source, argument = self.vae_source
         variant = self.backbone.variant if argument == "model" else None
-        overflows = load_pretrained(AutoencoderKL.load_config, source, argument).get("force_upcast", True)
+        overflows = config.get("force_upcast", True)
         own = "float32" if overflows and self.backbone.dtype == "float16" else self.backbone.dtype
-        return self.network(AutoencoderKL, source, argument, variant, torch_dtype(self.backbone.vae_dtype or own))
+        dtype = getattr(torch, self.backbone.vae_dtype or own)
+        return self.network(AutoencoderKL, source, argument, variant, dtype)
 
     def ip_adapter(self, unet: Any) -> tuple[Any, Any, None]:
         """The image encoder and P of an IP-Adapter, whose attention the UNet is given."""
         source = self._part("image_encoder")
         network = self.network(CLIPVisionModelWithProjection, source, "image_encoder")
         path = fetch_file(self._part("ip_adapter", "ip_adapter.safetensors"), "ip_adapter")
-        with reading(path, option("ip_adapter"), _WHOLE, passing=(ValueError, OSError)):
+        with reading(path, option("ip_adapter"), **_ADAPTER):
             weights = ip_adapter.read_ip_adapter(path)
             projection = ip_adapter.build_projection(weights.image_proj, unet.config.cross_attention_dim)
             ip_adapter.install_attention(unet, weights.ip_adapter, projection.num_tokens)
@@ -144,21 +136,20 @@ class _Loader(NamedTuple):
 
     def styleshot(self, unet: Any) -> tuple[Any, Any, Any]:
         """The style-aware encoder, P and the ControlNet of StyleShot, whose attention the UNet is given."""
-        from lightning_modules.styleshot.untrained import build_controlnet
-        from lightning_modules.styleshot.weights import build_style_projection, load_style_encoder, read_styleshot
+        from lightning_modules.styleshot import weights as styleshot
 
         backbone, dtype, controlnet = self.backbone, self.backbone.torch_dtype, None
         path = fetch_file(self._part("style_encoder"), "style_encoder")
-        with reading(path, option("style_encoder"), _WHOLE, passing=(ValueError, OSError)):
-            encoder = load_style_encoder(path, backbone.style_heads, backbone.style_permutations).to(dtype)
+        with reading(path, option("style_encoder"), **_ADAPTER):
+            encoder = styleshot.load_style_encoder(path, backbone.style_heads, backbone.style_permutations).to(dtype)
         path = fetch_file(self._part("ip_adapter", "ip.bin"), "ip_adapter")
-        with reading(path, option("ip_adapter"), _WHOLE, passing=(ValueError, OSError)):
-            weights = read_styleshot(path, ip_adapter.cross_attention_layers(unet))
-            projection = build_style_projection(weights.heads, encoder.dim, unet.config.cross_attention_dim)
+        with reading(path, option("ip_adapter"), **_ADAPTER):
+            weights = styleshot.read_styleshot(path, ip_adapter.cross_attention_layers(unet))
+            projection = styleshot.build_style_projection(weights.heads, encoder.dim, unet.config.cross_attention_dim)
             ip_adapter.install_attention(unet, weights.attention, projection.num_tokens)
             if backbone.content_fusion:
                 # diffusers' own `to` warns of layers that are to stay in float32, of which this network has none.
-                controlnet = nn.Module.to(build_controlnet(unet, weights.controlnet), dtype)
+                controlnet = nn.Module.to(styleshot.build_controlnet(unet, weights.controlnet), dtype)
         return encoder, projection, controlnet
 
     def network(
@@ -183,7 +174,7 @@ class _Loader(NamedTuple):
         return find_source(name, argument) if name is not None else self.model.within(default or argument)
 
     @property
-    def _vae_source(self) -> tuple[Source, str]:
+    def vae_source(self) -> tuple[Source, str]:
         return self._part("vae"), "model" if self.backbone.vae is None else "vae"
 
 
@@ -232,19 +223,19 @@ def _load_tokenizer(source: Source, argument: str, network: Any) -> Any:
     return tokenizer
 
 
+def _load_prompt_encoder(loader: _Loader) -> PromptEncoder:
+    return PromptEncoder(*loader.text_encoder(CLIPTextModel))
+
+
 def _load_dual_prompt_encoder(loader: _Loader) -> DualPromptEncoder:
-    first = PromptEncoder(*loader.text_encoder(CLIPTextModel))
+    first = _load_prompt_encoder(loader)
     second = ContentEncoder(*loader.text_encoder(CLIPTextModelWithProjection, "_2"))
     understood.check_added_width(loader.unet_config(), second.dim)
     return DualPromptEncoder(first, second)
 
 
 FAMILIES = {
-    "StableDiffusionPipeline": Family(
-        lambda loader: PromptEncoder(*loader.text_encoder(CLIPTextModel)),
-        normalises_latents=False,
-        mends_scheduler=True,
-    ),
+    "StableDiffusionPipeline": Family(_load_prompt_encoder, normalises_latents=False, mends_scheduler=True),
     "StableDiffusionXLPipeline": Family(_load_dual_prompt_encoder, "text_time"),
 }
 """Pipeline classes of model_index.json that are known here."""

@@ -1,7 +1,7 @@
 """Batched sampling with classifier-free guidance, each row with its own prompt, reference and seed."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -11,13 +11,7 @@ from lightning_modules.diffusion.encoders import Text
 from lightning_modules.diffusion.ip_adapter import block_scales, scaled
 from lightning_modules.diffusion.schedulers import ready_scheduler, step_options
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from lightning_modules.diffusion.unet_inputs import (
-    Conditions,
-    ContentMap,
-    constant_keys,
-    guidance_embedding,
-    linear_as_convolution,
-)
+from lightning_modules.diffusion.unet_inputs import Conditions, ContentMap, constant_keys, linear_as_convolution
 
 
 @torch.no_grad()
@@ -32,13 +26,9 @@ def sample(
     shares: Sequence[float] = (1.0,),
     content_maps: Tensor | None = None,
 ) -> Tensor:
-    """Samples one picture a row, `(batch, 3, height, width)`, float32 in 0 .. 1.
-
-    A row depends on its own arguments only, never on the rest of the batch.
+    """Samples one picture a row, `(batch, 3, height, width)`, float32 in 0 .. 1, whatever the rest of the batch is.
 
     Args:
-        model: the frozen networks; their scales are the same after the call as before.
-        settings: scheduler, steps, guidance, scales and size.
         text: encoded prompts, one row a picture.
         features: image features v `(batch, dim)` or `(batch, levels, dim)`, as a condition left them; or a list of
             these, of which each has image tokens and an attention of its own.
@@ -49,8 +39,7 @@ def sample(
         content_maps: lines `(batch, 3, height, width)`, 0 .. 1, that the pictures follow through the content-fusion
             ControlNet, in the size of the pictures; None: they follow prompt and style alone.
 
-    Raises:
-        ValueError: what cannot be drawn: a scheduler, block, size or content map, or arguments of different lengths.
+    Raises ValueError for a scheduler, block, size or content map that cannot be drawn, or different numbers of rows.
     """
     sets = [features] if isinstance(features, Tensor) else list(features)
     _check_rows(text, sets, seeds, shares, negative_features, content_maps)
@@ -66,19 +55,15 @@ def sample(
         negative = model.unconditional_text(settings.negative_prompt) if negative_text is None else negative_text
         against = torch.zeros_like(sets[0][:1]) if negative_features is None else negative_features
         nothing = model.project(against).expand(len(seeds), -1, -1)
-        unconditional = _opposed(model, conditional, negative, nothing, told.negative_time_ids(size))
+        lines, no_text = conditional.content_map, negative.expand(len(seeds))
+        unconditional = model.conditions(no_text, [nothing] * len(sets), told.negative_time_ids(size))
+        unconditional = unconditional._replace(content_map=lines and lines._replace(tokens=nothing))
     scale = block_scales(settings.scale, settings.target_blocks, model.BLOCKS)
-    with _float32_default(), scaled(model.unet, scale, shares):
+    with ExitStack() as stack, scaled(model.unet, scale, shares):
+        # Lightning's half precision changes torch's default type, in which schedulers would lose their time grid.
+        stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
         return model.decode(denoise(model, settings, conditional, unconditional, seeds, size))
-
-
-def _opposed(
-    model: StableDiffusion, conditional: Conditions, text: Text, tokens: Tensor, time_ids: Sequence[int]
-) -> Conditions:
-    """The unconditional half of those rows, with one text and image tokens `(batch, T, C)`."""
-    sets = [tokens] * len(conditional.image_tokens)
-    content_map = conditional.content_map and conditional.content_map._replace(tokens=tokens)
-    return model.conditions(text.expand(len(tokens)), sets, time_ids)._replace(content_map=content_map)
 
 
 def picture_size(
@@ -121,11 +106,14 @@ def denoise(
     # Everything that stays the same over the steps is prepared here, in the UNet's precision.
     rows = conditional if unconditional is None else unconditional.joined(conditional)
     if model.embeds_guidance:
-        embedded = guidance_embedding(settings.guidance_scale, model.unet.config.time_cond_proj_dim, len(seeds))
-        rows = rows._replace(guidance=embedded.to(model.device))
+        rows = rows._replace(guidance=model.guidance_embedding(settings.guidance_scale, len(seeds)))
     rows = rows.to(model.unet.conv_in.weight.dtype)
     options = step_options(scheduler, settings.eta, generators)
-    with _fast(model):
+    with ExitStack() as stack:
+        # What a step need not do or can do faster. Not by where the weights lie: with offload that changes later.
+        for network in model.denoisers if model.device.type == "cpu" else ():
+            stack.enter_context(linear_as_convolution(network))
+        stack.enter_context(constant_keys(*model.denoisers))
         for timestep in scheduler.timesteps:
             inputs = scheduler.scale_model_input(latents, timestep)
             if unconditional is not None:
@@ -140,34 +128,9 @@ def denoise(
     return latents
 
 
-@contextmanager
-def _fast(model: StableDiffusion) -> Iterator[None]:
-    """What the networks of a denoising step need not do in each, or can do faster, in a `with` block."""
-    with ExitStack() as stack:
-        # Not by where the weights lie: with offload they come to the accelerator later.
-        for network in model.denoisers if model.device.type == "cpu" else ():
-            stack.enter_context(linear_as_convolution(network))
-        stack.enter_context(constant_keys(model.unet, model.controlnet))
-        yield
-
-
 def initial_noise(generators: Sequence[torch.Generator], shape: tuple[int, int, int]) -> Tensor:
-    """Standard normal noise `(len(generators), *shape)`, float32: each row from its own generator.
-
-    Drawn on the CPU, so that a seed gives the same picture on every device.
-    """
+    """Standard normal noise `(len(generators), *shape)`, float32, each row from its own generator, on the CPU."""
     return torch.cat([torch.randn((1, *shape), generator=generator, dtype=torch.float32) for generator in generators])
-
-
-@contextmanager
-def _float32_default() -> Iterator[None]:
-    """Lightning's half precision changes torch's default type, in which schedulers would lose their time grid."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def _check_rows(

@@ -15,22 +15,15 @@ from lightning_modules.diffusion.config import SamplingSettings
 
 Config = Mapping[str, Any]
 # What a configuration says of the model; a scheduler that does not read it would take the model for another one.
-_OF_THE_MODEL = {
-    "prediction_type": "epsilon",
-    "rescale_betas_zero_snr": False,
-    "trained_betas": None,
-    "sigma_data": None,
-    "num_train_timesteps": 1000,
-}
-_NO_SUCH = "diffusers has no such scheduler"
+_OF_THE_MODEL: dict[str, Any] = {"prediction_type": "epsilon", "rescale_betas_zero_snr": False, "sigma_data": None}
+_OF_THE_MODEL |= {"trained_betas": None, "num_train_timesteps": 1000}
 _TRAINED_FOR = ("epsilon", "v_prediction", "sample")
 
 
 def held_config(config: Config, mend: bool) -> dict[str, Any]:
     """The configuration as the model's pipeline holds it, the defaults of the model's own scheduler included.
 
-    `mend`: as in diffusers' StableDiffusionPipeline, but not in its pipeline of SDXL, `steps_offset` becomes 1 and
-    `clip_sample` false.
+    `mend`: as in StableDiffusionPipeline, but not that of SDXL, `steps_offset` becomes 1 and `clip_sample` false.
     """
     held = dict(config)
     own: Any = getattr(diffusers, str(config.get("_class_name")), None)
@@ -42,30 +35,36 @@ def held_config(config: Config, mend: bool) -> dict[str, Any]:
 
 
 def build_scheduler(name: str, config: Config, options: Config | None = None) -> Any:
-    """A fresh diffusers scheduler, `from_config(config, **options)`; ValueError for an unknown name or option."""
-    kind = _scheduler_class(name)
-    if kind is None:
-        raise _must_be(name, config, _NO_SUCH)
-    _check_options(kind, options or {})
-    return _made(kind, config, options or {})
+    """A fresh diffusers scheduler of a known name, `from_config(config, **options)`."""
+    # Another class takes over what the file says, and no defaults.
+    kind, own = _scheduler_class(name), config.get("_class_name") == name
+    known = {key: config[key] for key in config if not own or key != "_use_default_values"}
+    return kind.from_config(known, **options or {})
 
 
 def ready_scheduler(settings: SamplingSettings, config: Config) -> Any:
     """The scheduler of `settings` for a model with this configuration, its time steps set.
 
-    They stay on the CPU, where they are the same for all devices, of which some have no float64.
-
-    Raises:
-        ValueError: it cannot draw with the model, has no such options or does not read `eta`.
+    They stay on the CPU, where they are the same for all devices, of which some have no float64. Raises ValueError
+    where it cannot draw with the model, has no such options or does not read `eta`.
     """
     name, options = settings.scheduler, settings.scheduler_options or {}
-    _check_options(_scheduler_class(name), options)
+    kind = _scheduler_class(name)
+    # One that is missing, or whose library is, has no options to ask for.
+    known = _parameters(kind) if kind and issubclass(kind, diffusers.SchedulerMixin) else list(options)
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(
+            f"`scheduler_options` names {', '.join(unknown)}, which {name} does not have. It has: {', '.join(known)}."
+        )
     if reason := _reason_against(name, json.dumps(config), json.dumps(options), settings.steps):
         if not _reason_against(name, json.dumps(config)):
             raise ValueError(f"`scheduler` {name} cannot draw in {settings.steps} `steps` with {options}: {reason}.")
-        raise _must_be(name, config, reason)
+        raise ValueError(
+            "`scheduler` must be a scheduler of diffusers that can draw with this model: one of "
+            f"{', '.join(working_schedulers(config))}; got {name!r} ({reason})."
+        )
     scheduler = build_scheduler(name, config, options)
-    if settings.eta and "eta" not in _parameters(type(scheduler), "step"):
+    if settings.eta and "eta" not in _parameters(kind, "step"):
         able = [each for each in working_schedulers(config) if "eta" in _parameters(_scheduler_class(each), "step")]
         raise ValueError(
             f"`eta` is {settings.eta}, but {name} does not read it. Leave it at 0, or take as `scheduler` one of "
@@ -121,40 +120,23 @@ def check_for_training(scheduler: DDPMScheduler, settings: SamplingSettings) -> 
 @lru_cache
 def _reason_against(name: str, config: str, options: str = "{}", steps: int = 4) -> str:
     """Why a scheduler cannot draw with a model, "" if it can: tried on a small latent without the model."""
-    held, generator, kind = json.loads(config), torch.Generator().manual_seed(0), _scheduler_class(name)
-    if kind is None:
-        return _NO_SUCH
+    held, generator = json.loads(config), torch.Generator().manual_seed(0)
+    if _scheduler_class(name) is None:
+        return "diffusers has no such scheduler"
     try:
-        scheduler = _made(kind, held, json.loads(options))
+        scheduler = build_scheduler(name, held, json.loads(options))
         for key, usual in _OF_THE_MODEL.items():
             if held.get(key, usual) != usual and key not in _parameters(type(scheduler)):
                 return f"it does not read the `{key}` of the model, which is {held[key]}"
         scheduler.set_timesteps(steps)
         latents = torch.randn(1, 4, 2, 2, generator=generator) * scheduler.init_noise_sigma
+        told = step_options(scheduler, 0.0, [generator])
         for timestep in scheduler.timesteps:
             noise = scheduler.scale_model_input(latents, timestep) / 2
-            latents = scheduler.step(
-                noise, timestep, latents, return_dict=False, **step_options(scheduler, 0.0, [generator])
-            )[0]
+            latents = scheduler.step(noise, timestep, latents, return_dict=False, **told)[0]
     except Exception as error:  # of many kinds, by which diffusers says what is amiss
         return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
     return "" if latents.isfinite().all() else "the result is not finite"
-
-
-def _check_options(kind: Any, options: Config) -> None:
-    """Refuses options that a scheduler does not have; one that is missing has none to ask for."""
-    known = _parameters(kind) if kind and issubclass(kind, diffusers.SchedulerMixin) else list(options)
-    if unknown := sorted(set(options) - set(known)):
-        raise ValueError(
-            f"`scheduler_options` names {', '.join(unknown)}, which {kind.__name__} does not have. It has: "
-            f"{', '.join(known)}."
-        )
-
-
-def _made(kind: Any, config: Config, options: Config) -> Any:
-    # Another class takes over what the file says, and no defaults.
-    own = config.get("_class_name") == kind.__name__
-    return kind.from_config({key: config[key] for key in config if not own or key != "_use_default_values"}, **options)
 
 
 def _scheduler_class(name: str) -> Any:
@@ -167,10 +149,3 @@ def _parameters(kind: Any, method: str = "__init__") -> list[str]:
     """Names of what a method takes; the noise of a step has the seed of its picture."""
     names = inspect.signature(getattr(kind, method)).parameters
     return [name for name in names if name not in ("self", "noise_sampler_seed")]
-
-
-def _must_be(name: str, config: Config, reason: str) -> ValueError:
-    return ValueError(
-        f"`scheduler` must be a scheduler of diffusers that can draw with this model: one of "
-        f"{', '.join(working_schedulers(config))}; got {name!r} ({reason})."
-    )

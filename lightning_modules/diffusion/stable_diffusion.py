@@ -7,23 +7,14 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor, nn
 from typing_extensions import override
 
+from lightning_modules.diffusion import encoders
 from lightning_modules.diffusion.config import Backbone, MicroConditioning, ReferenceFit, Runtime, Size
-from lightning_modules.diffusion.encoders import (
-    ContentEncoder,
-    ImageEncoder,
-    LatentMoments,
-    Text,
-    decode_latents,
-    encode_pixels,
-    framed,
-    frozen,
-    to_pixels,
-)
+from lightning_modules.diffusion.encoders import LatentMoments, Text, framed, frozen
 from lightning_modules.diffusion.loading import load_parts
 from lightning_modules.diffusion.schedulers import training_scheduler
 from lightning_modules.diffusion.unet_inputs import Conditions, Frozen
@@ -37,16 +28,11 @@ class StableDiffusion(Frozen):
 
     Args:
         unet: UNet2DConditionModel with installed IP-Adapter attention.
-        vae: AutoencoderKL.
         prompt_encoder: the UNet's own text encoder, prompts to `Text`.
         content_encoder: CLIP text tower paired with `image_encoder`.
-        image_encoder: CLIP image encoder.
         image_projection: P, from image features to image tokens.
-        scheduler_config: configuration from which schedulers are built.
         controlnet: StyleShot's content-fusion ControlNet; None: no picture follows a content image.
         pipeline_config: the options of diffusers' pipeline, from model_index.json.
-        runtime: how the networks run.
-        reference_fit: how references become squares, see `Backbone`.
     """
 
     BLOCKS: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -60,8 +46,8 @@ class StableDiffusion(Frozen):
         unet: Any,
         vae: Any,
         prompt_encoder: nn.Module,
-        content_encoder: ContentEncoder,
-        image_encoder: ImageEncoder,
+        content_encoder: nn.Module,
+        image_encoder: nn.Module,
         image_projection: nn.Module,
         scheduler_config: Mapping[str, Any],
         controlnet: nn.Module | None = None,
@@ -76,14 +62,12 @@ class StableDiffusion(Frozen):
         self.scheduler_config, self.pipeline_config = dict(scheduler_config), dict(pipeline_config)
         self.reference_fit: ReferenceFit = reference_fit
         self.requires_grad_(False).eval()
-        if runtime.channels_last:
-            for network in (*self.denoisers, self.vae):
-                network.to(memory_format=torch.channels_last)
+        for network in (*self.denoisers, self.vae) if runtime.channels_last else ():
+            network.to(memory_format=torch.channels_last)
+        for network in self.denoisers if runtime.compile else ():
+            network.compile()
         if runtime.vae_tiling:
             self.vae.enable_tiling()
-        if runtime.compile:
-            for network in self.denoisers:
-                network.compile()
 
     @property
     def denoisers(self) -> list[Any]:
@@ -105,7 +89,7 @@ class StableDiffusion(Frozen):
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the latents of one picture of that size."""
+        """`latent_shape_of` that size."""
         return self.latent_shape_of(*self.image_size)
 
     def latent_shape_of(self, height: int, width: int) -> tuple[int, int, int]:
@@ -123,13 +107,13 @@ class StableDiffusion(Frozen):
         """Pixels to one side of a latent's element; height and width of a picture are multiples of it."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
-    def encode_images(self, images: Sequence[Image.Image], **options: Any) -> Tensor:
-        """Image features e `(len(images), dim)`, float32, not normalised; `options` are those of the encoder."""
-        return self._use(self.image_encoder)(self.framed(images), **options)
-
     def framed(self, images: Sequence[Image.Image]) -> list[Image.Image]:
         """References as `reference_fit` says."""
         return [framed(image, self.reference_fit) for image in images]
+
+    def encode_images(self, images: Sequence[Image.Image], **options: Any) -> Tensor:
+        """Image features e `(len(images), dim)`, float32, not normalised; `options` are those of the encoder."""
+        return self._use(self.image_encoder)(self.framed(images), **options)
 
     def encode_contents(self, contents: Sequence[str]) -> Tensor:
         """Text features t `(len(contents), dim)` of the paired tower, float32, not normalised."""
@@ -146,8 +130,8 @@ class StableDiffusion(Frozen):
     @frozen
     def encode_latents(self, images: Sequence[Image.Image]) -> LatentMoments:
         """Moments of the scaled latents `(len(images), channels, height, width)`, float32, of crops of `image_size`."""
-        pixels = torch.stack([to_pixels(image, self.image_size) for image in self.framed(images)])
-        return encode_pixels(self._use(self.vae), pixels)
+        pixels = torch.stack([encoders.to_pixels(image, self.image_size) for image in self.framed(images)])
+        return encoders.encode_pixels(self._use(self.vae), pixels)
 
     def project(self, feature: Tensor) -> Tensor:
         """Image tokens P(v) `(batch, T, C)` of features `(batch, dim)` or `(batch, levels, dim)`; differentiable."""
@@ -161,21 +145,16 @@ class StableDiffusion(Frozen):
         return Conditions(text.states, image_tokens, {})
 
     def predict_noise(self, latents: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
-        """One UNet call, differentiable, with the ControlNet's before it where pictures follow content images.
+        """Noise, or what else the UNet predicts (`target`), in its precision, of noisy latents of the same shape.
 
-        Args:
-            latents: noisy latents `(batch, channels, height, width)`.
-            timesteps: `()` or `(batch,)`, 0 .. 999.
-            conditions: of `batch` rows, the image tokens already projected: doing so inside would repeat it every step.
-
-        Returns:
-            Predicted noise, or what else the UNet was trained to predict (`target`), `(batch, channels, height, width)`
-            in the UNet's precision.
+        They are `(batch, channels, height, width)`, `timesteps` `()` or `(batch,)`, 0 .. 999. One call, differentiable,
+        with the ControlNet's before it where pictures follow content images.
         """
         self._use(*self.denoisers)
         dtype = self.unet.conv_in.weight.dtype
         told, latents = conditions.to(dtype), latents.to(dtype)
-        shared, fused = {"added_cond_kwargs": dict(told.added), "return_dict": False}, {}
+        shared: dict[str, Any] = {"added_cond_kwargs": dict(told.added), "return_dict": False}
+        fused = {"timestep_cond": told.guidance}
         # Mixed precision is for weights in float32: around others it would only keep more for the backward pass.
         mixed = nullcontext() if dtype == torch.float32 else torch.autocast(latents.device.type, enabled=False)
         with mixed:
@@ -183,15 +162,9 @@ class StableDiffusion(Frozen):
                 assert self.controlnet is not None
                 texts = {"encoder_hidden_states": lines.tokens, "controlnet_cond": lines.pixels}
                 down, mid = self.controlnet(latents, timesteps, conditioning_scale=lines.scale, **texts, **shared)
-                fused = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
-            noise: Tensor = self.unet(
-                latents,
-                timesteps,
-                encoder_hidden_states=(told.text_states, list(told.image_tokens)),
-                timestep_cond=told.guidance,
-                **shared,
-                **fused,
-            )[0]
+                fused |= {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+            states = told.text_states, list(told.image_tokens)
+            noise: Tensor = self.unet(latents, timesteps, encoder_hidden_states=states, **shared, **fused)[0]
         return noise
 
     @cached_property
@@ -215,9 +188,15 @@ class StableDiffusion(Frozen):
         """Whether the UNet is told the guidance scale, as those of latent consistency models are."""
         return self.unet.config.time_cond_proj_dim is not None
 
+    def guidance_embedding(self, guidance_scale: float, rows: int) -> Tensor:
+        """The guidance scale as sines and cosines `(rows, width)`, as such a UNet reads it (arXiv 2310.04378)."""
+        embedding: Any = StableDiffusionPipeline.get_guidance_scale_embedding  # a method that reads nothing of `self`
+        told = torch.tensor([guidance_scale - 1.0] * rows)
+        return embedding(None, told, self.unet.config.time_cond_proj_dim).to(self.device)
+
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures `(batch, 3, height, width)`, float32 in 0 .. 1, of scaled latents; NaN where one is not finite."""
-        return decode_latents(self._use(self.vae), latents, self.latent_step)
+        return encoders.decode_latents(self._use(self.vae), latents, self.latent_step)
 
 
 class StableDiffusionXL(StableDiffusion):

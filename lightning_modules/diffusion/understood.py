@@ -4,24 +4,19 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 Config = Mapping[str, Any]
 # What would call for inputs that are not given here, and what the image attention cannot be put into.
 _UNET = {
     **dict.fromkeys(["class_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type"]),
+    **dict.fromkeys(["dual_cross_attention", "only_cross_attention"], False),
     "attention_type": "default",
-    "dual_cross_attention": False,
-    "only_cross_attention": False,
 }
-_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
 _PARTS = {
-    "unet": ("UNet2DConditionModel",),
-    "vae": ("AutoencoderKL",),
-    "text_encoder": ("CLIPTextModel",),
-    "text_encoder_2": ("CLIPTextModelWithProjection",),
-    "tokenizer": _TOKENIZERS,
-    "tokenizer_2": _TOKENIZERS,
+    **dict.fromkeys(["tokenizer", "tokenizer_2"], ("CLIPTokenizer", "CLIPTokenizerFast")),
+    **{"unet": ("UNet2DConditionModel",), "vae": ("AutoencoderKL",)},
+    **{"text_encoder": ("CLIPTextModel",), "text_encoder_2": ("CLIPTextModelWithProjection",)},
 }
 # The scheduler is read by itself; the others have no part in a picture from prompt and image feature.
 _OTHERS = {"scheduler", "image_encoder", "safety_checker", "feature_extractor"}
@@ -50,34 +45,22 @@ def check_one_file(model: str, model_config: str | None) -> None:
         )
 
 
-def check_scheduler(config: Config) -> None:
-    """Raises an error where a scheduler's numbers make no DDPM."""
-    kept = DDPMScheduler.from_config(dict(config)).alphas_cumprod
-    if not ((kept >= 0) & (kept <= 1)).all():
-        raise ValueError("the scheduler's betas keep shares of the signal that are not within 0 .. 1")
-
-
 def check_unet(config: Config, latent_channels: int, added_embedding: str | None) -> None:
-    """Raises ValueError for a UNet that reads other inputs than latents, text, image tokens and those of its family.
-
-    `latent_channels` are the VAE's, `added_embedding` is the `addition_embed_type` of the family.
-    """
+    """Raises ValueError for a UNet that reads other inputs than latents, text, image tokens and those of its family."""
     config, where = _with_defaults(UNet2DConditionModel, config), "unet/config.json"
     channels = {"in_channels": latent_channels, "out_channels": latent_channels}
     for name, expected in {**_UNET, "addition_embed_type": added_embedding, **channels}.items():
         value = config[name]
         if value not in (expected, [expected] * len(value) if isinstance(value, list) else expected):
             raise _refused("model", where, name, value, expected)
-    blocks = ("down_block_types", "mid_block_type", "up_block_types")
-    for name, is_fine, expected in (
-        *(
-            (name, lambda value: "SimpleCrossAttn" not in str(value), "blocks with the usual cross-attention")
-            for name in blocks
-        ),
-        ("sample_size", lambda value: value is not None, "the size of the latents it was trained for"),
-        ("cross_attention_dim", lambda value: isinstance(value, int), "one number"),
+    for name in ("down_block_types", "mid_block_type", "up_block_types"):
+        if "SimpleCrossAttn" in str(config[name]):
+            raise _refused("model", where, name, config[name], "blocks with the usual cross-attention")
+    for name, kinds, expected in (
+        ("sample_size", (int, list, tuple), "the size of the latents it was trained for"),
+        ("cross_attention_dim", int, "one number"),
     ):
-        if not is_fine(config[name]):
+        if not isinstance(config[name], kinds):
             raise _refused("model", where, name, config[name], expected)
 
 
@@ -89,10 +72,7 @@ def check_added_width(config: Config, pooled: int) -> None:
 
 
 def check_vae(config: Config, argument: str, normalised: bool) -> None:
-    """Raises ValueError for another class of VAE, and for what the family's pipeline does not read.
-
-    `argument` named it; `normalised` says whether the family reads `latents_mean` and `latents_std`.
-    """
+    """Raises ValueError for another VAE than AutoencoderKL, and for means that are not `normalised` in this family."""
     where, config = "the VAE's config.json", {"_class_name": "AutoencoderKL", **_with_defaults(AutoencoderKL, config)}
     for name, expected in (("_class_name", "AutoencoderKL"), ("shift_factor", None)):
         if (config[name] or None) != expected:
@@ -100,8 +80,9 @@ def check_vae(config: Config, argument: str, normalised: bool) -> None:
     given = {name: config[name] for name in ("latents_mean", "latents_std") if config[name] is not None}
     for name, value in given.items():
         if not normalised:
-            ignored = "none, for the pipeline of Stable Diffusion 1 and 2 ignores it"
-            raise _refused(argument, where, name, value, ignored)
+            raise _refused(
+                argument, where, name, value, "none, for the pipeline of Stable Diffusion 1 and 2 ignores it"
+            )
         if len(given) < 2 or len(value) != config["latent_channels"]:
             raise _refused(argument, where, name, value, "both, a number for each latent channel")
 

@@ -1,13 +1,13 @@
 """What the UNet, and the ControlNet beside it, are told of each row, and how a device computes with them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils._pytree import tree_map
 
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
@@ -16,35 +16,40 @@ from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 class ContentMap(NamedTuple):
     """What the content-fusion ControlNet is told of each row."""
 
-    pixels: Tensor
-    """(batch, 3, height, width), 0 .. 1: the lines that the picture shall keep."""
-    tokens: Tensor
-    """(batch, T, C): the style, in place of a text."""
-    scale: float
-    """Weight of what the ControlNet adds to the UNet."""
+    pixels: Tensor  # (batch, 3, height, width), 0 .. 1: the lines that the picture shall keep
+    tokens: Tensor  # (batch, T, C): the style, in place of a text
+    scale: float  # weight of what the ControlNet adds to the UNet
 
 
 class Conditions(NamedTuple):
     """What each row of the UNet is told."""
 
-    text_states: Tensor
-    """(batch, tokens, text_dim)."""
-    image_tokens: Sequence[Tensor]
-    """One (batch, T, C) for each reference that has an attention of its own."""
-    added: Mapping[str, Tensor]
-    """Further inputs by diffusers' names, (batch, ...); empty for Stable Diffusion 1 and 2."""
-    content_map: ContentMap | None = None
-    """None: the picture follows no content image."""
-    guidance: Tensor | None = None
-    """(batch, dim): the guidance scale, for a UNet that embeds it and is called without an unconditional half."""
+    text_states: Tensor  # (batch, tokens, text_dim)
+    image_tokens: Sequence[Tensor]  # one (batch, T, C) for each reference that has an attention of its own
+    added: Mapping[str, Tensor]  # further inputs by diffusers' names, (batch, ...); empty for Stable Diffusion 1 and 2
+    content_map: ContentMap | None = None  # None: the picture follows no content image
+    guidance: Tensor | None = None  # (batch, dim): the guidance scale, for a UNet that embeds it
 
     def joined(self, other: "Conditions") -> "Conditions":
         """The rows of both, these first; either both or none of them follow a content image."""
-        return tree_map(lambda a, b: torch.cat([a, b]) if isinstance(a, Tensor) else a, self, other)
+        return _of_each(lambda *rows: torch.cat(rows), self, other)
 
     def to(self, dtype: torch.dtype) -> "Conditions":
         """The same in another precision."""
-        return tree_map(lambda part: part.to(dtype) if isinstance(part, Tensor) else part, self)
+        return _of_each(lambda part: part.to(dtype), self)
+
+
+def _of_each(function: Callable[..., Tensor], *parts: Any) -> Any:
+    """What a function makes of the tensors that lie in the same place; all else is that of the first."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return function(*parts)
+    if isinstance(first, Mapping):
+        return {name: _of_each(function, *(part[name] for part in parts)) for name in first}
+    if not isinstance(first, Sequence):
+        return first
+    made = [_of_each(function, *each) for each in zip(*parts, strict=True)]
+    return type(first)(*made) if isinstance(first, Conditions | ContentMap) else made
 
 
 class Frozen(nn.Module):
@@ -69,18 +74,13 @@ class Frozen(nn.Module):
         return self._place.device
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Follows to another device or precision; with offload the large networks follow to the latter alone.
-
-        They come to the device only when they are at work.
-        """
+        """Follows to another device or precision; with offload the large networks follow to the latter alone."""
         if not self._offload:
             return super()._apply(fn, recurse)
         self._send_away()
         asked = {fn(torch.empty(0, dtype=dtype)).dtype for dtype in (torch.float16, torch.float32)}
-        if len(asked) == 1:  # whatever a tensor had before: another precision
-            [dtype] = asked
-            for part in self.children():
-                part.to(dtype=dtype)
+        for part in self.children() if len(asked) == 1 else ():  # whatever it had before: another precision
+            part.to(dtype=next(iter(asked)))
         self.image_projection._apply(fn)
         return super()._apply(fn, recurse=False)
 
@@ -97,15 +97,6 @@ class Frozen(nn.Module):
         self._at_work = []
 
 
-def guidance_embedding(guidance_scale: float, width: int, rows: int) -> Tensor:
-    """The guidance scale as sines and cosines `(rows, width)`, for latent consistency models (arXiv 2310.04378)."""
-    from diffusers import StableDiffusionPipeline
-
-    embedding: Any = StableDiffusionPipeline.get_guidance_scale_embedding  # a method that reads nothing of `self`
-    embedded: Tensor = embedding(None, torch.tensor([guidance_scale - 1.0] * rows), width)
-    return embedded
-
-
 def check_precision(device: torch.device, backbone: Backbone) -> None:
     """Tries the kernels that the networks are made of; ValueError where the device lacks one in this precision."""
     x = torch.zeros(1, 8, 8, 8, device=device, dtype=backbone.torch_dtype)
@@ -120,21 +111,18 @@ def check_precision(device: torch.device, backbone: Backbone) -> None:
         ) from error
 
 
-@contextmanager
-def constant_keys(unet: Any, controlnet: Any = None) -> Iterator[None]:
-    """Computes cross-attention's keys and values, and the ControlNet's lines, once while their inputs are the same.
+def constant_keys(*networks: Any) -> AbstractContextManager[None]:
+    """Computes cross-attention's keys and values, and a ControlNet's lines, once while their inputs are the same.
 
     They take `rows x tokens x width` numbers a layer. Compiled networks are left as they are.
     """
-    parts = {part for network in (unet, controlnet) if network is not None for part in _constant(network)}
-    with replaced_forward({part: _remembering(part.forward) for part in parts}):
-        yield
+    ours = [network for network in networks if not network._compiled_call_impl]
+    # The last answer is remembered; tensors are told apart as objects.
+    return replaced_forward({part: lru_cache(1)(part.forward) for network in ours for part in _constant(network)})
 
 
 def _constant(network: Any) -> Iterator[nn.Module]:
     """The modules of a UNet or a ControlNet whose input is the same in every step."""
-    if network._compiled_call_impl:
-        return
     for layer in map(network.get_submodule, cross_attention_layers(network)):
         yield from (layer.to_k, layer.to_v)
         yield from (*getattr(layer.processor, "to_k_ip", ()), *getattr(layer.processor, "to_v_ip", ()))
@@ -142,37 +130,16 @@ def _constant(network: Any) -> Iterator[nn.Module]:
         yield lines
 
 
-def _remembering(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same function, which knows its last answer."""
-    known: list[tuple[Tensor, Tensor]] = []
-
-    def remembered(same: Tensor) -> Tensor:
-        if not known or known[0][0] is not same:
-            known[:] = [(same, forward(same))]
-        return known[0][1]
-
-    return remembered
-
-
-@contextmanager
-def linear_as_convolution(network: nn.Module) -> Iterator[None]:
+def linear_as_convolution(network: nn.Module) -> AbstractContextManager[None]:
     """In a `with` block without gradients, hands the linear layers of a network at work on a CPU to oneDNN.
 
-    PyTorch gives those in float32 to MKL, whose products reach half of oneDNN's speed on AMD's processors; a
-    convolution of one pixel is the same sum and goes to oneDNN. Results differ in rounding at most. Compiled networks
-    and other precisions are left as they are.
+    PyTorch gives those in float32 to MKL, at half of oneDNN's speed on AMD's processors; a convolution of one pixel is
+    the same sum, but for rounding. Compiled networks and other precisions are left as they are.
     """
-    with replaced_forward({layer: _convolution(layer) for layer in _linear_layers(network)}):
-        yield
-
-
-def _linear_layers(network: nn.Module) -> Iterator[nn.Linear]:
-    if network._compiled_call_impl or not torch.backends.mkldnn.is_available():
-        return
-    for layer in network.modules():
-        # A subclass may do more than its weight says, as those of quantisation do.
-        if type(layer) is nn.Linear and layer.weight.dtype == torch.float32:
-            yield layer
+    left = network._compiled_call_impl or not torch.backends.mkldnn.is_available()
+    # A subclass may do more than its weight says, as those of quantisation do.
+    layers = () if left else (layer for layer in network.modules() if type(layer) is nn.Linear)
+    return replaced_forward({each: _convolution(each) for each in layers if each.weight.dtype == torch.float32})
 
 
 def _convolution(layer: nn.Linear) -> Callable[[Tensor], Tensor]:
@@ -195,7 +162,6 @@ def replaced_forward(forwards: Mapping[nn.Module, Any]) -> Iterator[None]:
         yield
     finally:
         for module, former in before.items():
-            if former is None:
-                del module.forward
-            else:
+            del module.forward
+            if former is not None:
                 module.forward = former

@@ -1,8 +1,11 @@
-"""Content images as control maps: what a ControlNet is shown of them."""
+"""Content images as control maps: what a ControlNet is shown of them, each drawn once."""
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from datamodules.files import write_atomically
 from datamodules.reading import reading
 from lightning_modules.finite import check_numbers
 from lightning_modules.hub import fetch_file, find_source
@@ -20,23 +24,26 @@ from lightning_modules.tensor_files import read_tensors
 
 ANNOTATORS = "lllyasviel/Annotators@982e7edaec38759d914a963c48c4726685de7d96"
 """The public repository of both networks' weights."""
+_HED, _SKETCH = "ControlNetHED.pth", "sk_model.pth"
+# Part of every key: a change of what detectors draw makes the maps that older versions left unfit.
+_VERSION = 1
 Bytes = NDArray[np.uint8]
 Settings = dict[str, Any]
 
 
 class Detector(ABC):
-    """Draws the lines of a content image, white on black, unless it says otherwise.
-
-    Attributes:
-        name: short name, used in the names of files and runs.
-    """
+    """Draws the lines of a content image, white on black, unless it says otherwise."""
 
     name: str
+    """Short name, used in the names of files and runs."""
+
+    def __init__(self, **settings: float) -> None:
+        self._settings: Settings = settings
 
     @property
-    @abstractmethod
     def settings(self) -> Settings:
         """Everything besides `name` that decides the map; weights by a digest of their file."""
+        return dict(self._settings)
 
     @abstractmethod
     def lines(self, pixels: Bytes) -> Bytes:
@@ -48,7 +55,7 @@ class Detector(ABC):
 
 
 class EdgeDetector(Detector):
-    """Thin edges by Canny's method; needs no weights.
+    """Thin edges by Canny's method; needs no weights. Raises ValueError for a setting that is out of its range.
 
     Args:
         blur: standard deviation of the Gaussian as a share of the picture's short side; at least 0.8 pixels are taken.
@@ -56,9 +63,6 @@ class EdgeDetector(Detector):
             threshold decides within these limits.
         sure_contrast: the step from which on a line always starts.
         dilation: pixels by which lines grow to each side; 0 leaves them one pixel wide.
-
-    Raises:
-        ValueError: a setting is out of its range.
     """
 
     name = "edges"
@@ -76,13 +80,7 @@ class EdgeDetector(Detector):
             )
         if dilation < 0:
             raise ValueError(f"`dilation` must be a number of pixels, 0 or more; got {dilation}.")
-        self._settings: Settings = {"blur": blur, "least_contrast": least_contrast}
-        self._settings |= {"sure_contrast": sure_contrast, "dilation": dilation}
-
-    @property
-    def settings(self) -> Settings:
-        """The arguments."""
-        return dict(self._settings)
+        super().__init__(blur=blur, least_contrast=least_contrast, sure_contrast=sure_contrast, dilation=dilation)
 
     def lines(self, pixels: Bytes) -> Bytes:
         """255 on edges, 0 elsewhere."""
@@ -96,18 +94,18 @@ class NetworkDetector(Detector):
     network_class: type[nn.Module]
     least_side: int
 
-    def __init__(self, weights: str, device: str, **settings: int | bool) -> None:
+    def __init__(self, weights: str, device: str, **settings: float) -> None:
+        super().__init__(**settings)
         self.weights, self.device = weights, torch.device(device)
-        self._settings = settings
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
         """The arguments that decide the map."""
         return {"weights": hashlib.sha256(self.path.read_bytes()).hexdigest()[:16], **self._settings}
 
     @cached_property
     def path(self) -> Path:
-        """The local path of the weights; FileNotFoundError where they cannot be had, locally or from the hub."""
+        """The local path of the weights; FileNotFoundError where they cannot be had."""
         try:
             return fetch_file(find_source(self.weights, "weights"), "weights")
         except OSError as error:
@@ -121,8 +119,7 @@ class NetworkDetector(Detector):
     @cached_property
     def network(self) -> nn.Module:
         """The network in float32 (the public HED is stored in float16); ValueError for a file with other tensors."""
-        network = self.network_class()
-        argument = f"weights` of `{type(self).__name__}"
+        network, argument = self.network_class(), f"weights` of `{type(self).__name__}"
         expected = f"It must be the public file {self.file} of https://huggingface.co/lllyasviel/Annotators."
         tensors = read_tensors(self.path, argument, expected).content
         with reading(self.path, argument, expected):
@@ -153,17 +150,12 @@ class ContourDetector(NetworkDetector):
         weights: ControlNetHED.pth, a local path or a hub name `owner/name[@revision]/file`.
         threshold: 0 .. 254 of HED's 0 .. 255; lower ones keep more lines.
         device: where the network runs, "cpu" or "cuda".
-
-    Raises:
-        ValueError: `threshold` is out of its range.
     """
 
     name = "contour"
-    file, network_class, least_side = "ControlNetHED.pth", HED, 16
+    file, network_class, least_side = _HED, HED, 16
 
-    def __init__(
-        self, weights: str = f"{ANNOTATORS}/ControlNetHED.pth", threshold: int = 200, device: str = "cpu"
-    ) -> None:
+    def __init__(self, weights: str = f"{ANNOTATORS}/{_HED}", threshold: int = 200, device: str = "cpu") -> None:
         if not 0 <= threshold < 255:
             raise ValueError(f"`threshold` must be 0 to 254, of edges from 0 to 255 (StyleShot: 200); got {threshold}.")
         super().__init__(weights, device, threshold=threshold)
@@ -185,11 +177,9 @@ class LineartDetector(NetworkDetector):
     """
 
     name = "lineart"
-    file, network_class, least_side = "sk_model.pth", LineartGenerator, 5
+    file, network_class, least_side = _SKETCH, LineartGenerator, 5
 
-    def __init__(
-        self, weights: str = f"{ANNOTATORS}/sk_model.pth", dark_lines: bool = True, device: str = "cpu"
-    ) -> None:
+    def __init__(self, weights: str = f"{ANNOTATORS}/{_SKETCH}", dark_lines: bool = True, device: str = "cpu") -> None:
         super().__init__(weights, device, dark_lines=dark_lines)
         self.name = "lineart" if dark_lines else "light_lineart"
 
@@ -199,7 +189,57 @@ class LineartDetector(NetworkDetector):
         return drawing if self._settings["dark_lines"] else 255 - drawing
 
 
-DETECTORS: dict[str, type[EdgeDetector] | type[ContourDetector] | type[LineartDetector]] = {
-    detector.name: detector for detector in (EdgeDetector, ContourDetector, LineartDetector)
-}
+_KINDS = (EdgeDetector, ContourDetector, LineartDetector)
+DETECTORS: dict[str, type[EdgeDetector] | type[ContourDetector] | type[LineartDetector]] = {k.name: k for k in _KINDS}
 """By the names that `content_lines` of a backbone knows."""
+
+
+class MapCache:
+    """A detector that computes the map of each image once, or once for all runs, with a folder that keeps PNG files."""
+
+    def __init__(self, detector: Detector, folder: str | None = None) -> None:
+        self.detector, self.folder = detector, None if folder is None else Path(folder).expanduser()
+        self._kept: dict[str, bytes] = {}
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """The control map, RGB in the size of `image`; WriteError where the folder cannot be written."""
+        key = self.key(image)
+        path = self.folder and self.folder / f"{key}.png"
+        kept = path or BytesIO(self._kept.get(key, b""))
+        with suppress(OSError), Image.open(kept) as opened:  # one that is no picture or is cut off is drawn anew
+            return opened.convert("RGB")
+        drawn, encoded = self.detector(image), BytesIO()
+        drawn.save(encoded, format="PNG")
+        if path is None:
+            self._kept[key] = encoded.getvalue()
+        else:
+            write_atomically(path, lambda file: file.write(encoded.getvalue()))
+        return drawn
+
+    def key(self, image: Image.Image) -> str:
+        """Name of the map: the detector's, and a digest of its settings and of the image's size and pixels."""
+        pixels = image.convert("RGB")
+        told = json.dumps([_VERSION, self.detector.settings, pixels.size], sort_keys=True)
+        return f"{self.detector.name}-{hashlib.sha256(told.encode() + pixels.tobytes()).hexdigest()[:32]}"
+
+
+def drawn_size(size: tuple[int, int], step: int) -> tuple[int, int]:
+    """The sides nearest to those of `size` that are multiples of `step`, at least one step."""
+    one, other = (max(step, round(side / step) * step) for side in size)
+    return one, other
+
+
+def map_pixels(lines: Image.Image, size: tuple[int, int]) -> Tensor:
+    """A control map as `(3, height, width)`, float32 in 0 .. 1, of `size` (width, height)."""
+    fitted = lines.convert("RGB")
+    if fitted.size != size:
+        fitted = fitted.resize(size, Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(fitted)).permute(2, 0, 1).float() / 255
+
+
+def resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pictures `(batch, 3, height, width)`, 0 .. 1, brought to `size` (width, height)."""
+    width, height = size
+    if pictures.shape[2:] == (height, width):
+        return pictures
+    return nn.functional.interpolate(pictures, (height, width), mode="bicubic", antialias=True).clamp(0, 1)

@@ -15,14 +15,12 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lightning_modules.diffusion.encoders import frozen
 from lightning_modules.diffusion.ip_adapter import ImageProjection
-from lightning_modules.styleshot.pyramid import CHANNELS, PATCHES, UNSHUFFLE, centre_crop, patch_pyramid, shuffled
+from lightning_modules.styleshot.pyramid import PATCHES, PatchSizes, centre_crop, patch_pyramid, shuffled
 
 LEVELS = ("high", "middle", "low")
 STYLE_TOKENS = (0, PATCHES[0] + 1, PATCHES[0] + PATCHES[1] + 2)
 """Places of the three style tokens in the sequence [style, 8 patches, style, 16 patches, style, 32 patches]."""
 _TOKENS_PER_LEVEL = 2
-# Blocks before the first and after the last that halves, in each of the published CNNs.
-_BLOCKS_BEFORE, _BLOCKS_AFTER = 2, 1
 
 
 def clip_vit_h() -> CLIPVisionConfig:
@@ -32,21 +30,13 @@ def clip_vit_h() -> CLIPVisionConfig:
 
 
 @dataclass(frozen=True)
-class StyleEncoderConfig:
-    """Sizes of a style encoder, by default the published ones.
+class StyleEncoderConfig(PatchSizes):
+    """Sizes of a style encoder, by default the published ones: of its CNNs, and of the CLIP that reads their vectors.
 
-    Args:
-        channels: as those of `PatchSizes`. All blocks but the first two and the last halve the patch, so each level has
-            one block less than the level above.
-        unshuffle: likewise.
-        vision: sizes of the CLIP image encoder whose layers read the tokens.
-
-    Raises:
-        ValueError: the numbers of blocks do not fit the pyramid.
+    All blocks but the first two and the last halve the patch, so each level must have one block less than the level
+    above, or ValueError is raised.
     """
 
-    channels: tuple[tuple[int, ...], ...] = CHANNELS
-    unshuffle: int = UNSHUFFLE
     vision: CLIPVisionConfig = field(default_factory=clip_vit_h)
 
     def __post_init__(self) -> None:
@@ -58,15 +48,10 @@ class StyleEncoderConfig:
             )
 
     @property
-    def patch_sizes(self) -> tuple[int, ...]:
-        """Side of a patch on each level in pixels: what the CNN reduces to one vector."""
-        # The first convolution, two blocks and the last one keep the size; the pooling at the end halves it.
-        return tuple(self.unshuffle * 2 ** (len(channels) - 3) for channels in self.channels)
-
-    @property
     def image_size(self) -> int:
-        """Side of the square crop in pixels."""
-        return 4 * self.patch_sizes[0]
+        """Side of the square crop in pixels, four times that of the largest patches."""
+        # All blocks of a CNN but the first two and the last halve a patch, and so does the pooling: one vector is left.
+        return 4 * self.unshuffle * 2 ** (len(self.channels[0]) - 3)
 
 
 class StyleEncoder(nn.Module):
@@ -74,12 +59,9 @@ class StyleEncoder(nn.Module):
 
     Args:
         config: sizes.
-        permutations: over how many orders of the patches the features are averaged; 0 takes the canonical order.
-            The published code draws one order for each call.
+        permutations: over how many orders of the patches the features are averaged; 0 takes the canonical order,
+            below 0 is a ValueError. The published code draws one order for each call.
         seed: decides the orders.
-
-    Raises:
-        ValueError: `permutations` is negative.
     """
 
     def __init__(self, config: StyleEncoderConfig | None = None, permutations: int = 0, seed: int = 0) -> None:
@@ -151,9 +133,9 @@ class PatchEncoder(nn.Module):
         super().__init__()
         self.unshuffle = unshuffle
         self.conv_in = nn.Conv2d(3 * unshuffle**2, channels[0], 3, padding=1)
-        pairs = list(pairwise(channels))
-        halving = range(_BLOCKS_BEFORE, len(pairs) - _BLOCKS_AFTER)
-        self.body = nn.Sequential(*(ResidualBlock(*pair, place in halving) for place, pair in enumerate(pairs)))
+        halving = range(2, len(channels) - 2)  # all blocks but two before and one behind
+        blocks = (ResidualBlock(*pair, place in halving) for place, pair in enumerate(pairwise(channels)))
+        self.body = nn.Sequential(*blocks)
         self.adapter = nn.Linear(channels[-1], width)
 
     def forward(self, patches: Tensor) -> Tensor:
@@ -187,8 +169,7 @@ class StyleProjection(nn.Module):
 
     def __init__(self, dim: int, token_dim: int) -> None:
         super().__init__()
-        self.dim = dim
-        self.num_tokens = _TOKENS_PER_LEVEL * len(LEVELS)
+        self.dim, self.num_tokens = dim, _TOKENS_PER_LEVEL * len(LEVELS)
         self.heads = nn.ModuleList(ImageProjection(dim, _TOKENS_PER_LEVEL, token_dim) for _ in LEVELS)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -38,15 +38,10 @@ def canny(pixels: NDArray[np.uint8], blur: float, least_contrast: float, sure_co
 
 
 def step_contrast(pixels: Floats, sigma: float) -> tuple[Floats, Floats]:
-    """The contrast of the step at each pixel and the direction across it, both of the channel with the largest.
+    """The contrast of the step at each of the pixels `(height, width, channels)`, in the channel with the largest.
 
-    Args:
-        pixels: `(height, width, channels)`.
-        sigma: standard deviation of the Gaussian in pixels; below about 0.8 its sampled derivative is wrong.
-
-    Returns:
-        Contrasts `(height, width)` in the unit of the pixels, and gradients `(2, height, width)`, down and right, whose
-        lengths they are.
+    Contrasts `(height, width)` are in the unit of the pixels, and the lengths of the gradients `(2, height, width)`,
+    down and right; `sigma`, in pixels, is the standard deviation of the Gaussian.
     """
     scale, sigmas = sigma * sqrt(2 * pi), (sigma, sigma, 0)
     down, right = (ndimage.gaussian_filter(pixels, sigmas, order, mode="nearest") for order in ((1, 0, 0), (0, 1, 0)))
@@ -56,14 +51,14 @@ def step_contrast(pixels: Floats, sigma: float) -> tuple[Floats, Floats]:
     return np.hypot(*gradient), gradient
 
 
-def otsu_threshold(values: Floats, bins: int = 256) -> float:
-    """The threshold between two classes of values whose means differ most (Otsu, SMC-9(1), 1979).
+def otsu_threshold(values: Floats) -> float:
+    """The threshold between two classes of values whose means differ most (Otsu, SMC-9(1), 1979); of equal ones theirs.
 
-    Classes are unions of `bins` equal intervals; where all values are equal, their value is the threshold.
+    Classes are unions of 256 equal intervals.
     """
     if values.min() == values.max():
         return float(values.max())
-    counts, borders = np.histogram(values, bins)
+    counts, borders = np.histogram(values, 256)
     centres = (borders[:-1] + borders[1:]) / 2
     below = np.cumsum(counts)[:-1]
     above = counts.sum() - below
@@ -95,8 +90,7 @@ class HED(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm = nn.Parameter(torch.zeros(1, 3, 1, 1))
-        widths = (3, 64, 128, 256, 512, 512)
-        for number, (inputs, channels) in enumerate(pairwise(widths), start=1):
+        for number, (inputs, channels) in enumerate(pairwise((3, 64, 128, 256, 512, 512)), start=1):
             self.add_module(f"block{number}", _SideBlock(inputs, channels, layers=2 if number < 3 else 3))
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
@@ -141,12 +135,15 @@ class LineartGenerator(nn.Module):
     The normalisations have neither weights nor running statistics, so that only the convolutions have keys.
     """
 
-    def __init__(self, residual_blocks: int = 3) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.model0 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, 64, 7), nn.InstanceNorm2d(64), nn.ReLU())
-        self.model1 = nn.Sequential(*_halving(64, 128), *_halving(128, 256))
-        self.model2 = nn.Sequential(*(_ResidualBlock(256) for _ in range(residual_blocks)))
-        self.model3 = nn.Sequential(*_doubling(256, 128), *_doubling(128, 64))
+        half: dict[str, Any] = {"stride": 2, "padding": 1}
+        twice = half | {"output_padding": 1}
+        down, up = nn.Conv2d, nn.ConvTranspose2d
+        self.model0 = nn.Sequential(nn.ReflectionPad2d(3), *_normed(nn.Conv2d(3, 64, 7)))
+        self.model1 = nn.Sequential(*_normed(down(64, 128, 3, **half)), *_normed(down(128, 256, 3, **half)))
+        self.model2 = nn.Sequential(*(_ResidualBlock(256) for _ in range(3)))
+        self.model3 = nn.Sequential(*_normed(up(256, 128, 3, **twice)), *_normed(up(128, 64, 3, **twice)))
         self.model4 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(64, 1, 7), nn.Sigmoid())
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -161,20 +158,12 @@ class LineartGenerator(nn.Module):
 class _ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv_block = nn.Sequential(*_same(channels), nn.ReLU(), *_same(channels))
+        first, second = ([nn.ReflectionPad2d(1), *_normed(nn.Conv2d(channels, channels, 3))] for _ in range(2))
+        self.conv_block = nn.Sequential(*first, *second[:-1])
 
     def forward(self, hidden: Tensor) -> Tensor:
         return hidden + self.conv_block(hidden)
 
 
-def _same(channels: int) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)]
-
-
-def _halving(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.InstanceNorm2d(outputs), nn.ReLU()]
-
-
-def _doubling(inputs: int, outputs: int) -> list[nn.Module]:
-    conv = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
-    return [conv, nn.InstanceNorm2d(outputs), nn.ReLU()]
+def _normed(conv: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    return [conv, nn.InstanceNorm2d(conv.out_channels), nn.ReLU()]

@@ -32,7 +32,7 @@ class PatchSizes:
     unshuffle: int = UNSHUFFLE
 
 
-def centre_crop(image: Image.Image, size: int = 512) -> Tensor:
+def centre_crop(image: Image.Image, size: int) -> Tensor:
     """The middle square `(3, size, size)`, float32, -1 to 1, of an image whose short side was scaled to `size`."""
     width, height = image.size
     short = min(width, height)
@@ -43,46 +43,31 @@ def centre_crop(image: Image.Image, size: int = 512) -> Tensor:
 
 
 def patch_pyramid(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The patches of the high, the middle and the low level.
+    """The patches of three levels, `(batch, 8, channels, size / 4, size / 4)`, 16 of `size / 8` and 32 of `size / 16`.
 
-    Each quadrant of the picture is cut into four: top left and bottom right are patches of the high level, bottom
-    left and top right are cut again, for the middle level, and theirs once more, for the low level. Quadrants come
-    in the order top left, bottom left, top right, bottom right.
-
-    Of pictures `(batch, channels, size, size)` these are `(batch, 8, channels, size / 4, size / 4)`, `(batch, 16,
-    channels, size / 8, size / 8)` and `(batch, 32, channels, size / 16, size / 16)`.
-
-    Raises:
-        ValueError: the pictures are no squares whose side is a multiple of 16.
+    Each quadrant of the pictures `(batch, channels, size, size)` is cut into four: top left and bottom right are
+    patches of the high level, bottom left and top right are cut again, for the middle level, and theirs once more, for
+    the low level. Quadrants come in the order top left, bottom left, top right, bottom right. Raises ValueError where
+    the pictures are no squares whose side is a multiple of 16.
     """
     if pixels.ndim != 4 or pixels.shape[2] != pixels.shape[3] or pixels.shape[3] % 16 or not pixels.shape[3]:
         raise ValueError(
             "`pixels` must be square pictures (batch, channels, size, size) whose size is a multiple of 16; got "
             f"{tuple(pixels.shape)}. Crop them with `centre_crop`."
         )
-    levels: list[list[Tensor]] = [[], [], []]
-    for quadrant in _quadrants(pixels):
-        _collect(quadrant, levels)
-    high, middle, low = (torch.stack(level, dim=1) for level in levels)
+    levels, squares = [], _quadrants(pixels)
+    for _ in PATCHES:
+        cut = [_quadrants(square) for square in squares]
+        levels.append(torch.stack([patch for parts in cut for patch in (parts[0], parts[3])], dim=1))
+        squares = [inner for parts in cut for inner in parts[1:3]]
+    high, middle, low = levels
     return high, middle, low
 
 
 def shuffled(levels: Sequence[Tensor], generator: Generator) -> list[Tensor]:
-    """Every level `(batch, patches, ...)` in an order of its own, the same for the whole batch.
-
-    `generator` draws a permutation for each level, on the CPU.
-    """
+    """Every level `(batch, patches, ...)` in an order of its own, drawn on the CPU, the same for the whole batch."""
     orders = [torch.randperm(level.shape[1], generator=generator) for level in levels]
     return [level[:, order.to(level.device)] for level, order in zip(levels, orders, strict=True)]
-
-
-def _collect(square: Tensor, levels: list[list[Tensor]]) -> None:
-    """Adds the patches in `square` to the first level and to those below it."""
-    if levels:
-        top_left, bottom_left, top_right, bottom_right = _quadrants(square)
-        levels[0] += [top_left, bottom_right]
-        for inner in (bottom_left, top_right):
-            _collect(inner, levels[1:])
 
 
 def _quadrants(square: Tensor) -> list[Tensor]:

@@ -9,8 +9,7 @@ from datamodules.miniature.generate import draw
 from datamodules.vocabulary import CONTENTS, PROMPT_CONTENTS
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from lightning_modules.styleshot.content_maps import map_pixels
-from lightning_modules.styleshot.detectors import EdgeDetector
+from lightning_modules.styleshot.detectors import EdgeDetector, map_pixels
 from scripts.miniature.measure import NAMED_CONTENTS, PAIRS, PROMPTS, Measurement, fresh, megabytes, parser_of, run
 from scripts.miniature.training import ALL_CONTENTS, ALL_STYLES, FRESH_SEED, WEIGHTS
 from scripts.stopping import stoppable

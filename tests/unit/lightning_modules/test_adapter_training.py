@@ -16,7 +16,7 @@ from lightning_modules.diffusion.unet_inputs import Conditions
 from lightning_modules.objectives import DropRates, PublishedObjective, draw
 from tests.fitting import Recorded, module, references, trainer
 from tests.float64 import assert_same
-from tests.unit.lightning_modules.diffusion.exact import variant
+from tests.unit.lightning_modules.diffusion.stock import variant
 
 KEEP_ALL, DROP_IMAGES, DROP_CONTENTS = DropRates(0, 0, 0), DropRates(image=1, content=0, both=0), DropRates(0, 1, 0)
 

@@ -20,7 +20,7 @@ from lightning_modules.styleshot_training import ContentFusionReconstruction, St
 from tests.fitting import references, trainer
 from tests.float64 import assert_same
 from tests.styleshot import captions, still, trained_state, write_captions, write_styleshot
-from tests.unit.lightning_modules.diffusion.exact import variant
+from tests.unit.lightning_modules.diffusion.stock import variant
 
 NAMES = {
     AdapterReconstruction: "image_adapter",

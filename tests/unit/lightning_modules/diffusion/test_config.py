@@ -30,10 +30,6 @@ def test_settings_without_sense_are_refused(kind: Any, settings: dict[str, Any],
         kind(**settings)
 
 
-def test_dtype_names_a_torch_dtype() -> None:
-    assert Backbone(dtype="bfloat16").torch_dtype is torch.bfloat16
-
-
 @pytest.mark.parametrize(("guidance_scale", "guided"), [(7.5, True), (1.01, True), (1.0, False), (0.0, False)])
 def test_guided(guidance_scale: float, guided: bool) -> None:
     assert SamplingSettings(guidance_scale=guidance_scale).guided is guided
@@ -46,6 +42,7 @@ def test_settings_load_weights_only() -> None:
         ReferenceMix("tokens", [1.0, 2.0]),
         Runtime(offload=True),
     ]
+    assert settings[0].torch_dtype is torch.float16  # type: ignore[attr-defined]
     file = io.BytesIO()
     torch.save(settings, file)
     file.seek(0)
@@ -66,8 +63,5 @@ def test_sizes_that_are_not_given_are_those_of_the_picture() -> None:
 )
 def test_shares_sum_to_one(weights: list[float] | None, count: int, shares: list[float]) -> None:
     assert ReferenceMix(weights=weights).shares(count) == shares
-
-
-def test_weights_for_another_number_of_references() -> None:
     with pytest.raises(ValueError, match=r"`weights` must have one number for each of the 3 references.*got \[1, 2\]"):
         ReferenceMix(weights=[1, 2]).shares(3)

@@ -102,15 +102,9 @@ def test_features_serve_training_after_inference_mode(model: StableDiffusion, im
     assert_same(layer.weight.grad, feature)
 
 
-def test_a_crop_is_left_to_the_encoders() -> None:
-    assert framed(WIDE, "crop") is WIDE
-
-
-def test_squash_is_pillows_own_resize() -> None:
+def test_each_fit() -> None:
+    assert framed(WIDE, "crop") is WIDE, "which is left to the encoders"
     assert np.array_equal(framed(WIDE, "squash"), WIDE.resize((512, 512)))
-
-
-def test_pad_keeps_the_whole_picture_between_margins_and_bounds_its_size() -> None:
     padded = np.asarray(framed(WIDE, "pad"))
     assert np.array_equal(padded[20:40], WIDE)
     assert (padded[:20] == GREY).all()

@@ -60,12 +60,6 @@ def test_each_input_reaches_the_picture(model: StableDiffusion) -> None:
         assert float((images - base).abs().max()) > 1e-3, name
 
 
-def test_scale_zero_ignores_the_reference(model: StableDiffusion) -> None:
-    states, features = model.encode_prompts(["A rocket"] * 2), _features(2)
-    first, second = sample(model, dataclasses.replace(SETTINGS, scale=0.0), states, features, [42, 42])
-    assert_same(first, second)
-
-
 @pytest.mark.parametrize("guidance_scale, rows", [(1.0, 2), (0.5, 2), (7.5, 4)])
 def test_the_unconditional_half_runs_only_under_guidance(
     model: StableDiffusion, monkeypatch: pytest.MonkeyPatch, guidance_scale: float, rows: int

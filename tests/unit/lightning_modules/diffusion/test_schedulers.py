@@ -11,38 +11,18 @@ from diffusers import DDIMScheduler, DDPMScheduler, PNDMScheduler
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.schedulers import build_scheduler, held_config, ready_scheduler, working_schedulers
 from tests.float64 import assert_same
-from tests.unit.lightning_modules.diffusion.exact import Exact, load_exact, variant
+from tests.unit.lightning_modules.diffusion.stock import Exact, load_exact, variant
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 SETTINGS = SamplingSettings(steps=4, guidance_scale=3.0)
-WORKING = [
-    "CMStochasticIterativeScheduler",
-    "CogVideoXDDIMScheduler",
-    "DDIMInverseScheduler",
-    "DDIMParallelScheduler",
-    "DDIMScheduler",
-    "DDPMParallelScheduler",
-    "DDPMScheduler",
-    "DEISMultistepScheduler",
-    "DPMSolverMultistepInverseScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "EDMDPMSolverMultistepScheduler",
-    "EDMEulerScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "IPNDMScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LCMScheduler",
-    "LMSDiscreteScheduler",
-    "PNDMScheduler",
-    "SASolverScheduler",
-    "TCDScheduler",
-    "UniPCMultistepScheduler",
-]
+_NAMES = """
+    CMStochasticIterative CogVideoXDDIM DDIMInverse DDIMParallel DDIM DDPMParallel DDPM DEISMultistep
+    DPMSolverMultistepInverse DPMSolverMultistep DPMSolverSinglestep EDMDPMSolverMultistep EDMEuler
+    EulerAncestralDiscrete EulerDiscrete HeunDiscrete IPNDM KDPM2AncestralDiscrete KDPM2Discrete LCM
+    LMSDiscrete PNDM SASolver TCD UniPCMultistep
+"""
+WORKING = [f"{name}Scheduler" for name in _NAMES.split()]
 VELOCITY = {"prediction_type": "v_prediction"}
 ZERO_SNR = {"timestep_spacing": "trailing", "rescale_betas_zero_snr": True}
 EPSILON_ALONE = {"CMStochasticIterativeScheduler", "IPNDMScheduler"}
@@ -60,8 +40,10 @@ def config(exact: Exact) -> dict[str, Any]:
 
 @pytest.mark.parametrize("steps", [4, 20])
 @pytest.mark.parametrize("name", WORKING)
-def test_each_draws_as_diffusers_does(exact: Exact, name: str, steps: int) -> None:
+def test_each_draws_as_diffusers_does(exact: Exact, config: dict[str, Any], name: str, steps: int) -> None:
     settings = replace(SETTINGS, scheduler=name, steps=steps)
+    # Some devices have no float64, in which some schedulers hold their steps.
+    assert ready_scheduler(settings, config).timesteps.device.type == "cpu"
     assert_same(exact.own(settings), exact.stock(settings))
 
 
@@ -134,8 +116,7 @@ def test_brownian_noise_is_that_of_each_rows_seed(exact: Exact) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"steps_offset": 0, "clip_sample": True}, {"steps_offset": ..., "clip_sample": ...}],
+    "changes", [{"steps_offset": 0, "clip_sample": True}, {"steps_offset": ..., "clip_sample": ...}]
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_the_configuration_is_what_the_pipeline_makes_of_it(
@@ -147,9 +128,3 @@ def test_the_configuration_is_what_the_pipeline_makes_of_it(
     for theirs in (own, *(kind.from_config(own.config) for kind in (DDPMScheduler, PNDMScheduler))):
         ours = build_scheduler(type(theirs).__name__, held)
         assert all(ours.config[key] == value for key, value in theirs.config.items() if not key.startswith("_"))
-
-
-def test_the_schedule_lies_on_the_cpu(exact: Exact, config: dict[str, Any]) -> None:
-    """Some devices have no float64, in which some schedulers hold theirs."""
-    for name in WORKING:
-        assert ready_scheduler(replace(SETTINGS, scheduler=name), config).timesteps.device.type == "cpu"

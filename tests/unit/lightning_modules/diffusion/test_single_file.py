@@ -12,8 +12,7 @@ from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from tests.float64 import assert_same
 from tests.single_file import write_single_file
-from tests.unit.lightning_modules.diffusion.exact import Exact
-from tests.unit.lightning_modules.diffusion.stock import Pair
+from tests.unit.lightning_modules.diffusion.stock import Exact, Pair, with_adapters
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -32,10 +31,7 @@ def test_it_draws_as_diffusers_own_reading_of_it(backbone: Backbone, tiny_backbo
     assert all(torch.equal(tensor, expected[key]) for key, tensor in model.state_dict().items())
     parts = {"safety_checker": None, "feature_extractor": None}
     pipe = StableDiffusionPipeline.from_single_file(backbone.model, config=str(folder), local_files_only=True, **parts)
-    weights = torch.load(folder / "ip_adapter.bin", weights_only=True)
-    pipe.load_ip_adapter(weights, subfolder=None, weight_name=None, image_encoder_folder=None)
-    pipe.set_progress_bar_config(disable=True)
-    exact = Exact(Pair(model.double(), folder), pipe.to(torch.float64))
+    exact = Exact(Pair(model.double(), folder), with_adapters(pipe, folder))
     assert_same(exact.own(SETTINGS), exact.stock(SETTINGS))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_modules.diffusion import sampling
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
-from lightning_modules.diffusion.sampling import _fast, sample
+from lightning_modules.diffusion.sampling import denoise, sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.diffusion.unet_inputs import constant_keys, linear_as_convolution, replaced_forward
 from tests.unit.lightning_modules.diffusion.stock import Pair
@@ -78,24 +78,17 @@ class Own(nn.Linear):
 
 
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("contiguous", [True, False])
 @pytest.mark.parametrize("shape", [(7, 24), (2, 5, 24), (1, 1, 1, 24)])
-def test_the_same_numbers_in_the_same_shape(shape: tuple[int, ...], bias: bool) -> None:
+def test_the_same_numbers_in_the_same_shape(shape: tuple[int, ...], contiguous: bool, bias: bool) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(24, 40, bias=bias))
-    x = torch.randn(shape)
+    x = torch.randn(shape) if contiguous else torch.randn(*shape[::-1]).permute(*reversed(range(len(shape))))
     with torch.no_grad(), linear_as_convolution(network):
         ours = network(x)
     expected = network.double()(x.double())
-    assert ours.shape == expected.shape and ours.is_contiguous()
+    assert ours.shape == expected.shape and (ours.is_contiguous() or not contiguous)
     _assert_rounded(ours, expected, network[0], x)
-
-
-@torch.no_grad()
-def test_a_view_that_is_not_contiguous() -> None:
-    network, x = nn.Sequential(nn.Linear(6, 3)), torch.randn(6, 4, 5).permute(2, 1, 0)
-    with linear_as_convolution(network):
-        ours = network(x)
-    _assert_rounded(ours, network.double()(x.double()), network[0], x)
 
 
 def _assert_rounded(ours: Tensor, exact: Tensor, layer: Any, x: Tensor) -> None:
@@ -138,11 +131,17 @@ def test_keys_stay_constant_within(pair: Pair) -> None:
 
 
 def test_what_works_on_an_accelerator_is_left_as_it_is(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = StableDiffusion.load(Backbone(str(pair.folder)))
-    unet: Any = model.unet
-    linear = unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q
-    with _fast(model):
-        assert "forward" in vars(linear)
-    monkeypatch.setattr(StableDiffusion, "device", torch.device("cuda"))
-    with _fast(model):
-        assert "forward" not in vars(linear)
+    model: Any = StableDiffusion.load(Backbone(str(pair.folder)))
+    conditions = model.conditions(model.encode_prompts(["A rocket"]), [model.project(pair.features(1))])
+    linear, replaced = model.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q, []
+
+    def look(*_: Any) -> None:
+        replaced.append("forward" in vars(linear))
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(model, "predict_noise", look)
+    for device in ("cpu", "meta"):
+        monkeypatch.setattr(StableDiffusion, "device", torch.device(device))
+        with pytest.raises(RuntimeError, match="seen"):
+            denoise(model, SETTINGS, conditions, None, [1])
+    assert replaced == [True, False]

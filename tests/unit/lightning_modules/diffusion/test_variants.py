@@ -15,7 +15,7 @@ from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from tests.float64 import ONCE_ROUNDED, assert_same
 from tests.tiny import randomised
-from tests.unit.lightning_modules.diffusion.exact import load_exact, variant
+from tests.unit.lightning_modules.diffusion.stock import load_exact, variant
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -113,11 +113,7 @@ def test_a_unet_with_other_inputs_is_refused(
         ("vae", {"shift_factor": 0.1}, "`shift_factor` to 0.1"),
         ("vae", {"_class_name": "AutoencoderTiny"}, "`_class_name` to 'AutoencoderTiny'"),
         ("model_index.json", {"requires_aesthetics_score": True}, "sets `requires_aesthetics_score`"),
-        (
-            "model_index.json",
-            {"text_encoder": ["transformers", "T5EncoderModel"]},
-            "`text_encoder` to 'T5",
-        ),
+        ("model_index.json", {"text_encoder": ["transformers", "T5EncoderModel"]}, "`text_encoder` to 'T5"),
         ("model_index.json", {"controlnet": ["diffusers", "ControlNetModel"]}, "`controlnet` to 'ControlNetModel'"),
     ],
 )

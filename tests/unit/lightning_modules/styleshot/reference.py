@@ -1,4 +1,4 @@
-"""StyleShot's encoder read off its definition: random weights in the public format, and loops in float64."""
+"""StyleShot's encoder read off its definition: random weights in the public format, and its sums in float64."""
 
 import math
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Weights = dict[str, Tensor]
-Array = np.ndarray
 SIZE, UNSHUFFLE, WIDTH, HEADS, LAYERS, DIM = 128, 2, 32, 4, 2, 20
 MLP, PATCH, POSITIONS = 48, 8, 10
 # Channels of the blocks of each level, and the blocks that halve.
@@ -52,22 +52,21 @@ def boxes(size: int) -> list[list[tuple[int, int]]]:
     return levels
 
 
-def encode(weights: Weights, pixels: Tensor, orders: list[list[int]] | None = None) -> Array:
+def encode(weights: Weights, pixels: Tensor, orders: list[list[int]] | None = None) -> np.ndarray:
     """Style features `(3, dim)` of one picture `(3, size, size)`, its patches in the given order."""
-    w = {key: tensor.double().numpy() for key, tensor in weights.items()}
-    image = pixels.double().numpy()
+    w = {key: tensor.double() for key, tensor in weights.items()}
     tokens = []
     for level, corners in enumerate(boxes(SIZE)):
         side = SIZE // (4, 8, 16)[level]
-        patches = [image[:, row : row + side, column : column + side] for row, column in corners]
+        patches = [pixels.double()[:, row : row + side, column : column + side] for row, column in corners]
         order = orders[level] if orders else range(len(patches))
         tokens += [w[f"style_embeddings.{level}"], *(_cnn(w, level, patches[place]) for place in order)]
-    states = np.stack(tokens) + w["position_embedding.weight"]
+    states = torch.stack(tokens) + w["position_embedding.weight"]
     states = _norm(w, f"{VISION}.pre_layrnorm", states)
     for layer in range(LAYERS):
         states = _layer(w, f"{VISION}.encoder.layers.{layer}", states)
     styles = _norm(w, f"{VISION}.post_layernorm", states[[0, 9, 26]])
-    return styles @ w["image_encoder.visual_projection.weight"].T
+    return (styles @ w["image_encoder.visual_projection.weight"].T).numpy()
 
 
 def _corners(row: int, column: int, side: int) -> list[tuple[int, int]]:
@@ -104,9 +103,9 @@ def _cnn_shapes(name: str, channels: tuple[int, ...]) -> Iterator[tuple[str, tup
         yield f"{name}.{layer}.bias", shape[:1]
 
 
-def _cnn(w: dict[str, Array], level: int, patch: Array) -> Array:
+def _cnn(w: Weights, level: int, patch: Tensor) -> Tensor:
     f, name = UNSHUFFLE, f"cnn.{level}"
-    x = np.stack([patch[c, dy::f, dx::f] for c in range(3) for dy in range(f) for dx in range(f)])
+    x = torch.stack([patch[c, dy::f, dx::f] for c in range(3) for dy in range(f) for dx in range(f)])
     x = _conv(w, f"{name}.conv_in", x)
     for block in range(len(CHANNELS[level]) - 1):
         part = f"{name}.body.{block}"
@@ -114,50 +113,33 @@ def _cnn(w: dict[str, Array], level: int, patch: Array) -> Array:
             x = _halved(x)
         if f"{part}.in_conv.weight" in w:
             x = _conv(w, f"{part}.in_conv", x)
-        x = x + _conv(w, f"{part}.block2", np.maximum(_conv(w, f"{part}.block1", x), 0))
+        x = x + _conv(w, f"{part}.block2", _conv(w, f"{part}.block1", x).clamp(0))
     x = _halved(x)
     assert x.shape[1:] == (1, 1)
     return _linear(w, f"{name}.adapter", x[:, 0, 0])
 
 
-def _conv(w: dict[str, Array], name: str, x: Array) -> Array:
-    kernel, bias = w[f"{name}.weight"], w[f"{name}.bias"]
-    margin = kernel.shape[2] // 2
-    padded = np.pad(x, ((0, 0), (margin, margin), (margin, margin)))
-    out = np.zeros((len(kernel), *x.shape[1:])) + bias[:, None, None]
-    for dy in range(kernel.shape[2]):
-        for dx in range(kernel.shape[3]):
-            window = padded[:, dy : dy + x.shape[1], dx : dx + x.shape[2]]
-            out += np.einsum("oc,chw->ohw", kernel[:, :, dy, dx], window)
-    return out
+def _conv(w: Weights, name: str, x: Tensor) -> Tensor:
+    return functional.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], padding="same")
 
 
-def _halved(x: Array) -> Array:
+def _halved(x: Tensor) -> Tensor:
     return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
 
 
-def _linear(w: dict[str, Array], name: str, x: Array) -> Array:
+def _linear(w: Weights, name: str, x: Tensor) -> Tensor:
     return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
 
 
-def _norm(w: dict[str, Array], name: str, x: Array) -> Array:
-    centred = x - x.mean(-1, keepdims=True)
-    unit = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-    return unit * w[f"{name}.weight"] + w[f"{name}.bias"]
+def _norm(w: Weights, name: str, x: Tensor) -> Tensor:
+    return functional.layer_norm(x, x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"])
 
 
-def _layer(w: dict[str, Array], name: str, x: Array) -> Array:
+def _layer(w: Weights, name: str, x: Tensor) -> Tensor:
     normed = _norm(w, f"{name}.layer_norm1", x)
-    q, k, v = (_linear(w, f"{name}.self_attn.{part}_proj", normed) for part in "qkv")
-    size = WIDTH // HEADS
-    columns = [slice(head * size, (head + 1) * size) for head in range(HEADS)]
-    mixed = [_attend(q[:, part], k[:, part], v[:, part]) for part in columns]
-    x = x + _linear(w, f"{name}.self_attn.out_proj", np.concatenate(mixed, axis=1))
+    q, k, v = (_linear(w, f"{name}.self_attn.{part}_proj", normed).unflatten(1, (HEADS, -1)) for part in "qkv")
+    scores = torch.einsum("qhd,khd->hqk", q, k) / math.sqrt(WIDTH // HEADS)
+    mixed = torch.einsum("hqk,khd->qhd", scores.softmax(-1), v).flatten(1)
+    x = x + _linear(w, f"{name}.self_attn.out_proj", mixed)
     h = _linear(w, f"{name}.mlp.fc1", _norm(w, f"{name}.layer_norm2", x))
-    gelu = h * (1 + np.vectorize(math.erf)(h / math.sqrt(2))) / 2
-    return x + _linear(w, f"{name}.mlp.fc2", gelu)
-
-
-def _attend(q: Array, k: Array, v: Array) -> Array:
-    scores = np.exp(q @ k.T / math.sqrt(q.shape[1]))
-    return scores / scores.sum(1, keepdims=True) @ v
+    return x + _linear(w, f"{name}.mlp.fc2", h * (1 + torch.erf(h / math.sqrt(2))) / 2)

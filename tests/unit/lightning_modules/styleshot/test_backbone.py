@@ -44,7 +44,12 @@ def test_each_level_has_a_mask_of_its_own_against_the_text(styleshot: Backbone) 
     module = StyleTransfer(Masking(), styleshot, SamplingSettings(steps=1))
     module.configure_model()
     reference = Reference(0, "dog/a", "dog", "toy", "d0")
-    batch: JobBatch = {"jobs": [Job(reference, "A rocket", 0, 42)], "images": {"dog/a": IMAGES[0]}}
+    batch: JobBatch = {
+        "jobs": [Job(reference, "A rocket", 0, 42)],
+        "images": {"dog/a": IMAGES[0]},
+        "contents": [],
+        "finished": 0,
+    }
     generations = module.generate(batch)
     model = module.model
     expected = Masking()(model.encode_images(IMAGES[:1]), model.encode_contents(["dog"]))

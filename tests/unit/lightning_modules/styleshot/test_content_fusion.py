@@ -20,9 +20,8 @@ from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.sampling import initial_noise, sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_transfer import StyleTransfer
-from lightning_modules.styleshot.content_maps import drawn_size, map_pixels, resized
-from lightning_modules.styleshot.detectors import ContourDetector
-from lightning_modules.styleshot.untrained import controlnet_from_unet
+from lightning_modules.styleshot.detectors import ContourDetector, drawn_size, map_pixels, resized
+from lightning_modules.styleshot.weights import controlnet_from_unet
 from tests.float64 import assert_same
 from tests.tiny import randomised
 from tests.unit.lightning_modules.diffusion.stock import sampled_latents
@@ -173,7 +172,9 @@ def test_pictures_have_the_size_of_their_content_image(backbone: Backbone) -> No
 def test_the_detector_is_among_the_settings_where_it_decides(backbone: Backbone) -> None:
     followed = StyleTransfer(StyleShot(), backbone, SETTINGS).settings
     assert json.loads(json.dumps(followed))["detector"]["name"] == "edges"
-    assert "detector" not in StyleTransfer(StyleShot(), replace(backbone, content_fusion=False), SETTINGS).settings
+    absent = ContourDetector(weights="no/such/file.pth")  # which is then not looked for
+    plain = StyleTransfer(StyleShot(), replace(backbone, content_fusion=False), SETTINGS, detector=absent)
+    assert "detector" not in plain.settings
 
 
 def test_a_backbone_brings_its_detector_or_says_that_it_does_not(backbone: Backbone) -> None:
@@ -230,9 +231,3 @@ def test_a_batch_of_pictures_that_cannot_be_drawn_together(backbone: Backbone) -
     batch["jobs"] = [*batch["jobs"], Job(STYLE, "A bench", 0, 42)]
     with pytest.raises(ValueError, match=r"`content_maps` must have one row for each of the 2 pictures; got 1"):
         module.generate(batch)
-
-
-def test_weights_of_a_detector_that_decides_nothing_are_not_looked_for(backbone: Backbone) -> None:
-    detector = ContourDetector(weights="no/such/file.pth")
-    plain = StyleTransfer(StyleShot(), replace(backbone, content_fusion=False), SETTINGS, detector=detector)
-    assert "detector" not in plain.settings

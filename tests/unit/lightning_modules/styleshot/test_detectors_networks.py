@@ -222,13 +222,9 @@ def test_unknown_keys_are_refused(tmp_path: Path) -> None:
 
 
 def test_small_pictures_and_bad_thresholds_are_refused(files: dict[str, str]) -> None:
-    with pytest.raises(
-        ValueError, match="`image` must be at least 16 pixels high and wide for ContourDetector; got 40"
-    ):
+    with pytest.raises(ValueError, match="`image` must be at least 16 pixels high and wide for ContourDetector; got 4"):
         ContourDetector(files["hed"])(picture(40, 15))
-    with pytest.raises(
-        ValueError, match="`image` must be at least 5 pixels high and wide for LineartDetector; got 4 x"
-    ):
+    with pytest.raises(ValueError, match="`image` must be at least 5 pixels high and wide for LineartDetector; got 4"):
         LineartDetector(files["lineart"])(picture(4, 9))
     with pytest.raises(ValueError, match=r"`threshold` must be 0 to 254, of edges from 0 to 255 \(StyleShot: 200\)"):
         ContourDetector(threshold=255)

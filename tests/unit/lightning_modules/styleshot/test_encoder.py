@@ -1,4 +1,4 @@
-"""The style encoder against a reading of its definition in loops."""
+"""The style encoder against a reading of its definition, and the three heads behind it."""
 
 import copy
 import re
@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from lightning_modules.styleshot.encoder import STYLE_TOKENS, StyleEncoder, StyleEncoderConfig
+from lightning_modules.styleshot.encoder import STYLE_TOKENS, StyleEncoder, StyleEncoderConfig, StyleProjection
 from lightning_modules.styleshot.pyramid import PATCHES, centre_crop
 from tests.float64 import assert_same
 from tests.unit.lightning_modules.styleshot.reference import DIM, SIZE, encode, random_encoder, random_pixels
+
+TOKEN_DIM = 24
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,7 @@ def test_half_precision_gives_single_precision_features(encoder: StyleEncoder) -
 def test_published_sizes() -> None:
     config = StyleEncoderConfig()
     vision = config.vision
-    assert config.patch_sizes == (128, 64, 32) and config.image_size == 512
+    assert config.image_size == 512
     assert (vision.hidden_size, vision.num_hidden_layers, vision.num_attention_heads) == (1280, 32, 16)
     assert (vision.intermediate_size, vision.projection_dim, vision.hidden_act) == (5120, 1024, "gelu")
     assert (vision.patch_size, vision.image_size, vision.layer_norm_eps) == (14, 224, 1e-5)
@@ -100,3 +103,45 @@ def test_cnns_that_do_not_fit_the_pyramid(blocks: tuple[int, ...], listed: str) 
 def test_negative_number_of_permutations() -> None:
     with pytest.raises(ValueError, match=r"`permutations` must be 0 \(canonical order\) or positive; got -1"):
         StyleEncoder(permutations=-1)
+
+
+@pytest.fixture(scope="module")
+def projection() -> StyleProjection:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        projection = StyleProjection(DIM, TOKEN_DIM).requires_grad_(False).double()
+        for parameter in projection.parameters():
+            parameter.normal_()
+    return projection
+
+
+def by_hand(projection: StyleProjection, features: Tensor) -> Tensor:
+    """Two tokens for each level: Linear, reshape, LayerNorm."""
+    tokens = []
+    for level in range(3):
+        weights = {key: tensor.double() for key, tensor in projection.heads[level].state_dict().items()}
+        rows = (features[:, level].double() @ weights["proj.weight"].T + weights["proj.bias"]).view(-1, 2, TOKEN_DIM)
+        rows = (rows - rows.mean(-1, keepdim=True)) / (rows.var(-1, keepdim=True, correction=0) + 1e-5).sqrt()
+        tokens.append(rows * weights["norm.weight"] + weights["norm.bias"])
+    return torch.cat(tokens, dim=1)
+
+
+def test_tokens_are_two_of_each_level_in_order(projection: StyleProjection) -> None:
+    features = torch.randn(4, 3, DIM, dtype=torch.float64)
+    tokens = projection(features)
+    assert tokens.shape == (4, 6, TOKEN_DIM) and projection.num_tokens == 6
+    assert_same(tokens.double(), by_hand(projection, features))
+    assert torch.equal(projection(features.float()), projection(features.float().double())), "of any precision"
+
+
+def test_unconditional_tokens_are_those_of_zeros(projection: StyleProjection) -> None:
+    biases = torch.cat([head.norm(head.proj.bias.view(1, 2, TOKEN_DIM)) for head in projection.heads], dim=1)
+    assert_same(projection(torch.zeros(1, 3, DIM)), biases)
+
+
+@pytest.mark.parametrize("shape", [(2, DIM), (2, 4, DIM), (2, 1, 3, DIM)])
+def test_features_without_three_levels(projection: StyleProjection, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"`features` must be \(batch, 3, dim\).*high, middle, low.*got \(2, "):
+        projection(torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"must be \(batch, 20\).*got \(2, 21\)"):
+        projection(torch.zeros(2, 3, 21))

@@ -43,7 +43,6 @@ def test_short_side_is_scaled_bilinearly(width: int, height: int) -> None:
 def test_crop_reads_other_modes_and_keeps_the_range() -> None:
     assert torch.equal(centre_crop(Image.new("L", (20, 30), 255), 32), torch.ones(3, 32, 32))
     assert torch.equal(centre_crop(Image.new("RGBA", (20, 30), (0, 0, 0, 255)), 32), -torch.ones(3, 32, 32))
-    assert centre_crop(Image.new("RGB", (20, 30))).shape == (3, 512, 512)
 
 
 def test_patches_lie_where_the_definition_puts_them() -> None:
@@ -53,27 +52,13 @@ def test_patches_lie_where_the_definition_puts_them() -> None:
         assert torch.equal(patches, torch.stack(expected, dim=1))
 
 
-def test_published_sizes_and_first_patches() -> None:
-    row, column = torch.meshgrid(torch.arange(512), torch.arange(512), indexing="ij")
-    high, middle, low = patch_pyramid(torch.stack([row, column])[None])
-    assert [tuple(level.shape) for level in (high, middle, low)] == [
-        (1, 8, 2, 128, 128),
-        (1, 16, 2, 64, 64),
-        (1, 32, 2, 32, 32),
-    ]
-    corners = [[tuple(patch[:, 0, 0].tolist()) for patch in level[0, :4]] for level in (high, middle, low)]
-    assert corners == [
-        [(0, 0), (128, 128), (256, 0), (384, 128)],
-        [(128, 0), (192, 64), (0, 128), (64, 192)],
-        [(192, 0), (224, 32), (128, 64), (160, 96)],
-    ]
-
-
 def test_patches_of_all_levels_do_not_overlap() -> None:
     levels = patch_pyramid(torch.arange(64 * 64).view(1, 1, 64, 64))
     assert tuple(level.shape[1] for level in levels) == PATCHES
     seen = torch.cat([level.flatten() for level in levels])
     assert len(seen.unique()) == len(seen) == 64 * 64 // 2 + 64 * 64 // 4 + 64 * 64 // 8
+    first = [tuple(divmod(int(patch[0, 0, 0]), 64)) for level in levels for patch in level[0, :2]]
+    assert first == [(0, 0), (16, 16), (16, 0), (24, 8), (24, 0), (28, 4)]
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 48), (1, 3, 40, 40), (3, 64, 64), (1, 3, 0, 0)])

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
 
 from lightning_modules.diffusion.ip_adapter import install_attention
-from lightning_modules.styleshot.encoder import StyleEncoderConfig
-from lightning_modules.styleshot.untrained import (
-    PatchSizes,
+from lightning_modules.styleshot.weights import (
     controlnet_from_unet,
     new_projection,
     new_style_encoder,
@@ -36,24 +34,12 @@ def test_the_transformer_is_clips_and_its_activation_that_of_the_published_file(
     assert encoder.config.vision.hidden_act == "gelu"
     assert encoder.config.vision.num_attention_heads == CLIP.config.num_attention_heads
     assert CLIP.config.hidden_act == "quick_gelu", "of which the original is left as it was"
+    assert (encoder.config.channels, encoder.config.image_size) == (PATCHES.channels, 64)
+    assert encoder.encode(torch.rand(2, 3, 64, 64)).shape == (2, 3, FEATURE_DIM)
     before = clips["visual_projection.weight"].clone()
     with torch.no_grad():
         encoder.image_encoder.visual_projection.weight.zero_()
     assert torch.equal(CLIP.state_dict()["visual_projection.weight"], before), "the encoder has copies"
-
-
-def test_a_new_encoder_reads_pictures_of_64_times_unshuffle() -> None:
-    encoder = new_style_encoder(CLIP, PATCHES, 0)
-    assert encoder.config.channels == PATCHES.channels
-    assert encoder.config.image_size == 64
-    assert encoder.encode(torch.rand(2, 3, 64, 64)).shape == (2, 3, FEATURE_DIM)
-
-
-def test_sizes_are_the_published_ones_by_default() -> None:
-    assert (PatchSizes().channels, PatchSizes().unshuffle) == (
-        StyleEncoderConfig().channels,
-        StyleEncoderConfig().unshuffle,
-    )
 
 
 @pytest.mark.parametrize("name", NEW)
