@@ -107,7 +107,8 @@ def find_folder(model: str, revision: str | None, with_texts: bool = True) -> Pa
         )
     required = ("config.json", "preprocessor_config.json", *(_VOCABULARY if with_texts else ()))
     try:
-        return fetch_folder(Source(False, model, revision), "model", weights=True, required=required, stays=True)
+        source = Source(False, model, revision)
+        return fetch_folder(source, "scores.judge.model", weights=True, required=required, stays=True)
     except OSError as error:
         raise _explained(error, model, revision) from error
 

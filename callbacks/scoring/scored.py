@@ -22,7 +22,7 @@ class Scored:
 
     def __init__(self, table: Table, folder: Path) -> None:
         self.table, self.about, self.folder = table, table.about, folder
-        frame = table.rows.to_pandas()
+        self.frame = frame = table.rows.to_pandas()
         self.judges: list[str] = self.about["judges"]
         self.failures: dict[str, str] = self.about["failures"]
         self.groups = [Group(*(each[name] for name in Group._fields)) for each in self.about["groups"]]
