@@ -50,7 +50,7 @@ LIBRARIES = {
     "transformers": (
         "lightning_modules/diffusion/",
         "lightning_modules/styleshot/",
-        "callbacks/scoring/judge_loading.py",
+        "callbacks/scoring/",
         "scripts/",
     ),
     "pyarrow": ("callbacks/", "scripts/"),
