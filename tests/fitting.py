@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from tests.unit.datamodules.files import write_folder
 
 from datamodules.style_references import StyleReferences
 from lightning_modules.adapter_training import AdapterReconstruction
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
+from tests.unit.datamodules.folders import write_folder
 
 SAMPLING = SamplingSettings(steps=2)
 

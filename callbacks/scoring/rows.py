@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
 
 from callbacks.ranks import from_all_ranks
 from callbacks.scoring.functional import diversity
 from callbacks.scoring.groups import siblings_of
 from callbacks.scoring.judge import COLUMNS, DIVERSITY, Judge
+from callbacks.scoring.metrics import Verdicts
 from callbacks.scoring.table import Table, make_table
 from lightning_modules.outputs import Predicted
 
@@ -24,24 +24,20 @@ class Rows:
     def __init__(self, judges: Sequence[Judge], contents: Sequence[str] | None, device: torch.device) -> None:
         self.judges, self.contents = [judge.to(device) for judge in judges], contents
         self._told = Predicted([], [], [])  # what the batches tell besides their images
-        # Of each judge, batch by batch: scores (pictures, len(COLUMNS)) and features (pictures, dim or 0).
-        self._said: dict[str, list[tuple[Tensor, Tensor]]] = {judge.name: [] for judge in judges}
+        self._said = {judge.name: Verdicts().to(device) for judge in judges}
 
     def add(self, batch: Predicted) -> None:
         """Let every judge score a batch, at least 0 pictures."""
         _add(self._told, batch)
         for judge in self.judges if batch.predictions else ():
-            verdict = judge.verdict(batch, self._asked)
-            generated = torch.empty(len(batch.predictions), 0) if verdict.generated is None else verdict.generated
-            self._said[judge.name].append((verdict.table(), generated.detach().cpu().to(torch.float32)))
+            self._said[judge.name].update(judge.verdict(batch, self._asked))
 
     def gather(self) -> Predicted:
         """What all ranks were told besides the images, pictures rank by rank; called on every rank."""
-        every = from_all_ranks((self._told, self._said))
+        every = from_all_ranks(self._told)
         self._told = Predicted([], [], [])
-        for told, _ in every:
+        for told in every:
             _add(self._told, told)
-        self._said = {name: [part for _, said in every for part in said[name]] for name in self._said}
         return self._told
 
     def table(self, step: int | None = None, **about: Any) -> Table:
@@ -50,8 +46,8 @@ class Rows:
         order = torch.tensor(told.positions or range(len(told.predictions))).argsort()
         predictions = [told.predictions[place] for place in order.tolist()]
         siblings, values = torch.tensor(siblings_of(predictions)), {}
-        for name, parts in self._said.items():
-            values[name], generated = (torch.cat(column)[order] for column in zip(*parts, strict=True))
+        for name, verdicts in self._said.items():
+            values[name], generated = (part[order] for part in verdicts.compute())
             if generated.shape[1]:
                 known, has_sibling = diversity(generated, siblings)
                 values[name][has_sibling, COLUMNS.index(DIVERSITY)] = known.to(values[name].dtype)

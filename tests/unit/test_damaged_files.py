@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from PIL import Image
-from tests.unit.datamodules.files import write_folder
 
 from callbacks.prediction_writer import PredictionFolder
 from callbacks.scoring.classifier_judge import Classifier, ClassifierJudge, save_classifier
@@ -23,6 +22,7 @@ from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.styleshot.weights import load_style_encoder, read_styleshot
 from tests.mutations import mutate, outcome
 from tests.tiny import tiny_unet, write_tiny_backbone, write_tiny_judge
+from tests.unit.datamodules.folders import write_folder
 from tests.unit.datamodules.predicted import jobs_of, write_predictions, write_references
 from tests.unit.lightning_modules.conditions.test_trained import lightning_checkpoint
 from tests.unit.lightning_modules.styleshot.reference import HEADS, random_encoder

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import torch
 from lightning import Trainer
 from PIL import Image
-from tests.unit.datamodules.files import write_folder
 from torch import Tensor
 
 from callbacks.prediction_scores import PredictionScores
@@ -21,6 +20,7 @@ from datamodules.predictions import Predictions
 from datamodules.shards import open_references
 from lightning_modules.style_transfer import Scoring
 from tests.unit.callbacks.colours import ColourJudge
+from tests.unit.datamodules.folders import write_folder
 
 CLASSES, STYLES = ["bird", "bench", "rocket"], ["lego toy", "pop art"]  # not the cat, not the line art
 

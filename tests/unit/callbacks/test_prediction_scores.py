@@ -13,7 +13,6 @@ import pytest
 import torch
 from lightning import Trainer
 from PIL import Image
-from tests.unit.datamodules.files import spoil
 
 from callbacks.prediction_scores import PredictionScores
 from callbacks.scoring.classifier_judge import ClassifierJudge, load_classifier
@@ -33,6 +32,7 @@ from tests.unit.callbacks.scored_pictures import (
     three_judges,
     write_classifier,
 )
+from tests.unit.datamodules.folders import spoil
 
 Make = Callable[..., Trainer]
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from jsonargparse import ArgumentParser
 from lightning import Trainer
-from tests.unit.datamodules.files import spoil
 
 from callbacks.prediction_scores import PredictionScores
 from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.predictions import Predictions
 from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, make_jobs
 from tests.unit.callbacks.scored_pictures import rows_of, score, scores_into
+from tests.unit.datamodules.folders import spoil
 
 Make = Callable[..., Trainer]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tests.unit.datamodules.files import write_folder
 
 from callbacks.prediction_writer import PredictionFolder, job_line, picture_name
 from datamodules.batches import Job, Reference
 from datamodules.jobs import list_jobs
 from datamodules.style_references import StyleReferences
+from tests.unit.datamodules.folders import write_folder
 
 PROMPTS = ("A bench", "A rocket")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.datamodules.files import spoil, write_folder, write_image
 
 from datamodules.captioned_images import CaptionedImages, read_captions
 from datamodules.loaders import BatchLoader, EpochBatchSampler, ReferenceBatches
+from tests.unit.datamodules.folders import spoil, write_folder, write_image
 
 EXPECTED = r'Expected one JSON object a line, \{"image": "a/b.png", "prompt": "A dog"\}, with or without "content_map"'
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.unit.datamodules.files import jobs_of, spoil, write_folder
 
 from datamodules.images import ImageFile
 from datamodules.jobs import read_content_images
 from datamodules.style_references import StyleReferences
+from tests.unit.datamodules.folders import jobs_of, spoil, write_folder
 
 
 def write_contents(root: Path, *names: str, size: tuple[int, int] = (12, 10)) -> Path:

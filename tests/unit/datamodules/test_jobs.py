@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.datamodules.files import jobs_of, spoil, write_folder, write_image
 
 from datamodules.batches import GREATEST_SEED, Job, Reference, check_seed, digest_of
 from datamodules.jobs import JobBatches, list_jobs, negative_references, same_style, spread
 from datamodules.shards import open_references
 from datamodules.style_references import StyleReferences
 from datamodules.vocabulary import CONTENTS, TEST_STYLES
+from tests.unit.datamodules.folders import jobs_of, spoil, write_folder, write_image
 
 
 def grid(n_contents: int, n_styles: int, per_cell: int) -> list[Reference]:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.unit.datamodules.files import write_folder
 
 from datamodules.loaders import (
     BatchLoader,
@@ -18,6 +17,7 @@ from datamodules.loaders import (
 )
 from datamodules.references import ReferenceSet
 from datamodules.shards import open_references
+from tests.unit.datamodules.folders import write_folder
 
 SIZES = [(size, batch, world) for size in (4, 7, 8, 17, 33) for batch in (1, 2, 5, 50) for world in (1, 2, 3, 4)]
 

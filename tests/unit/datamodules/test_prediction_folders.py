@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.unit.datamodules.files import spoil, write_folder, write_image
 
 from datamodules.images import read_image
 from datamodules.jobs import read_content_images
@@ -13,6 +12,7 @@ from datamodules.prediction_folders import Found, read_folders
 from datamodules.references import ReferenceSet
 from datamodules.shards import ReferenceLookup, open_references, write_shards
 from datamodules.style_bench import StyleBench
+from tests.unit.datamodules.folders import spoil, write_folder, write_image
 from tests.unit.datamodules.predicted import change_line, jobs_of, write_predictions, write_references
 
 

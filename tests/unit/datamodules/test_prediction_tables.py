@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.datamodules.files import write_image
 
 from datamodules.batches import Prediction
 from datamodules.predictions import read_table
+from tests.unit.datamodules.folders import write_image
 
 ROW = {"image": "out/1.png", "reference": "refs/dog.jpg", "prompt": "A cat, sitting", "content": "dog"}
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.datamodules.files import spoil, write_image
 
 from datamodules.predictions import Predictions
+from tests.unit.datamodules.folders import spoil, write_image
 from tests.unit.datamodules.predicted import change_line, jobs_of, write_predictions, write_references
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.datamodules.files import spoil, write_folder, write_image
 
 from datamodules.batches import Reference, digest_of
 from datamodules.shards import open_references, write_shards
 from datamodules.style_references import StyleReferences
 from datamodules.vocabulary import contents_of
+from tests.unit.datamodules.folders import spoil, write_folder, write_image
 
 PHRASE = "person, animal, plant, or object in the foreground"
 FILES = ["pop art/01.jpg", "pop art/a dog.png", "deep/er/dog.v2.webp", "02.jpg"]

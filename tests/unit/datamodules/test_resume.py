@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
-from tests.unit.datamodules.files import write_folder
 
 from datamodules.style_references import StyleReferences
+from tests.unit.datamodules.folders import write_folder
 
 STEPS = 8
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import webdataset
 from PIL import Image
-from tests.unit.datamodules.files import spoil, write_folder
 
 from datamodules.references import ReferenceSet
 from datamodules.shards import open_references, write_shards
+from tests.unit.datamodules.folders import spoil, write_folder
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.unit.datamodules.files import jobs_of, spoil
 
 from datamodules.style_bench import FOREGROUND, StyleBench
+from tests.unit.datamodules.folders import jobs_of, spoil
 
 STYLES = {"3D Model 1": 2, "lego_toy": 3, "Ölbild": 1, "woodcut": 2}
 

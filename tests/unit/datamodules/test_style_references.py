@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.unit.datamodules.files import jobs_of, write_folder, write_image
 
 from datamodules.batches import Job
 from datamodules.style_references import StyleReferences
+from tests.unit.datamodules.folders import jobs_of, write_folder, write_image
 from tests.unit.datamodules.predicted import write_predictions
 
 

@@ -2,12 +2,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.datamodules.files import spoil, write_folder, write_image
 
 from datamodules.files import replacing_folder
 from datamodules.shards import open_references
 from scripts.pack_shards import main
 from tests.processes import beside
+from tests.unit.datamodules.folders import spoil, write_folder, write_image
 
 
 def test_a_folder_is_packed_and_the_result_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from tests.unit.datamodules.files import write_folder
 
 from datamodules.style_references import StyleReferences
 from scripts.command import StopOnSignal
 from scripts.stopping import stoppable
+from tests.unit.datamodules.folders import write_folder
 
 STEPS = 7
 
