@@ -1,5 +1,6 @@
 """A torchmetric that brings what one judge says of pictures together from all ranks."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +9,9 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 from callbacks.scoring.judge import COLUMNS, Verdict
+
+# A process without pictures computes what all have gathered.
+warnings.filterwarnings("ignore", "The ``compute`` method of metric")
 
 
 class Said(NamedTuple):
