@@ -17,7 +17,7 @@ from lightning_modules.adapters import ImageAdapter, TextAdapter
 from lightning_modules.conditions.trained import TrainedAdapter
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.objectives import PublishedObjective
-from lightning_modules.style_transfer import StyleTransfer
+from lightning_modules.style_transfer import StyleModule, StyleTransfer
 from tests.fitting import SAMPLING, Recorded, module, references, trainer
 from tests.float64 import assert_same
 from tests.integration import fit_once
@@ -152,7 +152,7 @@ def test_trained_adapter_generates_what_its_training_validated(
     transfer.diffusion = made.diffusion
     batch = next(iter(references(folder / "object").val_dataloader()))
     assert transfer.name == made.name == "text_adapter"
-    assert torch.equal(transfer.generate(batch).images, made.generate(batch).images)
+    assert torch.equal(transfer.generate(batch).images, made.generator.generate(batch).images)
 
 
 def test_loading_from_python(tiny_backbone: Backbone, checkpoint: Path) -> None:
@@ -163,7 +163,7 @@ def test_loading_from_python(tiny_backbone: Backbone, checkpoint: Path) -> None:
 
 def test_published_behaviour_is_a_matter_of_yaml() -> None:
     parser = LightningArgumentParser()
-    parser.add_lightning_class_args(StyleTransfer, "model", subclass_mode=True)
+    parser.add_lightning_class_args(StyleModule, "model", subclass_mode=True)
     settings = {
         "adapter": "lightning_modules.adapters.TextAdapter",
         "objective": {"class_path": "lightning_modules.objectives.PublishedObjective", "init_args": {"weight": 8}},

@@ -41,10 +41,10 @@ def test_a_sweep_stopped_anywhere_goes_on_and_encodes_each_reference_once(
         encoded.append(len(images))
         return encode(self, images)
 
-    def failing(self: PredictionFolder, picture: Any, rank: int) -> None:
+    def failing(*picture: Any) -> None:
         if len(list(tmp_path.rglob("*.png"))) == 6:
             raise KeyboardInterrupt("stopped")
-        write(self, picture, rank)
+        write(*picture)
 
     monkeypatch.setattr(StableDiffusion, "encode_images", counted)
     monkeypatch.setattr(PredictionFolder, "write", failing)
