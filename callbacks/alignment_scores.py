@@ -13,7 +13,7 @@ from callbacks.scoring.clip_judge import ClipJudge
 from callbacks.scoring.judge import Judge
 from callbacks.scoring.rows import Rows
 from callbacks.scoring.scored import Scored
-from callbacks.scoring.table import NAMES, Table, joined, read_table, write_table
+from callbacks.scoring.table import Table, joined, read_evaluations, write_table
 from lightning_modules.outputs import JSON, GenerationModule, Generations, Predicted, Prediction, to_pil
 
 
@@ -56,7 +56,10 @@ class AlignmentScores(EvaluationCallback):
 
     @override
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Load the judge to the module's device and start without scores."""
+        """Load the judge to the module's device and start without scores, where they can be kept."""
+        log_dir = trainer.log_dir  # a broadcast: on every rank
+        if log_dir is not None:
+            on_first_rank(trainer, lambda: read_evaluations(Path(log_dir)))
         self._rows = Rows([self.judge], self.contents, pl_module.device)
         module = cast(GenerationModule, pl_module)
         self._method, self._settings = module.name, module.settings
@@ -120,4 +123,5 @@ def _predicted(generations: Generations, method: str, settings: dict[str, JSON])
 
 def _keep(folder: Path, table: Table) -> None:
     """Beside the scores of other steps, in place of those of this one."""
-    write_table(folder, joined(read_table(folder), table) if (folder / NAMES[0]).exists() else table)
+    earlier = read_evaluations(folder)
+    write_table(folder, table if earlier is None else joined(earlier, table))

@@ -139,6 +139,26 @@ def read_table(folder: Path) -> Table:
     return Table(rows, about)
 
 
+def read_evaluations(folder: Path) -> Table | None:
+    """The scores of earlier evaluations in the folder of a run; None where there are none.
+
+    Raises:
+        ValueError: they cannot be read, or are those of pictures that lie in folders, which would be lost.
+    """
+    if not (folder / NAMES[0]).exists():
+        return None
+    way_out = "Give another `--trainer.default_root_dir`, or move it away, for the scores to begin anew"
+    try:
+        table = read_table(folder)
+    except ValueError as error:
+        raise ValueError(f"`trainer.default_root_dir`: {error} {way_out}.") from error
+    if "sources" in table.about:
+        raise ValueError(
+            f"`trainer.default_root_dir`: `{folder / NAMES[0]}` holds scores that `maskst test` wrote. {way_out}."
+        )
+    return table
+
+
 def check_sources(folder: Path, sources: Sequence[str]) -> None:
     """Nothing, where the folder may be written: the scores in it, if any, are of the same sources or of some of them.
 

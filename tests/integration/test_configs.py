@@ -233,7 +233,8 @@ def test_content_images_bring_their_network(name: str, lines: str, capsys: pytes
     backbone, data = values["model"]["init_args"]["backbone"], values["data"]
     assert backbone["content_fusion"] is True
     detector = StyleTransfer(StyleShot(), Backbone(**backbone)).generator.content_maps.detector
-    assert detector.name == lines  # "lineart" draws dark lines, "light_lineart" would be light ones
+    dark_lines = getattr(detector, "_settings", {}).get("dark_lines")
+    assert (detector.name, dark_lines) == (lines, lines == "lineart" or None)
     assert "pretrained_weight/style_aware_encoder.bin" in backbone["style_encoder"]
     assert data["class_path"].endswith("StyleBench")
     assert (data["init_args"]["content_images"], data["init_args"]["samples_per_prompt"]) == ("data/content", 4)

@@ -6,9 +6,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 
 from callbacks.prediction_writer import PredictionFolder
+from callbacks.scoring.judge import COLUMNS
+from callbacks.scoring.table import make_table, write_table
+from datamodules.batches import Prediction
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from scripts.cli import main
 from tests.integration.conftest import CONFIGS, Run, evaluations
@@ -85,9 +89,10 @@ def test_what_could_not_be_scored_is_not_drawn(arguments: list[str], tmp_path: P
     if fault == "no judge":
         options.append('--scoring.judges=[{"class_path": "ClipJudge", "init_args": {"model": "/no/where"}}]')
     else:
-        (tmp_path / "scores").mkdir()
-        (tmp_path / "scores" / "scores.json").write_text('{"sources": ["/elsewhere"]}')
-    with pytest.raises((ValueError, FileNotFoundError), match="holds scores of|`/no/where`"):
+        prediction = Prediction("a.png", "m", "k", "r.png", "dog", "ink", "A cat", 0, 0, None, {})
+        scores = {"judge": torch.zeros(1, len(COLUMNS))}
+        write_table(tmp_path / "scores", make_table([prediction], scores, failures={}, sources=["/elsewhere"]))
+    with pytest.raises((ValueError, FileNotFoundError), match="holds scores of `/elsewhere`|`/no/where`"):
         main(["sweep", *options])
     assert not list(tmp_path.rglob("*.png"))
 

@@ -17,6 +17,7 @@ from callbacks.scoring import bootstrap as intervals
 from callbacks.scoring.bootstrap import Estimate
 from callbacks.scoring.functional import UnitFeatures, feature_scores
 from callbacks.scoring.scored import Scored
+from callbacks.scoring.table import read_table, write_table
 from tests.float64 import FEW_ROUNDINGS
 from tests.unit.callbacks.colours import ColourJudge, Colours, JobData, generate, make_jobs
 
@@ -147,3 +148,20 @@ def test_pictures_that_are_not_finite_are_in_no_score(make_trainer: MakeTrainer,
         told = [str(each.message) for each in said if "have no scores" in str(each.message)]
         assert bool(told) == bool(spoilt) and all("2 of 8 pictures have no scores" in text for text in told)
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("fault", ["damaged", "scores of folders"])
+def test_a_table_that_would_be_lost_is_refused_before_anything_is_drawn(
+    make_trainer: MakeTrainer, tmp_path: Path, fault: str
+) -> None:
+    (tmp_path / "log").mkdir()
+    if fault == "damaged":
+        (tmp_path / "log" / "scores.parquet").write_text("no parquet")
+    else:
+        make_trainer(AlignmentScores(ColourJudge())).validate(Colours(), JobData(make_jobs()), verbose=False)
+        table = read_table(tmp_path / "log")
+        write_table(tmp_path / "log", table._replace(about={**table.about, "sources": ["/elsewhere"]}))
+    module = Colours()
+    with pytest.raises(ValueError, match=r"`trainer.default_root_dir`: .* move it away, for the scores to begin anew"):
+        make_trainer(AlignmentScores(ColourJudge())).validate(module, JobData(make_jobs()), verbose=False)
+    assert module.generated == []
