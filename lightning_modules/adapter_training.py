@@ -158,6 +158,11 @@ class AdapterReconstruction(Reconstruction):
         """Encodings of the references of a batch that can be read."""
         if not self.cache_features:
             return encode_images(self.model, self.opened(batch)["images"])
+        if "source" not in batch:
+            raise ValueError(
+                "`cache_features` needs batches that carry their `source`, as those of StyleReferences do. Train on "
+                "such a datamodule, or set `cache_features` to false to encode the images of every batch."
+            )
         source = batch["source"]
         self._encoded = self._encoded or self._encode(source)
         self.references = source.without(batch["references"], self._encoded.left_out)

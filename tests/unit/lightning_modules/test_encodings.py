@@ -92,3 +92,12 @@ def test_processes_encode_different_batches_and_all_get_the_whole(
             assert counts["image"] == [5, 6, 7, 8, 9]
     assert counts["image"] == [0, 1, 2, 3, 4, 10, 11]
     assert all(torch.equal(a, b) for a, b in zip(together.features, alone.features, strict=True))
+
+
+def test_batches_without_their_source_are_refused_with_the_way_out(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    data = references(tmp_path / "object")
+    data.setup("fit")
+    [batch, *_] = data.train_dataloader()
+    batches = [{"references": batch["references"]}]
+    with pytest.raises(ValueError, match="`cache_features` needs batches .* or set `cache_features` to false to"):
+        trainer().fit(module(tiny_backbone), batches)
