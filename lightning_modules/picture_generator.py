@@ -52,6 +52,9 @@ class PictureGenerator:
     by its content, image digests and texts, as long as the networks stay on one device and in one precision.
     """
 
+    progress: Callable[[float], None] | None = None
+    """Called after each denoising step with the pictures that it is worth; an error that it raises ends the drawing."""
+
     def __init__(
         self,
         condition: Condition,
@@ -140,6 +143,7 @@ class PictureGenerator:
             negative_features=self._negative_features(jobs, images),
             shares=shares,
             content_maps=self._maps(content_images) if content_images else None,
+            progress=self.progress,
         )
         if content_images and not (self.sampling.width or self.sampling.height):
             pictures = resized(pictures, content_images[0].size)

@@ -1,6 +1,6 @@
 """Batched sampling with classifier-free guidance, each row with its own prompt, reference and seed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -25,6 +25,7 @@ def sample(
     negative_features: Tensor | None = None,
     shares: Sequence[float] = (1.0,),
     content_maps: Tensor | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Samples one picture a row, `(batch, 3, height, width)`, float32 in 0 .. 1, whatever the rest of the batch is.
 
@@ -38,24 +39,23 @@ def sample(
         shares: weight of each of the listed features.
         content_maps: lines `(batch, 3, height, width)`, 0 .. 1, that the pictures follow through the content-fusion
             ControlNet, in the size of the pictures; None: they follow prompt and style alone.
+        progress: called after each denoising step with the pictures that it is worth, rows / steps.
 
     Raises ValueError for a scheduler, block, size or content map that cannot be drawn, or different numbers of rows.
     """
     sets = [features] if isinstance(features, Tensor) else list(features)
     _check_rows(text, sets, seeds, shares, negative_features, content_maps)
-    size = picture_size(model, settings, content_maps)
-    told = settings.micro_conditioning
+    size, told = picture_size(model, settings, content_maps), settings.micro_conditioning
     tokens = [model.project(each) for each in sets]
-    conditional, unconditional = model.conditions(text, tokens, told.time_ids(size)), None
+    conditional, unconditional, lines = model.conditions(text, tokens, told.time_ids(size)), None, None
     if content_maps is not None:
         style = torch.tensordot(torch.tensor(shares).to(tokens[0]), torch.stack(tokens), dims=1)
-        content_map = ContentMap(content_maps.to(model.device), style, settings.content_scale)
-        conditional = conditional._replace(content_map=content_map)
+        lines = ContentMap(content_maps.to(model.device), style, settings.content_scale)
+        conditional = conditional._replace(content_map=lines)
     if settings.guided and not model.embeds_guidance:
         negative = model.unconditional_text(settings.negative_prompt) if negative_text is None else negative_text
         against = torch.zeros_like(sets[0][:1]) if negative_features is None else negative_features
-        nothing = model.project(against).expand(len(seeds), -1, -1)
-        lines, no_text = conditional.content_map, negative.expand(len(seeds))
+        nothing, no_text = model.project(against).expand(len(seeds), -1, -1), negative.expand(len(seeds))
         unconditional = model.conditions(no_text, [nothing] * len(sets), told.negative_time_ids(size))
         unconditional = unconditional._replace(content_map=lines and lines._replace(tokens=nothing))
     scale = block_scales(settings.scale, settings.target_blocks, model.BLOCKS)
@@ -63,7 +63,7 @@ def sample(
         # Lightning's half precision changes torch's default type, in which schedulers would lose their time grid.
         stack.callback(torch.set_default_dtype, torch.get_default_dtype())
         torch.set_default_dtype(torch.float32)
-        return model.decode(denoise(model, settings, conditional, unconditional, seeds, size))
+        return model.decode(denoise(model, settings, conditional, unconditional, seeds, size, progress))
 
 
 def picture_size(
@@ -93,11 +93,13 @@ def denoise(
     unconditional: Conditions | None,
     seeds: Sequence[int],
     size: tuple[int, int] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Tensor:
     """The denoising loop with the model's current scales: scaled latents `(batch, channels, height, width)`, float32.
 
     Under guidance, both halves go through the UNet in one call: `eps_u + g * (eps_c - eps_u)`
     (Ho & Salimans, arXiv 2207.12598). `size` is height and width of the pictures; None: those of the settings.
+    `progress` as of `sample`.
     """
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     scheduler = ready_scheduler(settings, model.scheduler_config)
@@ -125,6 +127,8 @@ def denoise(
             # Solvers multiply matrices too: mixed precision belongs to the networks, not to them.
             with torch.autocast(latents.device.type, enabled=False):
                 latents = scheduler.step(noise, timestep, latents, return_dict=False, **options)[0]
+            if progress is not None:
+                progress(len(seeds) / len(scheduler.timesteps))
     return latents
 
 

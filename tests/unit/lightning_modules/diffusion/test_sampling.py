@@ -123,3 +123,20 @@ def test_rows_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         sample(model, SETTINGS, model.encode_prompts(["A rocket"] * pictures), features, seeds, **options)
+
+
+def test_progress_sums_to_the_pictures_and_may_end_the_drawing(model: StableDiffusion) -> None:
+    told: list[float] = []
+    text = model.encode_prompts(["A rocket", "A bench"])
+    plain = sample(model, SETTINGS, text, _features(2), [42, 43])
+    assert torch.equal(sample(model, SETTINGS, text, _features(2), [42, 43], progress=told.append), plain)
+    assert told == [2 / SETTINGS.steps] * SETTINGS.steps
+
+    def stop(pictures: float) -> None:
+        told.append(pictures)
+        raise KeyboardInterrupt
+
+    told.clear()
+    with pytest.raises(KeyboardInterrupt):
+        sample(model, SETTINGS, text, _features(2), [42, 43], progress=stop)
+    assert len(told) == 1
