@@ -183,8 +183,8 @@ class PredictionFolder:
             raise ValueError(
                 f"`folder`: the pictures in `{self.path}` were made with other settings: "
                 f"{'; '.join(differences)}. Nothing was changed there. Give another folder "
-                "(`--trainer.default_root_dir`, `folder` of the prediction writer, or `--output` of `maskst transfer`), "
-                "or remove this one."
+                "(`--trainer.default_root_dir`, `folder` of the prediction writer, `--output` of `maskst transfer`), or "
+                "remove this one."
             )
 
 

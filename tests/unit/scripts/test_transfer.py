@@ -1,4 +1,4 @@
-"""The command line of `maskst transfer`: pictures, words, methods and folders; how it draws is in the integration tests."""
+"""The command line of `maskst transfer`; how it draws is in the integration tests."""
 
 from pathlib import Path
 
@@ -59,14 +59,14 @@ def test_one_word_for_all_or_one_for_each_in_their_order(photos: Path) -> None:
 
 
 def test_the_folder_tells_what_is_asked_beside_the_config() -> None:
-    wish, _ = parse("a.jpg --prompt A --method all --strength 0 --scale 0.60".split())
+    wish, _ = parse(["a.jpg", "--prompt", "A", "--method", "all", "--strength", "0", "--scale", "0.60"])
     assert folder_name(wish, "instantstyle") == "instantstyle__strength-0__scale-0.6"
     assert folder_name(wish, "masking") == "masking__scale-0.6"
-    assert folder_name(parse("a.jpg --prompt A".split())[0], "masking") == "masking"
+    assert folder_name(parse(["a.jpg", "--prompt", "A"])[0], "masking") == "masking"
 
 
 def test_keys_of_the_configs_go_on_to_predict() -> None:
-    wish, further = parse("a.jpg --prompt A --samples 2 --seed 7 --model.sampling.steps 5".split())
+    wish, further = parse(["a.jpg", "--prompt", "A", "--samples", "2", "--seed", "7", "--model.sampling.steps", "5"])
     assert further == ["--model.sampling.steps", "5"]
     assert {"--data.samples_per_prompt=2", "--data.seed=7", '--data.prompts=["A"]'} <= {*arguments(wish)}
 
