@@ -10,7 +10,7 @@ from typing import Any
 from datamodules.images import SUFFIXES, ImageFile, images_below
 from datamodules.references import Entry, ReferenceSet
 from datamodules.style_references import StyleReferences
-from datamodules.vocabulary import contents_of
+from datamodules.vocabulary import AUTO, contents_of
 
 EXPECTED = f"Expected image files, folders of them, or patterns such as 'photos/*.jpg'; suffixes: {', '.join(SUFFIXES)}"
 
@@ -55,7 +55,7 @@ class Pictures(StyleReferences):
         files = found(self.pictures)
         root = Path(os.path.commonpath([file.parent for file in files]))
         names = [file.relative_to(root).as_posix() for file in files]
-        told = zip(files, names, contents_of(names, self.content_words or "auto"), strict=True)
+        told = zip(files, names, contents_of(names, self.content_words or AUTO, self.vocabulary), strict=True)
         return ReferenceSet(
             root, [Entry(name.removesuffix(file.suffix), content, "", ImageFile(file)) for file, name, content in told]
         )
