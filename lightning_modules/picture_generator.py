@@ -182,6 +182,7 @@ class PictureGenerator:
         return features
 
     def _text_features(self, contents: Sequence[str]) -> Tensor:
+        self._forget_elsewhere()
         told = [self.sampling.content_text(content) for content in contents]
         [features] = self._memory("content", told, told, lambda new: (self.model.encode_contents(new),))
         return features
