@@ -1,6 +1,5 @@
 """What the commands of LightningCLI have in common: layers of defaults, parsing, own callbacks and own folders."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -12,7 +11,7 @@ import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import import_object
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
@@ -24,11 +23,14 @@ from callbacks.alignment_scores import AlignmentScores
 from callbacks.evaluation import fitting
 from callbacks.image_grid import ImageGrid
 from callbacks.own_folder import OwnFolder
+from callbacks.picture_progress import PictureProgress
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.throughput import Throughput
+from scripts.announced import show_progress
 from scripts.paths import with_home
 from scripts.stopping import STOP
+from scripts.terminal import TERMINAL
 
 _GOES_ON = "`--ckpt_path last` with the same arguments goes on from there."
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -83,10 +85,17 @@ class Command(LightningCLI):
         config = self.config_init.get(str(self.subcommand), self.config_init)
         self.callbacks = _callbacks_of(config)
         options = self.options(config)
+        if TERMINAL.quiet:
+            options["enable_progress_bar"] = False
+        show_progress(self.callbacks, self.model, self.announced)
         return super().instantiate_trainer(callbacks=[*self.own, *self.callbacks], **options, **kwargs)
 
     def options(self, config: Any) -> dict[str, Any]:
         """Arguments of the trainer by the command's `config`, whose classes are made; sets `own`."""
+        raise NotImplementedError
+
+    def announced(self, pictures: int) -> str:
+        """What is about to be done with so many pictures, in one line."""
         raise NotImplementedError
 
     @property
@@ -226,7 +235,7 @@ def _join_own(config: Namespace, given: Namespace) -> None:
 
 
 def _callbacks_of(config: Namespace) -> list[Callback]:
-    """What heeds signals, the project's own callbacks, those of `trainer.callbacks`, and a progress bar for a log."""
+    """What heeds signals, the project's own callbacks, those of `trainer.callbacks`, and a bar that counts pictures."""
     trainer, listed = config.trainer, _as_list(config.trainer.callbacks)
     off = {Checkpoint: trainer.enable_checkpointing, LearningRateMonitor: trainer.logger}
     switched_off = tuple(kind for kind, switch in off.items() if switch is False)
@@ -234,7 +243,9 @@ def _callbacks_of(config: Namespace) -> list[Callback]:
     # A class derived from one of them takes its place.
     own = [each for each in own if not any(type(each) in type(other).__mro__[1:] for other in listed)]
     has_bar = trainer.enable_progress_bar is False or any(isinstance(each, ProgressBar) for each in listed)
-    bar = [] if has_bar or sys.stdout.isatty() else [TQDMProgressBar(refresh_rate=10)]
+    bar = [] if has_bar else [PictureProgress()]
+    if TERMINAL.quiet:
+        listed, bar = [each for each in listed if not isinstance(each, ProgressBar)], []
     return [StopOnSignal(), *own, *listed, *bar]
 
 
