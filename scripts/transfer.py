@@ -25,7 +25,7 @@ from scripts.sweep import Sweep
 from scripts.variants import variants
 from scripts.verdicts import judged
 
-_USAGE = "PICTURE [PICTURE ...] --prompt TEXT [--KEY VALUE ...]"
+_USAGE = "PICTURE [PICTURE ...] --prompt TEXT"
 _DESCRIPTION = "Draws prompts in the style of pictures: files, folders or patterns, with any names."
 MOST_SHOWN = 50
 """Pictures of a method that are shown side by side; all are written."""
@@ -74,7 +74,8 @@ def parse(args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--output", type=to_path, default=Path("outputs/transfer"), metavar="FOLDER", help="default: outputs/transfer")
     add("--config", metavar="FILE", help="a backbone, such as configs/backbone/sd15.yaml", **several)
     add("--print_config", action="store_true", help="print the config of the equal `maskst predict`, and draw nothing")
-    wish, further = parser.parse_known_args(args)
+    own, keys = _apart(args)
+    wish, further = parser.parse_known_args(own)
     if not wish.pictures:
         raise ValueError("`PICTURE` is missing: name one image or more, such as photo.jpg or photos/*.jpg.")
     if not wish.prompt or not all(prompt.strip() for prompt in wish.prompt):
@@ -86,7 +87,19 @@ def parse(args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
             f"`--strength` is of instantstyle, and the method is {', '.join(wish.method)}. Leave it out, or add "
             "`--method instantstyle`; `--scale` sets how much all methods take from the picture."
         )
-    return wish, further
+    return wish, [*keys, *further]
+
+
+def _apart(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments without dotted keys of the configs, and these with their values, which are no pictures."""
+    own: list[str] = []
+    keys: list[str] = []
+    for place, argument in enumerate(args):
+        before = args[place - 1] if place else ""
+        is_key, is_value = ("." in each.partition("=")[0] and each.startswith("--") for each in (argument, before))
+        is_value = is_value and "=" not in before and not argument.startswith("--")
+        (keys if is_key or is_value else own).append(argument)
+    return own, keys
 
 
 def content_words(wish: argparse.Namespace) -> str | dict[str, str]:
