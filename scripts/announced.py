@@ -1,21 +1,32 @@
 """What a command is about to do, in one line above its bar."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 
 from callbacks.picture_progress import PictureProgress
 from lightning_modules.style_transfer import StyleModule
+from scripts.terminal import TERMINAL
 
 
-def show_progress(callbacks: Sequence[Callback], model: LightningModule, announce: Callable[[int], str]) -> None:
-    """Let the bar among the callbacks, where there is one, announce the run and count what the model draws."""
-    for bar in callbacks:
-        if isinstance(bar, PictureProgress):
-            bar.announce = announce
-            if isinstance(model, StyleModule):
-                model.generator.progress = bar.advance
+def with_bar(
+    callbacks: list[Callback], trainer: Any, model: LightningModule, announce: Callable[[int], str]
+) -> list[Callback]:
+    """The callbacks with a bar, which announces the run and counts what the model draws.
+
+    By `trainer`, its configuration, or by callbacks of the user's, there may be none or another; `--quiet` has none.
+    """
+    if TERMINAL.quiet:
+        return [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
+    if trainer.enable_progress_bar is False or any(isinstance(callback, ProgressBar) for callback in callbacks):
+        return callbacks
+    bar = PictureProgress(announce)
+    if isinstance(model, StyleModule):
+        model.generator.progress = bar.advance
+    return [*callbacks, bar]
 
 
 def drawing(model: StyleModule, trainer: Trainer, pictures: int, then: str, *folders: str) -> str:

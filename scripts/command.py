@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import import_object
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
@@ -23,11 +23,10 @@ from callbacks.alignment_scores import AlignmentScores
 from callbacks.evaluation import fitting
 from callbacks.image_grid import ImageGrid
 from callbacks.own_folder import OwnFolder
-from callbacks.picture_progress import PictureProgress
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.throughput import Throughput
-from scripts.announced import show_progress
+from scripts.announced import with_bar
 from scripts.paths import with_home
 from scripts.stopping import STOP
 from scripts.terminal import TERMINAL
@@ -83,11 +82,10 @@ class Command(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with what heeds signals, the folders that are taken, and all callbacks."""
         config = self.config_init.get(str(self.subcommand), self.config_init)
-        self.callbacks = _callbacks_of(config)
+        self.callbacks = with_bar(_callbacks_of(config), config.trainer, self.model, self.announced)
         options = self.options(config)
         if TERMINAL.quiet:
             options["enable_progress_bar"] = False
-        show_progress(self.callbacks, self.model, self.announced)
         return super().instantiate_trainer(callbacks=[*self.own, *self.callbacks], **options, **kwargs)
 
     def options(self, config: Any) -> dict[str, Any]:
@@ -235,18 +233,14 @@ def _join_own(config: Namespace, given: Namespace) -> None:
 
 
 def _callbacks_of(config: Namespace) -> list[Callback]:
-    """What heeds signals, the project's own callbacks, those of `trainer.callbacks`, and a bar that counts pictures."""
+    """What heeds signals, the project's own callbacks, and those of `trainer.callbacks`."""
     trainer, listed = config.trainer, _as_list(config.trainer.callbacks)
     off = {Checkpoint: trainer.enable_checkpointing, LearningRateMonitor: trainer.logger}
     switched_off = tuple(kind for kind, switch in off.items() if switch is False)
     own = [own for key in OWN if (own := config.get(key)) is not None and not isinstance(own, switched_off)]
     # A class derived from one of them takes its place.
     own = [each for each in own if not any(type(each) in type(other).__mro__[1:] for other in listed)]
-    has_bar = trainer.enable_progress_bar is False or any(isinstance(each, ProgressBar) for each in listed)
-    bar = [] if has_bar else [PictureProgress()]
-    if TERMINAL.quiet:
-        listed, bar = [each for each in listed if not isinstance(each, ProgressBar)], []
-    return [StopOnSignal(), *own, *listed, *bar]
+    return [StopOnSignal(), *own, *listed]
 
 
 def _as_list(found: Any) -> list[Any]:
