@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from callbacks.evaluation import fitting
 from callbacks.ranks import from_all_ranks
-from datamodules.loaders import BatchLoader
 
 _IN_A_LOG = 30.0  # seconds between two lines
 _PICTURES = "{told} pictures, {speed}, {remaining} left"
@@ -23,8 +22,9 @@ _STEPS = "{n_fmt}/{total_fmt} steps [{elapsed}<{remaining}, {rate_noinv_fmt}{pos
 class PictureProgress(TQDMProgressBar):
     """A bar in pictures with their speed and the time left, on the error stream; that of training counts steps.
 
-    The speed is that of this run: pictures that lay there already are not counted. Each process draws a share of its
-    own, and the bar is that of the first. In a log, which is no terminal, there is a line now and then.
+    The loaders tell the `sizes` of their batches. The speed is that of this run: pictures that lay there already are
+    not counted. Each process draws a share of its own, and the bar is that of the first. In a log, which is no
+    terminal, there is a line now and then.
 
     Args:
         announce: says, given how many pictures all processes together draw or score, what is about to be done; the
@@ -46,8 +46,7 @@ class PictureProgress(TQDMProgressBar):
 
     def _start(self, trainer: Trainer, loader: Any, limits: list[int | float], words: str) -> None:
         """Say what is to be done; called on every rank."""
-        sizes = [len(indices) for indices in loader.batches] if isinstance(loader, BatchLoader) else []
-        self._sizes = sizes[: int(min(limits[0], len(sizes)))]
+        self._sizes = loader.sizes[: int(limits[0])]
         pictures = sum(from_all_ranks(sum(self._sizes)))
         if self.announce is not None and not fitting(trainer):
             rank_zero_info(self.announce(pictures))

@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -42,7 +42,7 @@ def main(args: list[str] | None = None) -> None:
         arguments = TERMINAL.read(sys.argv[1:])
         TERMINAL.before_imports()
         with stoppable(*_WAY_ON.get(arguments[0] if arguments else "", ())), beside_rank_0():
-            _run(arguments, TERMINAL.after_imports)
+            _run(arguments)
     except (ValueError, OSError, RuntimeError) as error:
         ours = raised_here(error) or lost_rank(error) or of_the_disk(error)
         if ours is None or TERMINAL.debug or os.environ.get("MASKST_TRACEBACK"):
@@ -109,8 +109,7 @@ def kept_imports() -> Iterator[None]:
         gc.enable()
 
 
-def _run(arguments: list[str], imported: Callable[[], None] = lambda: None) -> None:
-    """Run a command; `imported` is called once its libraries are."""
+def _run(arguments: list[str]) -> None:
     arguments = shipped_configs(with_home(arguments))
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(help_text())
@@ -123,7 +122,7 @@ def _run(arguments: list[str], imported: Callable[[], None] = lambda: None) -> N
         if module in ("commands", "sweep", "transfer"):
             import_module("lightning_modules.diffusion.loading")  # which the command comes to as well, but later
         run = import_module(f"scripts.{module}").main
-    imported()
+    TERMINAL.after_imports()
     run(arguments if module == "commands" else arguments[1:])
 
 

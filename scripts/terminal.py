@@ -27,6 +27,8 @@ class Terminal:
     """Of each process; None: as many as the CPUs that it may use."""
     debug: bool = False
     """All that libraries say, and where an error comes from."""
+    alone: bool = False
+    """Whether the process ends with its command, and nobody else hears what libraries say."""
 
     def read(self, arguments: list[str]) -> list[str]:
         """Take its own from the arguments, and give the others.
@@ -59,7 +61,8 @@ class Terminal:
                 torch.set_num_threads(threads)
 
     def before_imports(self) -> None:
-        """Set what libraries read once; for a process that ends with its command."""
+        """Set what libraries read once; called by a program."""
+        self.alone = True
         if self.debug:
             return
         for prefix in _LIBRARIES.values():
@@ -72,8 +75,8 @@ class Terminal:
             warnings.filterwarnings("ignore", category=category)
 
     def after_imports(self) -> None:
-        """Leave out what libraries say of themselves, and write warnings in a line."""
-        if self.debug:
+        """Leave out what libraries say of themselves, and write warnings in a line, where this is a program."""
+        if self.debug or not self.alone:
             return
         from huggingface_hub.utils import enable_progress_bars
         from lightning.fabric.utilities.warnings import PossibleUserWarning
