@@ -62,9 +62,10 @@ class PredictionWriter(Callback):
         """Open the folder, which refuses other settings, and start the threads."""
         self._settings = {"name": self._module.name, **self._module.settings}
         self._finished = on_first_rank(trainer, lambda: self._folder.open(self._settings))
-        rank_zero_info(
-            f"`{self._folder.path}` holds {len(self._finished)} finished pictures; only missing ones are generated."
-        )
+        if self._finished:
+            rank_zero_info(
+                f"`{self._folder.path}` holds {len(self._finished)} finished pictures; only missing ones are generated."
+            )
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="png")
 
     @override
@@ -112,13 +113,13 @@ class PredictionWriter(Callback):
         self._release()
         others = len(self._finished) - skipped
         beside = f" {others} of other references, prompts or seeds lie beside them." if others else ""
-        little = (
-            f" {masked} of those written were drawn from a feature of which more than half is masked." if masked else ""
-        )
-        rank_zero_info(
-            f"{written} pictures were written to `{self._folder.path}`; {skipped} lay there already.{beside}{little}"
-        )
+        little = f" Of {masked} more than half of the image feature is masked." if masked else ""
         self.failures = {name: why for each in from_all_ranks(self.failures) for name, why in each.items()}
+        failed = f", {len(self.failures)} could not be made" if self.failures else ""
+        rank_zero_info(
+            f"{written} pictures were written to `{self._folder.path}`; {skipped} lay there already{failed}."
+            f"{beside}{little}"
+        )
         if self.failures:
             rank_zero_warn(f"{len(self.failures)} pictures could not be made:{listed(self.failures)}")
 
