@@ -16,7 +16,7 @@ from scripts.stopping import beside_rank_0, lost_rank, stoppable
 ROOT = Path(__file__).parents[1]
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
-_MODULES = {"test": "scoring", "sweep": "sweep", "weights": "weights", "export": "export"}  # others: commands
+_MODULES = {"test": "scoring", "sweep": "sweep", "weights": "weights", "export": "export", "studio": "studio.command"}
 _CONFIG = ("-c", "--config")
 _PICTURES = ["Finished pictures are kept: the same command goes on from here."]
 _WAY_ON = {

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from datamodules.batches import Reference
 from datamodules.files import write_text
@@ -55,17 +56,24 @@ def write_profiles(
     module: StyleTransfer, datamodule: StyleReferences, folder: Path, references: Sequence[Reference]
 ) -> Path:
     """Write `masks.json` of some references of the test set to `folder`; the networks of `module` must be loaded."""
-    tests, settings, found = datamodule.test_set, {"backbone": module.settings["backbone"]}, []
-    for reference in references:
-        image = module.model.encode_images([tests.image(reference.index)])
-        content = module.model.encode_contents([module.sampling.content_text(reference.content)])
-        products = feature_products(image, content)
-        rows = products.reshape(-1, products.shape[-1])
-        thresholds = two_means_threshold(rows).flatten().tolist()
-        place = tests.source(reference.index).name
-        found.append(MaskProfile(reference.key, place, reference.content, rows.tolist(), thresholds, settings))
+    tests = datamodule.test_set
+    found = [
+        profile_of(module, reference, tests.image(reference.index), tests.source(reference.index).name)
+        for reference in references
+    ]
     write_text(folder / FILE, json.dumps([profile._asdict() for profile in found]) + "\n")
     return folder / FILE
+
+
+def profile_of(module: StyleTransfer, reference: Reference, image: Image.Image, place: str) -> MaskProfile:
+    """The profile of a reference, whose image lies at `place`; the networks of `module` must be loaded."""
+    feature = module.model.encode_images([image])
+    content = module.model.encode_contents([module.sampling.content_text(reference.content)])
+    products = feature_products(feature, content)
+    rows = products.reshape(-1, products.shape[-1])
+    thresholds = two_means_threshold(rows).flatten().tolist()
+    settings = {"backbone": module.settings["backbone"]}
+    return MaskProfile(reference.key, place, reference.content, rows.tolist(), thresholds, settings)
 
 
 def read_profiles(folder: Path) -> list[MaskProfile]:

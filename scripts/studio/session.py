@@ -1,0 +1,198 @@
+"""The drawing of the studio: networks and judge that are loaded once, and requests that they draw one after another."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
+from threading import Event, Lock, Thread
+from typing import Any
+
+import torch
+from lightning import Trainer
+
+from callbacks.prediction_writer import job_line, picture_name
+from callbacks.scoring.judge import Judge
+from datamodules.pictures import Pictures
+from lightning_modules.conditions.masking import Masking
+from lightning_modules.outputs import to_pil
+from lightning_modules.style_transfer import StyleTransfer
+from scripts.methods import METHODS, method_condition
+from scripts.report.masks import draw_profile, profile_of
+from scripts.studio.desk import Upload, png
+from scripts.studio.gallery import Gallery, Mask, Picture
+from scripts.variants import Variant, variants
+from scripts.verdicts import judged
+
+MOST_PICTURES = 200
+"""Of one request."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one page asks for: each reference x prompt x sample by each method.
+
+    Args:
+        references: the pictures whose styles are transferred.
+        words: what each of them shows; "" is found.
+        prompts: what is drawn.
+        methods: by their names in `METHODS`.
+        samples: pictures for each reference and prompt.
+        seed: of all noises.
+        strength: of the methods that have one; None: the published one.
+        sampling: keys of `SamplingSettings` that replace those of the configs.
+        layouts: content images, for backbones with content fusion; each has a prompt's place.
+    """
+
+    references: Sequence[Upload]
+    words: Sequence[str]
+    prompts: Sequence[str]
+    methods: Sequence[str]
+    samples: int = 1
+    seed: int = 42
+    strength: float | None = None
+    sampling: tuple[tuple[str, Any], ...] = ()
+    layouts: Sequence[Upload] = ()
+    command: str = ""
+
+
+class Stopped(Exception):  # noqa: N818
+    """Ends the drawing of a request that was stopped."""
+
+
+class Studio:
+    """Draws requests with networks and a judge that are loaded once.
+
+    Args:
+        model: its networks are loaded here, and go where the trainer has its device.
+        judge: who scores the pictures.
+        batch_size: pictures at a time.
+        trainer: of `maskst predict` with the same arguments; it says where the pictures are drawn, and how precisely.
+    """
+
+    def __init__(self, model: StyleTransfer, judge: Judge, batch_size: int, trainer: Trainer) -> None:
+        self.device, self.precision = trainer.strategy.root_device, trainer.precision_plugin
+        model.trainer = trainer
+        model.setup("predict")
+        model.configure_model()
+        self.model = self.precision.convert_module(model).to(self.device).eval()
+        self.judge, self.batch_size = judge.to(self.device), batch_size
+        self.sampling, self._lock = model.sampling, Lock()
+
+    def draw(self, request: Request, stop: Event | None = None) -> Iterator[Gallery]:
+        """Yields the same gallery again and again while it grows; `stop` ends it within a denoising step.
+
+        Raises:
+            ValueError: something that was asked for cannot be drawn.
+        """
+        stop = stop or Event()
+        told: SimpleQueue[Gallery | BaseException | None] = SimpleQueue()
+        drawing = Thread(target=self._draw_aside, args=(request, stop, told), daemon=True, name="drawing")
+        drawing.start()
+        try:
+            while (found := told.get()) is not None:
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
+        finally:  # also where nobody asks for the rest
+            stop.set()
+            drawing.join()
+
+    def _draw_aside(self, request: Request, stop: Event, told: "SimpleQueue[Gallery | BaseException | None]") -> None:
+        """What a thread does; all that it has to say goes through `told`."""
+        try:
+            with self._lock, TemporaryDirectory() as folder:
+                self._draw(request, Path(folder), stop, told.put)
+        except BaseException as error:
+            told.put(error)
+        told.put(None)
+
+    def _draw(self, request: Request, folder: Path, stop: Event, tell: Callable[[Gallery], None]) -> None:
+        data, methods = _data_of(request, folder, self.batch_size), self._variants(request)
+        gallery, begun = Gallery(list(methods), data.predict_jobs, request.command), time.monotonic()
+        if gallery.total > MOST_PICTURES:
+            raise ValueError(
+                f"{gallery.total} pictures were asked for: the studio draws {MOST_PICTURES} at a time. Ask for fewer "
+                "references, prompts, samples or methods, or draw them by the command line."
+            )
+
+        def progress(pictures: float) -> None:
+            gallery.done += pictures
+            gallery.seconds = time.monotonic() - begun
+            tell(gallery)
+            if stop.is_set():
+                raise Stopped
+
+        self.model.generator.progress = progress
+        try:
+            for method, variant in methods.items():
+                self._draw_column(gallery, method, variant, data)
+        except Stopped:
+            gallery.stopped = True
+        finally:
+            self.model.generator.progress = None
+        if not gallery.stopped:
+            self._add_masks(gallery, methods, data)
+        gallery.over, gallery.seconds = True, time.monotonic() - begun
+        tell(gallery)
+
+    def _draw_column(self, gallery: Gallery, method: str, variant: Variant, data: Pictures) -> None:
+        """The pictures of one method, batch by batch."""
+        self.model.use(variant.condition, variant.sampling)
+        settings = {"name": self.model.name, **self.model.settings}
+        gallery.settings[method] = settings
+        rows = {job.identity: row for row, job in enumerate(gallery.jobs)}
+        for batch in data.predict_dataloader():
+            with torch.inference_mode(), self.precision.predict_step_context():
+                drawn = self.model.generate(batch)
+            images = to_pil(drawn.images)
+            scores = judged(self.judge, images, drawn.jobs, drawn.references) if images else []
+            for job, image, share, said in zip(drawn.jobs, images, drawn.shares, scores, strict=True):
+                line = {**job_line(job), "share_masked": share, "method": self.model.name, "settings": settings}
+                name = picture_name(job, self.model.name)
+                found = Picture(method, job, name, png(image), line, said, share)
+                gallery.pictures[rows[job.identity], method] = found
+            gallery.failures |= {(rows[job.identity], method): why for job, why in drawn.failures.items()}
+            gallery.done = float(len(gallery.pictures) + len(gallery.failures))
+
+    def _add_masks(self, gallery: Gallery, methods: Mapping[str, Variant], data: Pictures) -> None:
+        """What 2-means masking, where it is among the methods, drops of each reference."""
+        if not any(isinstance(variant.condition, Masking) for variant in methods.values()):
+            return
+        for reference in data.test_set.references:
+            with torch.inference_mode():
+                profile = profile_of(self.model, reference, data.test_set.image(reference.index), reference.key)
+            figure = BytesIO()
+            draw_profile(profile).savefig(figure, format="svg")
+            gallery.masks.append(Mask(reference.key, profile.content, profile.words, figure.getvalue()))
+
+    def _variants(self, request: Request) -> dict[str, Variant]:
+        """Each method with its settings."""
+        if not request.methods:
+            raise ValueError(f"`methods`: none was chosen. Choose one or more of {', '.join(METHODS)}.")
+        sampling = replace(self.sampling, **dict(request.sampling))
+        swept = {name: method_condition(name, request.strength) for name in request.methods}
+        return {name: variants([method], sampling)[0] for name, method in swept.items()}
+
+
+def _data_of(request: Request, folder: Path, batch_size: int) -> Pictures:
+    """The references, prompts and content images of a request, whose pictures are written to `folder`."""
+    if not request.references:
+        raise ValueError("`references`: there is no picture. Bring one or more whose style shall be transferred.")
+    root = folder / "pictures"
+    root.mkdir()
+    names = [upload.file_name(place) for place, upload in enumerate(request.references, start=1)]
+    for name, upload in zip(names, request.references, strict=True):
+        (root / name).write_bytes(upload.data)
+    data = Pictures(
+        [str(root / name) for name in names],
+        prompts=request.prompts,
+        samples_per_prompt=request.samples,
+        seed=request.seed,
+        content_words=dict(zip(names, request.words, strict=True)),
+        generation_batch_size=batch_size,
+    )
+    data.setup("predict")
+    return data
