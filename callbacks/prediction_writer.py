@@ -195,7 +195,7 @@ def picture_name(job: Job, method: str) -> str:
     """
     exact = json.dumps([job.identity, method])
     words = [job.reference.content, job.reference.style, job.prompt, method, f"seed{job.seed}"]
-    return "__".join([*map(slug, words), digest(exact.encode())]) + ".png"
+    return "__".join([*map(slug, filter(None, words)), digest(exact.encode())]) + ".png"
 
 
 def job_line(job: Job) -> dict[str, Any]:

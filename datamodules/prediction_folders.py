@@ -72,17 +72,26 @@ class PredictionBatches(Dataset[PredictionBatch]):
         return batch
 
 
-def finished_jobs(folder: str | Path) -> set[tuple[Any, ...]]:
-    """The identities of the jobs whose pictures lie in a folder, which may be missing.
+class Finished(NamedTuple):
+    """A picture that lies in a folder, what it was drawn for, and its line."""
+
+    path: Path
+    job: Job
+    line: dict[str, Any]
+
+
+def finished_pictures(folder: str | Path) -> dict[tuple[Any, ...], Finished]:
+    """The pictures that lie in a folder, which may be missing, by the identities of their jobs.
 
     Raises:
         OSError: If a file of lines cannot be read.
     """
-    finished = set()
+    finished = {}
     for file in sorted(Path(folder).glob(LINES)):
         for line in finished_lines(file):
             with suppress(KeyError, TypeError):  # the line tells of no job: it is drawn
-                finished.add(_job(line).identity)
+                job = _job(line)
+                finished[job.identity] = Finished(file.parent / line["file"], job, line)
     return finished
 
 

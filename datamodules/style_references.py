@@ -19,7 +19,7 @@ from datamodules.loaders import (
     batches_of,
     share_of_rank,
 )
-from datamodules.prediction_folders import finished_jobs
+from datamodules.prediction_folders import finished_pictures
 from datamodules.references import ReferenceSet
 from datamodules.shards import open_references
 from datamodules.vocabulary import PROMPT_CONTENTS, check_content_words, content_prompt
@@ -153,7 +153,7 @@ class StyleReferences(LightningDataModule):
         else:
             _ = self.negative_set, self.content_set, self.test_set, self.other_references
         if stage == "predict":  # now, before any process writes
-            self._finished = set() if self.finished_in is None else finished_jobs(self.finished_in)
+            self._finished = set() if self.finished_in is None else {*finished_pictures(self.finished_in)}
 
     def train_dataloader(self) -> ResumableLoader:
         """Train references, each once an epoch, in order under `overfit_batches`."""

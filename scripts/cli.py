@@ -16,13 +16,17 @@ from scripts.stopping import beside_rank_0, lost_rank, stoppable
 ROOT = Path(__file__).parents[1]
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
-_MODULES = {"test": "scoring", "sweep": "sweep", "weights": "weights", "export": "export", "studio": "studio.command"}
+_OTHER = {"test": "scoring", "studio": "studio.command"}
+_MODULES = {name: name for name in ("sweep", "transfer", "weights", "export")} | _OTHER
+"""Command -> its module; all others are in `commands`."""
 _CONFIG = ("-c", "--config")
 _PICTURES = ["Finished pictures are kept: the same command goes on from here."]
 _WAY_ON = {
     "fit": ["`--ckpt_path last` with the same arguments goes on from the last checkpoint, if there is one."],
     "predict": _PICTURES,
     "sweep": _PICTURES,
+    "transfer": _PICTURES,
+    "studio": ["Its pictures were in memory alone."],
     "weights": ["What was fetched is kept: the same command goes on from here."],
 }
 
@@ -113,7 +117,7 @@ def _run(arguments: list[str]) -> None:
     if module in ("commands", "sweep"):
         _check_config(arguments)
     with kept_imports():  # now, not above: PyTorch and Lightning take seconds, which the help must not
-        if module in ("commands", "sweep"):
+        if module in ("commands", "sweep", "transfer", "studio.command"):
             import_module("lightning_modules.diffusion.loading")  # which the command comes to as well, but later
         run = import_module(f"scripts.{module}").main
     run(arguments if module == "commands" else arguments[1:])

@@ -50,15 +50,16 @@ class Sweep(Command):
 
     model: StyleTransfer
     datamodule: StyleReferences
+    command, usage, description = "sweep", "--config FILE [--config FILE ...]", _DESCRIPTION
 
     def __init__(self, args: list[str]) -> None:
-        more = {"prog": "maskst sweep", "description": _DESCRIPTION}
-        usage, layers = "--config FILE [--config FILE ...]", ("defaults/sweep", "backbone/miniature")
+        more = {"prog": f"maskst {self.command}", "description": self.description}
+        layers = "defaults/sweep", "backbone/miniature"
         super().__init__(
             args,
             StyleTransfer,
             StyleReferences,
-            parser_kwargs=parser_kwargs("sweep", usage, *layers, **more),
+            parser_kwargs=parser_kwargs(self.command, self.usage, *layers, **more),
             subclass_mode_model=True,
             subclass_mode_data=True,
             run=False,

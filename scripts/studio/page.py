@@ -11,7 +11,6 @@ from typing import Any
 import gradio as gr
 
 from scripts.cli import raised_here
-from scripts.methods import METHODS
 from scripts.studio.brought import read_brought
 from scripts.studio.desk import MOST_REFERENCES, Desk, Desks
 from scripts.studio.session import Request, Studio
@@ -84,7 +83,7 @@ class Page:
         self.prompts = gr.Textbox(
             "A rocket", label="Prompts, one a line", lines=2, max_lines=8, max_length=4000, elem_id="prompts"
         )
-        known = list(METHODS)
+        known = self.studio.methods
         chosen = [name for name in ("ip_adapter", "masking") if name in known] or known[:1]
         self.methods = gr.CheckboxGroup(known, value=chosen, label="Methods, side by side", elem_id="methods")
 

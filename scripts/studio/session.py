@@ -19,7 +19,7 @@ from datamodules.pictures import Pictures
 from lightning_modules.conditions.masking import Masking
 from lightning_modules.outputs import to_pil
 from lightning_modules.style_transfer import StyleTransfer
-from scripts.methods import METHODS, method_condition
+from scripts.methods import ALL, chosen_methods, swept
 from scripts.report.masks import draw_profile, profile_of
 from scripts.studio.desk import Upload, png
 from scripts.studio.gallery import Gallery, Mask, Picture
@@ -38,7 +38,7 @@ class Request:
         references: the pictures whose styles are transferred.
         words: what each of them shows; "" is found.
         prompts: what is drawn.
-        methods: by their names in `METHODS`.
+        methods: by their names in `Studio.methods`.
         samples: pictures for each reference and prompt.
         seed: of all noises.
         strength: of the methods that have one; None: the published one.
@@ -80,6 +80,15 @@ class Studio:
         self.model = self.precision.convert_module(model).to(self.device).eval()
         self.judge, self.batch_size = judge.to(self.device), batch_size
         self.sampling, self._lock = model.sampling, Lock()
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that this backbone can draw."""
+        return chosen_methods([ALL], self._has_styleshot)
+
+    @property
+    def _has_styleshot(self) -> bool:
+        return self.model.backbone.style_encoder is not None
 
     def draw(self, request: Request, stop: Event | None = None) -> Iterator[Gallery]:
         """Yields the same gallery again and again while it grows; `stop` ends it within a denoising step.
@@ -171,16 +180,16 @@ class Studio:
     def _variants(self, request: Request) -> dict[str, Variant]:
         """Each method with its settings."""
         if not request.methods:
-            raise ValueError(f"`methods`: none was chosen. Choose one or more of {', '.join(METHODS)}.")
+            raise ValueError(f"No method was chosen. Choose one or more of {', '.join(self.methods)}.")
         sampling = replace(self.sampling, **dict(request.sampling))
-        swept = {name: method_condition(name, request.strength) for name in request.methods}
-        return {name: variants([method], sampling)[0] for name, method in swept.items()}
+        chosen = chosen_methods(list(request.methods), self._has_styleshot)
+        return {name: variants([swept(name, request.strength)], sampling)[0] for name in chosen}
 
 
 def _data_of(request: Request, folder: Path, batch_size: int) -> Pictures:
     """The references, prompts and content images of a request, whose pictures are written to `folder`."""
     if not request.references:
-        raise ValueError("`references`: there is no picture. Bring one or more whose style shall be transferred.")
+        raise ValueError("There is no picture yet. Bring one or more whose style shall be transferred.")
     root = folder / "pictures"
     root.mkdir()
     names = [upload.file_name(place) for place, upload in enumerate(request.references, start=1)]

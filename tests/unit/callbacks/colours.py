@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from callbacks.scoring.clip_judge import ClipJudge
 from datamodules.batches import Job, JobBatch, Reference
-from datamodules.prediction_folders import finished_jobs
+from datamodules.prediction_folders import finished_pictures
 from lightning_modules.outputs import Generations
 
 CONTENTS = ["airplane", "dog", "frog"]
@@ -110,7 +110,7 @@ class JobData(LightningDataModule):
     test_dataloader = val_dataloader
 
     def predict_dataloader(self) -> Any:
-        finished = finished_jobs(self.finished_in) if self.finished_in else set()
+        finished = {*finished_pictures(self.finished_in)} if self.finished_in else set()
         missing = [job for job in self.jobs if job.identity not in finished]
         return job_loader(missing, len(self.jobs) - len(missing))
 

@@ -1,0 +1,86 @@
+"""The datamodule of single pictures: files, folders or patterns, without a scheme of names."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from datamodules.images import SUFFIXES, ImageFile, images_below
+from datamodules.references import Entry, ReferenceSet
+from datamodules.style_references import StyleReferences
+from datamodules.vocabulary import contents_of
+
+EXPECTED = f"Expected image files, folders of them, or patterns such as 'photos/*.jpg'; suffixes: {', '.join(SUFFIXES)}"
+
+
+class Pictures(StyleReferences):
+    """Pictures whose styles are transferred, named one by one. There is nothing to train on in them.
+
+    Args:
+        pictures: Image files, folders (with all that is below them) and glob patterns.
+        content_words: What the pictures show, as in `StyleReferences`; paths count from the deepest folder that holds
+            them all.
+        kwargs: Arguments of `StyleReferences`, but for `train` and `test`.
+
+    Raises:
+        ValueError: If `pictures` is empty, or an argument of `StyleReferences` is wrong.
+    """
+
+    def __init__(
+        self, pictures: Sequence[str], *, content_words: str | dict[str, str] | None = "auto", **kwargs: Any
+    ) -> None:
+        super().__init__(train="", test="", content_words=content_words, **kwargs)
+        if isinstance(pictures, str) or not pictures:
+            raise ValueError(f"`pictures` is a list of at least one picture and was {pictures!r}. {EXPECTED}.")
+        self.pictures = list(pictures)
+
+    @cached_property
+    def train_set(self) -> ReferenceSet:
+        """Raises ValueError: there is nothing to train on."""
+        raise ValueError(
+            "`Pictures` has no train set: it is for `validate`, `predict` and `sweep`. For `fit` take the datamodule "
+            "`StyleReferences`, with your images as `train`, or `MiniatureReferences`."
+        )
+
+    @cached_property
+    def test_set(self) -> ReferenceSet:
+        """All pictures, read and checked once; their style has no name.
+
+        Raises:
+            FileNotFoundError: If there is no such picture, or none in a folder.
+            ValueError: If `content_words` does not say what one shows, or none can be read.
+        """
+        files = found(self.pictures)
+        root = Path(os.path.commonpath([file.parent for file in files]))
+        names = [file.relative_to(root).as_posix() for file in files]
+        told = zip(files, names, contents_of(names, self.content_words or "auto"), strict=True)
+        return ReferenceSet(
+            root, [Entry(name.removesuffix(file.suffix), content, "", ImageFile(file)) for file, name, content in told]
+        )
+
+    @property
+    def reference_roots(self) -> list[str]:
+        """The folders of the pictures, for `Predictions.references`."""
+        return sorted({str(file.parent) for file in found(self.pictures)})
+
+
+def found(pictures: Sequence[str]) -> list[Path]:
+    """The absolute paths of all image files that are named, each once, in the order of their names.
+
+    Raises:
+        FileNotFoundError: If a name leads to no image.
+    """
+    files: set[Path] = set()
+    for name in pictures:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            there = images_below(path)
+        else:
+            there = [path] if path.is_file() else [Path(each) for each in glob(str(path)) if os.path.isfile(each)]
+        if not there:
+            what = f"the folder `{name}` holds no image" if path.is_dir() else f"there is no picture `{name}`"
+            raise FileNotFoundError(f"`pictures`: {what}. {EXPECTED}.")
+        files |= {Path(os.path.abspath(each)) for each in there}
+    return sorted(files)

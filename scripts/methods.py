@@ -1,0 +1,49 @@
+"""The methods that need no training, by the names of their configs."""
+
+import inspect
+from pathlib import Path
+
+from lightning_modules import conditions
+from scripts.variants import SweptMethod
+from scripts.yaml_files import read_yaml
+
+METHODS = {
+    name: Path(__file__).parents[1] / "configs" / "predict" / f"{name}.yaml"
+    for name in ("masking", "masking_quantile", "instantstyle", "ip_adapter", "styleshot")
+}
+"""Name -> config; StyleShot takes a backbone that has its encoder."""
+ALL = "all"
+
+
+def chosen_methods(names: list[str], has_styleshot: bool) -> list[str]:
+    """The methods that are asked for, each once; "all" stands for those that the backbone can draw.
+
+    Raises:
+        ValueError: there is no such method, or the backbone cannot draw it.
+    """
+    known = [name for name in METHODS if name != ("ip_adapter" if has_styleshot else "styleshot")]
+    if unknown := [name for name in names if name not in (*METHODS, ALL)]:
+        raise ValueError(f"`method`: there is no {unknown[0]!r}. Give one or more of {', '.join(known)}, or {ALL}.")
+    if misfit := [name for name in names if name not in (*known, ALL)]:
+        needs = "without StyleShot's encoder" if has_styleshot else "that has StyleShot's encoder"
+        raise ValueError(
+            f"`method`: {misfit[0]} needs a backbone {needs}, another `--config configs/backbone/....yaml`. This one "
+            f"draws {', '.join(known)}."
+        )
+    return list(dict.fromkeys(known if ALL in names else names))
+
+
+def swept(name: str, strength: float | None = None) -> SweptMethod:
+    """A method of `METHODS` as its config has it, with another strength where it has one."""
+    condition = read_yaml(METHODS[name])["model"]["init_args"]["condition"]
+    if isinstance(condition, str):
+        condition = {"class_path": condition}
+    arguments = dict(condition.get("init_args", {}))
+    if strength is not None and takes_strength(name):
+        arguments["strength"] = strength
+    return SweptMethod(condition["class_path"], arguments)
+
+
+def takes_strength(name: str) -> bool:
+    """Whether a method of `METHODS` has a strength."""
+    return "strength" in inspect.signature(getattr(conditions, swept(name).condition)).parameters
