@@ -181,9 +181,9 @@ class PredictionFolder:
         differences = [f"`{key}` is {now!r} and was {before!r}" for key, (now, before) in told.items() if now != before]
         if differences:
             raise ValueError(
-                f"`folder`: the pictures in `{self.path}` were made with other settings: "
-                f"{'; '.join(differences)}. Nothing was changed there. Give another folder "
-                "(`--trainer.default_root_dir`, or `folder` of the prediction writer), or remove this one."
+                f"`folder`: the pictures in `{self.path}` were made with other settings: {'; '.join(differences)}. "
+                "Nothing was changed there. Give another folder (`--trainer.default_root_dir`, `folder` of the "
+                "prediction writer, or `--output` of `maskst transfer`), or remove this one."
             )
 
 

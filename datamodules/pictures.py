@@ -52,35 +52,41 @@ class Pictures(StyleReferences):
             FileNotFoundError: If there is no such picture, or none in a folder.
             ValueError: If `content_words` does not say what one shows, or none can be read.
         """
-        files = found(self.pictures)
-        root = Path(os.path.commonpath([file.parent for file in files]))
-        names = [file.relative_to(root).as_posix() for file in files]
-        told = zip(files, names, contents_of(names, self.content_words or "auto"), strict=True)
-        return ReferenceSet(
-            root, [Entry(name.removesuffix(file.suffix), content, "", ImageFile(file)) for file, name, content in told]
-        )
+        files = named(self.pictures)
+        contents = contents_of(list(files), self.content_words or "auto")
+        told = zip(files.items(), contents, strict=True)
+        entries = [Entry(name.removesuffix(file.suffix), word, "", ImageFile(file)) for (name, file), word in told]
+        return ReferenceSet(Path(self.reference_roots[0]), entries)
 
     @property
     def reference_roots(self) -> list[str]:
-        """The folders of the pictures, for `Predictions.references`."""
-        return sorted({str(file.parent) for file in found(self.pictures)})
+        """The deepest folder that holds all pictures, for `Predictions.references`."""
+        return [os.path.commonpath([file.parent for file in found(self.pictures)])]
+
+
+def named(pictures: Sequence[str]) -> dict[str, Path]:
+    """The images that are named, each once, by their paths below the deepest folder that holds all of them."""
+    files = found(pictures)
+    root = os.path.commonpath([file.parent for file in files])
+    return {file.relative_to(root).as_posix(): file for file in files}
 
 
 def found(pictures: Sequence[str]) -> list[Path]:
-    """The absolute paths of all image files that are named, each once, in the order of their names.
+    """The absolute paths of all image files that are named, each once, in the order of the names.
 
     Raises:
         FileNotFoundError: If a name leads to no image.
     """
-    files: set[Path] = set()
+    files: dict[Path, None] = {}
     for name in pictures:
         path = Path(name).expanduser()
         if path.is_dir():
             there = images_below(path)
         else:
-            there = [path] if path.is_file() else [Path(each) for each in glob(str(path)) if os.path.isfile(each)]
+            names = [str(path)] if path.is_file() else sorted(glob(str(path)))
+            there = [Path(each) for each in names if os.path.isfile(each)]
         if not there:
             what = f"the folder `{name}` holds no image" if path.is_dir() else f"there is no picture `{name}`"
             raise FileNotFoundError(f"`pictures`: {what}. {EXPECTED}.")
-        files |= {Path(os.path.abspath(each)) for each in there}
-    return sorted(files)
+        files |= dict.fromkeys(Path(os.path.abspath(each)) for each in there)
+    return list(files)

@@ -1,6 +1,7 @@
 """The methods that need no training, by the names of their configs."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_modules import conditions
@@ -15,19 +16,34 @@ METHODS = {
 ALL = "all"
 
 
-def chosen_methods(names: list[str], has_styleshot: bool) -> list[str]:
+def check_names(names: Sequence[str]) -> None:
+    """Raises ValueError where there is no such method."""
+    if unknown := [name for name in names if name not in (*METHODS, ALL)]:
+        raise ValueError(f"`--method`: there is no {unknown[0]!r}. Give one of {', '.join(METHODS)}, or {ALL}.")
+
+
+def has_styleshot(configs: Sequence[str]) -> bool:
+    """Whether the backbone that stacked configs come to has StyleShot's encoder."""
+    for config in reversed(configs):
+        content = read_yaml(Path(config)) or {}
+        backbone = content.get("model", {}).get("init_args", {}).get("backbone", {})
+        if "style_encoder" in backbone:
+            return backbone["style_encoder"] is not None
+    return False
+
+
+def chosen_methods(names: Sequence[str], has_styleshot: bool) -> list[str]:
     """The methods that are asked for, each once; "all" stands for those that the backbone can draw.
 
     Raises:
         ValueError: there is no such method, or the backbone cannot draw it.
     """
+    check_names(names)
     known = [name for name in METHODS if name != ("ip_adapter" if has_styleshot else "styleshot")]
-    if unknown := [name for name in names if name not in (*METHODS, ALL)]:
-        raise ValueError(f"`method`: there is no {unknown[0]!r}. Give one or more of {', '.join(known)}, or {ALL}.")
     if misfit := [name for name in names if name not in (*known, ALL)]:
         needs = "without StyleShot's encoder" if has_styleshot else "that has StyleShot's encoder"
         raise ValueError(
-            f"`method`: {misfit[0]} needs a backbone {needs}, another `--config configs/backbone/....yaml`. This one "
+            f"`--method`: {misfit[0]} needs a backbone {needs}, another `--config configs/backbone/....yaml`. This one "
             f"draws {', '.join(known)}."
         )
     return list(dict.fromkeys(known if ALL in names else names))
