@@ -36,6 +36,7 @@ class StudioCommand(Command):
     datamodule: StyleReferences
 
     def __init__(self, args: list[str]) -> None:
+        self.further = _without(args, "host", "port", "quiet")
         more = {"prog": "maskst studio", "description": _DESCRIPTION}
         usage = "[--config FILE ...] [--host 127.0.0.1] [--port 7860] [--quiet]"
         super().__init__(
@@ -66,6 +67,19 @@ class StudioCommand(Command):
         with listening(config.host, config.port) as listener, TemporaryDirectory(prefix="maskst-") as folder:
             judge = config.scores.judge
             judge.find()
-            studio = Studio(self.model, judge, self.datamodule.generation_batch_size, self.trainer)
+            batch_size = self.datamodule.generation_batch_size
+            studio = Studio(self.model, judge, batch_size, self.trainer, self.further)
             about = f"{Path(self.model.backbone.model).name}, {studio.device}"
             serve(studio, listener, Path(folder).resolve(), about, config.quiet)
+
+
+def _without(args: list[str], *names: str) -> list[str]:
+    """The arguments without some options and their values."""
+    kept, skip = [], False
+    for argument, following in zip(args, [*args[1:], ""], strict=True):
+        option, is_whole, _ = argument.partition("=")
+        is_ours = option.startswith("--") and option.removeprefix("--") in names
+        if not skip and not is_ours:
+            kept.append(argument)
+        skip = is_ours and not is_whole and not following.startswith("--")
+    return kept

@@ -1,7 +1,9 @@
 """What each open page of the studio holds: the pictures that were brought to it, and those that were drawn last."""
 
+import re
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import PurePath
@@ -19,9 +21,10 @@ from scripts.studio.gallery import Gallery
 MOST_BYTES = 32 << 20
 """Of one picture that is brought: 32 MiB."""
 MOST_REFERENCES = 8
-"""Style references on a desk."""
+"""Style references on a desk, and content images."""
 _MOST_DESKS = 64
 _MOST_KEPT = 1 << 30  # bytes of all galleries
+_SAFE = re.compile(r"\w[\w .()-]{0,79}(?<! )", re.ASCII)
 _THUMBNAIL = 240  # pixels of the longer side
 
 
@@ -36,11 +39,15 @@ class Upload(NamedTuple):
     thumbnail: bytes
     """A small PNG of it."""
 
-    def file_name(self, place: int) -> str:
-        """A name that every file system takes, and no other picture of the desk has."""
-        path = PurePath(self.name)
-        suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ".png"
-        return f"{slug(path.stem)}_{place}{suffix}"
+
+def file_names(uploads: Sequence[Upload]) -> list[str]:
+    """Names that every file system takes, and that differ without their suffixes: their own ones where these do."""
+    names: dict[str, str] = {}
+    for place, upload in enumerate(uploads, start=1):
+        stem, suffix = PurePath(upload.name).stem, PurePath(upload.name).suffix.lower()
+        stem = stem if _SAFE.fullmatch(stem) and stem.lower() not in names else f"{slug(stem)}_{place}"
+        names[stem.lower()] = stem + (suffix if suffix in SUFFIXES else ".png")
+    return list(names.values())
 
 
 def received(name: str, data: bytes) -> Upload:
@@ -84,13 +91,12 @@ class Desk:
     stop: Event = field(default_factory=Event)
     """Ends what is being drawn for this desk."""
 
-    def bring(self, uploads: list[Upload]) -> int:
-        """Lay references on the desk, each picture once; returns how many found no place."""
-        here = {upload.digest for upload in self.references}
-        new = [upload for upload in uploads if upload.digest not in here]
-        room = MOST_REFERENCES - len(self.references)
-        self.references += new[:room]
-        return len(new[room:])
+    def bring(self, uploads: list[Upload], pile: list[Upload]) -> int:
+        """Lay pictures on a pile of the desk, each once; returns how many found no place."""
+        new = {upload.digest: upload for upload in [*pile, *uploads]}
+        left = list(new.values())[MOST_REFERENCES:]
+        pile[:] = list(new.values())[:MOST_REFERENCES]
+        return len(left)
 
 
 class Desks:
@@ -99,6 +105,7 @@ class Desks:
     def __init__(self, most: int = _MOST_DESKS) -> None:
         self._most, self._lock = most, Lock()
         self._desks: OrderedDict[str, Desk] = OrderedDict()
+        self._pages: OrderedDict[str, str] = OrderedDict()  # the key of its desk
 
     def __len__(self) -> int:
         """Number of desks."""
@@ -120,13 +127,16 @@ class Desks:
                 if kept > most and desk.gallery and desk.gallery.over:
                     desk.gallery = None
 
-    def open(self, key: str = "") -> Desk:
-        """The desk of this key, or a new one."""
-        if found := self.find(key):
-            return found
-        desk = Desk()
+    def open(self, page: str, key: str = "") -> Desk:
+        """The desk of an open page; that of `key` where the page has none yet, or else a new one."""
         with self._lock:
-            self._desks[desk.key] = desk
+            known = self._pages.get(page) or key
+            desk = self._desks.get(known) or Desk()
+            self._pages[page], self._desks[desk.key] = desk.key, desk
+            self._pages.move_to_end(page)
+            self._desks.move_to_end(desk.key)
+            while len(self._pages) > 4 * self._most:
+                self._pages.popitem(last=False)
             while len(self._desks) > self._most:
                 self._desks.popitem(last=False)[1].stop.set()
-        return desk
+            return desk

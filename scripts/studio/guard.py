@@ -10,7 +10,7 @@ from scripts.studio.desk import MOST_BYTES, MOST_REFERENCES
 # Neither /file=, which serves files and fetches addresses, nor /proxy= is among them.
 _OPEN = re.compile(
     r"/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)?|/(assets|static|svelte|studio)/.*"
-    r"|/gradio_api/(info|upload|upload_progress|startup-events|cancel|reset/?|queue/(join|data)|heartbeat/\w+)"
+    r"|/gradio_api/(info|upload|upload_progress|startup-events|cancel|reset/?|run/predict|queue/(join|data)|heartbeat/\w+)"
 )
 _MOST_TOLD = 1 << 20  # bytes of what is no upload
 _MOST_BROUGHT = MOST_BYTES * MOST_REFERENCES

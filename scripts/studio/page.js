@@ -16,3 +16,8 @@ document.addEventListener("click", (event) => {
   document.body.append(dialog);
   dialog.showModal();
 });
+// On a small screen the pictures lie below the settings.
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#draw") && window.innerWidth < 720)
+    document.getElementById("status").scrollIntoView({ behavior: "smooth", block: "start" });
+});

@@ -1,4 +1,4 @@
-"""The studio's page: Gradio's components, and what happens when they are used."""
+"""The studio's page: what happens when its components are used."""
 
 import logging
 import time
@@ -12,26 +12,23 @@ import gradio as gr
 
 from scripts.cli import raised_here
 from scripts.studio.brought import read_brought
+from scripts.studio.controls import EMPTY, WAITING, Controls
 from scripts.studio.desk import MOST_REFERENCES, Desk, Desks
-from scripts.studio.session import Request, Studio
-from scripts.studio.words import download_html, gallery_html, reference_html, said_html, status_html
-
-_EMPTY = (
-    '<div class="st-empty"><p>Bring a picture whose style you like, say what to draw, and press <b>Draw</b>.</p>'
-    "<p>Each method is a column: see which keeps the style and leaves the content behind.</p></div>"
+from scripts.studio.request import asked
+from scripts.studio.session import Studio
+from scripts.studio.words import (
+    download_html,
+    gallery_html,
+    layouts_html,
+    reference_html,
+    said_html,
+    status_html,
 )
-_WAITING = '<div class="st-status"><span>Waiting for its turn</span></div>'
-_FOUND = "a word"
+
 _SECONDS = 0.25  # between two looks at a drawing
 _KEEP_KEY = "(key) => { sessionStorage.setItem('maskst-desk', key); }"
 _FIND_KEY = "() => sessionStorage.getItem('maskst-desk') || ''"
 _log = logging.getLogger(__name__)
-
-
-def theme() -> gr.themes.Base:
-    """Quiet colours, and the fonts of the reader's machine."""
-    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-    return gr.themes.Base(primary_hue="teal", secondary_hue="teal", neutral_hue="stone", radius_size="md", **fonts)
 
 
 class Page:
@@ -48,197 +45,110 @@ class Page:
         self.studio, self.desks, self.about, self.folder = studio, desks, about, folder
 
     def blocks(self) -> gr.Blocks:
-        """The page."""
+        """The page, with all that happens on it."""
         with gr.Blocks(title="maskst studio", analytics_enabled=False, fill_width=True) as blocks:
-            gr.HTML(f'<header class="st-head"><b>maskst studio</b><span>{self.about}</span></header>')
-            self.key = gr.Textbox(visible=False)
-            with gr.Row(elem_classes="st-desk"):
-                with gr.Column(scale=2, min_width=300, elem_classes="st-controls"):
-                    self._what()
-                    self._how()
-                    with gr.Row(elem_classes="st-buttons"):
-                        self.draw_button = gr.Button("Draw", variant="primary", elem_id="draw")
-                        self.stop_button = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False)
-                with gr.Column(scale=5, min_width=300, elem_classes="st-results"):
-                    self.status = gr.HTML(elem_id="status")
-                    self.results = gr.HTML(_EMPTY, elem_id="results")
-                    self.download = gr.HTML(elem_id="download")
-                    self.command = gr.Textbox(
-                        label="The same by command line", buttons=["copy"], interactive=False, visible=False, lines=2
-                    )
-            self._events(blocks)
+            on = Controls(self.studio, self.about)
+            quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+            at_once, reading = quiet | {"queue": False}, quiet | {"preprocess": False, "concurrency_limit": 1}
+            slots = [part for *parts, _ in on.slots for part in parts]
+            shown, buttons = [on.status, on.results, on.download, on.command], [on.draw, on.stop]
+            here = [on.key, *slots, on.laid, *shown]
+            arrived = blocks.load(self.arrive, on.key, here, js=_FIND_KEY, **at_once)
+            arrived.then(None, on.key, None, js=_KEEP_KEY, **quiet)
+            on.brought.upload(self.bring, [on.brought, *on.words], [on.brought, on.said, *slots], **reading)
+            laid = [on.layouts, on.said, on.laid]
+            on.layouts.upload(self.bring_layouts, on.layouts, laid, **reading)
+            on.cleared.click(self.bring_layouts, gr.State(None), laid, **reading)
+            for place, (*_, gone) in enumerate(on.slots):
+                gone.click(partial(self.take_away, place), on.words, slots, **at_once)
+            begun = on.draw.click(self.begin, None, [on.said, on.status, *buttons], **at_once)
+            drawing = quiet | {"show_progress": "minimal", "show_progress_on": on.status, "concurrency_limit": 1}
+            begun.then(self.draw, [*on.settings, *on.words], [*shown, on.said, *buttons], **drawing)
+            on.stop.click(self.stop, None, None, **at_once)
         return blocks
 
-    def _what(self) -> None:
-        """What is drawn: references and the words for what they show, prompts, methods."""
-        self.said = gr.HTML(elem_id="said")
-        self.brought = gr.File(label="Style references", file_count="multiple", height=130, elem_id="references")
-        self.slots: list[tuple[gr.Row, gr.HTML, gr.Textbox, gr.Button]] = []
-        for place in range(MOST_REFERENCES):
-            with gr.Row(visible=False, elem_classes="st-slot") as row:
-                image = gr.HTML(min_width=56, scale=0)
-                word = gr.Textbox(label="It shows", placeholder=_FOUND, min_width=120, scale=1, max_length=200)
-                gone = gr.Button("✕", size="sm", min_width=40, scale=0, elem_id=f"gone-{place}")
-            self.slots.append((row, image, word, gone))
-        self.prompts = gr.Textbox(
-            "A rocket", label="Prompts, one a line", lines=2, max_lines=8, max_length=4000, elem_id="prompts"
-        )
-        known = self.studio.methods
-        chosen = [name for name in ("ip_adapter", "masking") if name in known] or known[:1]
-        self.methods = gr.CheckboxGroup(known, value=chosen, label="Methods, side by side", elem_id="methods")
-
-    def _how(self) -> None:
-        """How it is drawn."""
-        sampling = self.studio.sampling
-        scale = sampling.scale if isinstance(sampling.scale, float | int) else 1.0
-        presets = ["all", *self.studio.model.model.BLOCKS]
-        blocks = sampling.target_blocks if sampling.target_blocks in presets else None
-        with gr.Accordion("Settings", open=False, elem_id="settings"):
-            with gr.Row():
-                self.samples = gr.Number(1, label="Samples", precision=0, minimum=1, maximum=16, min_width=110)
-                self.seed = gr.Number(42, label="Seed", precision=0, minimum=0, min_width=110)
-            with gr.Row():
-                self.steps = gr.Number(sampling.steps, label="Steps", precision=0, minimum=1, maximum=200, min_width=110)
-                self.guidance = gr.Number(sampling.guidance_scale, label="Guidance", minimum=0, maximum=50, min_width=110)
-            self.scale = gr.Slider(0, 1.5, scale, step=0.05, label="Scale of the reference")
-            self.strength = gr.Slider(0, 1.5, 1.0, step=0.05, label="Strength of what is subtracted")
-            self.target = gr.Dropdown(presets, value=blocks, label="Blocks that see the reference")
-
-    def _events(self, blocks: gr.Blocks) -> None:
-        hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        words = [word for _, _, word, _ in self.slots]
-        slots = [part for row, image, word, _ in self.slots for part in (row, image, word)]
-        shown = [self.status, self.results, self.download, self.command]
-        arrived = blocks.load(
-            self.arrive, self.key, [self.key, *slots, *shown], js=_FIND_KEY, queue=False, **hidden
-        )
-        arrived.then(None, self.key, None, js=_KEEP_KEY, **hidden)
-        self.brought.upload(
-            self.bring,
-            [self.key, self.brought, *words],
-            [self.brought, self.said, *slots],
-            preprocess=False,
-            concurrency_limit=1,
-            **hidden,
-        )
-        for place, (*_, gone) in enumerate(self.slots):
-            gone.click(partial(self.take_away, place), [self.key, *words], slots, queue=False, **hidden)
-        settings = [self.prompts, self.methods, self.samples, self.seed, self.steps, self.guidance]
-        settings += [self.scale, self.strength, self.target]
-        buttons = [self.draw_button, self.stop_button]
-        begun = self.draw_button.click(self.begin, self.key, [self.said, self.status, *buttons], queue=False, **hidden)
-        begun.then(
-            self.draw,
-            [self.key, *settings, *words],
-            [*shown, self.said, *buttons],
-            concurrency_limit=1,
-            show_progress="minimal",
-            show_progress_on=self.status,
-            api_visibility="private",
-        )
-        self.stop_button.click(self.stop, self.key, None, queue=False, **hidden)
-
-    def arrive(self, key: str) -> list[Any]:
+    def arrive(self, key: str, request: gr.Request) -> list[Any]:
         """The desk that this page had before it was loaded again, or a new one."""
-        desk = self.desks.open(key)
-        gallery = desk.gallery
+        desk = self.desks.open(_page(request), key)
+        here, gallery = [desk.key, *self._slots(desk), layouts_html(desk)], desk.gallery
         if gallery is None:
-            return [desk.key, *self._slots(desk), "", _EMPTY, "", gr.update(visible=False)]
+            return [*here, "", EMPTY, "", gr.update(visible=False)]
         shown = [status_html(gallery), gallery_html(desk, gallery), download_html(desk, gallery)]
-        return [desk.key, *self._slots(desk), *shown, gr.update(value=gallery.command, visible=True)]
+        return [*here, *shown, gr.update(value=gallery.command, visible=True)]
 
-    def bring(self, key: str, files: Any, *words: str) -> list[Any]:
+    def bring(self, request: gr.Request, files: Any, *words: str) -> list[Any]:
         """Lay the pictures that were brought on the desk; say what could not be read."""
-        desk = self.desks.open(key)
+        desk = self.desks.open(_page(request))
         uploads, faults = read_brought(files, self.folder)
         before = len(desk.references)
-        left = desk.bring(uploads)
-        if left:
-            faults.append(f"There is room for {MOST_REFERENCES} references: {left} were left out.")
+        faults += _no_room(desk.bring(uploads, desk.references))
         kept = [*words[:before], *[""] * MOST_REFERENCES][:MOST_REFERENCES]
         return [None, said_html(*faults), *self._slots(desk, kept)]
 
-    def take_away(self, place: int, key: str, *words: str) -> list[Any]:
+    def bring_layouts(self, request: gr.Request, files: Any) -> list[Any]:
+        """Lay content images on the desk, or take all away."""
+        desk = self.desks.open(_page(request))
+        uploads, faults = read_brought(files or [], self.folder)
+        desk.layouts = desk.layouts if files else []
+        faults += _no_room(desk.bring(uploads, desk.layouts))
+        return [None, said_html(*faults), layouts_html(desk)]
+
+    def take_away(self, place: int, request: gr.Request, *words: str) -> list[Any]:
         """Take a reference from the desk."""
-        desk = self.desks.open(key)
+        desk = self.desks.open(_page(request))
         del desk.references[place : place + 1]
         return self._slots(desk, [*words[:place], *words[place + 1 :], ""])
 
-    def begin(self, key: str) -> list[Any]:
+    def begin(self, request: gr.Request) -> list[Any]:
         """What the page shows until it is its turn."""
-        self.desks.open(key).stop = Event()
-        return ["", _WAITING, gr.update(interactive=False), gr.update(interactive=True)]
+        self.desks.open(_page(request)).stop = Event()
+        return ["", WAITING, gr.update(interactive=False), gr.update(interactive=True)]
 
-    def stop(self, key: str) -> None:
+    def stop(self, request: gr.Request) -> None:
         """End what is being drawn for this page, or waits for its turn."""
-        self.desks.open(key).stop.set()
+        self.desks.open(_page(request)).stop.set()
 
-    def draw(self, key: str, prompts: str, methods: list[str], *settings: Any) -> Iterator[list[Any]]:
+    def draw(self, page: gr.Request, *settings: Any) -> Iterator[list[Any]]:
         """Show the pictures while they are drawn; say in one sentence what cannot be."""
-        desk, said, looked, shown = self.desks.open(key), "", 0.0, -1
-        resting = [gr.update(interactive=True), gr.update(interactive=False)]
+        desk, looked, hung, said = self.desks.open(_page(page)), 0.0, -1, ""
         try:
-            request = self._request(desk, prompts, methods, *settings)
+            request = asked(desk, self.studio.sampling, *settings)
             for gallery in self.studio.draw(request, desk.stop):
                 if desk.gallery is not gallery:
-                    desk.gallery, desk.asked, desk.layouts = gallery, list(request.references), list(request.layouts)
+                    desk.gallery, desk.asked = gallery, [*request.references, *request.layouts]
                 if not gallery.over and time.monotonic() - looked < _SECONDS:
                     continue
-                looked, here = time.monotonic(), len(gallery.pictures) + len(gallery.failures)
-                grid = gallery_html(desk, gallery) if gallery.over or here != shown else gr.skip()
-                shown = here
-                rest = [download_html(desk, gallery), gr.update(value=gallery.command, visible=True)]
-                yield [status_html(gallery), grid, *rest, gr.skip(), gr.skip(), gr.skip()]
+                looked, before = time.monotonic(), hung
+                hung = len(gallery.pictures) + len(gallery.failures)
+                grid = gallery_html(desk, gallery) if gallery.over or hung != before else gr.skip()
+                command = gr.update(value=gallery.command, visible=True)
+                yield [status_html(gallery), grid, download_html(desk, gallery), command, *[gr.skip()] * 3]
         except Exception as error:
-            said = said_html(self._sentence(error))
+            said = said_html(_sentence(error))
         self.desks.drop_galleries()
-        kept = [gr.skip()] * 4 if not said else ["", *[gr.skip()] * 3]
-        yield [*kept, said, *resting]
-
-    def _request(
-        self,
-        desk: Desk,
-        prompts: str,
-        methods: list[str],
-        samples: float | None,
-        seed: float | None,
-        steps: float | None,
-        guidance: float | None,
-        scale: float,
-        strength: float,
-        target: str | None,
-        *words: str,
-    ) -> Request:
-        sampling = {"steps": _whole("Steps", steps), "guidance_scale": guidance, "scale": scale, "target_blocks": target}
-        configured = self.studio.sampling
-        changed = {name: value for name, value in sampling.items() if value not in (None, getattr(configured, name))}
-        return Request(
-            references=list(desk.references),
-            words=[word.strip() for word in words[: len(desk.references)]],
-            prompts=[line.strip() for line in prompts.splitlines() if line.strip()],
-            methods=methods,
-            samples=_whole("Samples", samples),
-            seed=_whole("Seed", seed),
-            strength=strength,
-            sampling=tuple(changed.items()),
-        )
-
-    def _sentence(self, error: Exception) -> str:
-        """What the page says of an error: the project's own words, without paths of this machine."""
-        if isinstance(error, ValueError) and raised_here(error) is error:
-            return str(error)
-        _log.exception("The studio could not draw", exc_info=error)
-        return "This could not be drawn, and the studio's terminal says why."
+        resting = [gr.update(interactive=True), gr.update(interactive=False)]
+        yield ["" if said else gr.skip(), *[gr.skip()] * 3, said, *resting]
 
     def _slots(self, desk: Desk, words: Sequence[str] = ("",) * MOST_REFERENCES) -> list[Any]:
         updates: list[Any] = []
-        for place, word in zip(range(MOST_REFERENCES), words, strict=True):
-            here = place < len(desk.references)
-            updates += [gr.update(visible=here), reference_html(desk, place) if here else "", word if here else ""]
+        for upload, word in zip([*desk.references, *[None] * MOST_REFERENCES], words, strict=False):
+            image = "" if upload is None else reference_html(desk, upload)
+            updates += [gr.update(visible=upload is not None), image, word if upload else ""]
         return updates
 
 
-def _whole(name: str, value: float | None) -> int:
-    if value is None or value != int(value):
-        raise ValueError(f"“{name}” is a whole number and was {value}.")
-    return int(value)
+def _sentence(error: Exception) -> str:
+    """What the page says of an error: the project's own words, or where they are."""
+    if isinstance(error, ValueError) and raised_here(error) is error:
+        return str(error)
+    _log.error("The studio could not draw", exc_info=error)
+    return "This could not be drawn, and the studio's terminal says why."
+
+
+def _page(request: gr.Request) -> str:
+    """What tells an open page from others."""
+    return str(request.session_hash)
+
+
+def _no_room(left: int) -> list[str]:
+    return [f"There is room for {MOST_REFERENCES} pictures: {left} were left out."] if left else []

@@ -83,7 +83,7 @@ def add_pictures(app: "FastAPI", desks: Desks) -> None:
     @app.get(PLACE + "/{key}/{gallery}/pictures.zip")
     def everything(key: str, gallery: str) -> Response:
         found = _gallery(desks, key, gallery)
-        return answer(found and found.zipped(), "application/zip")
+        return answer(found.zipped() if found else None, "application/zip")
 
 
 def _gallery(desks: Desks, key: str, gallery: str) -> "Gallery | None":
@@ -97,7 +97,8 @@ def application(studio: "Studio", folder: Path, hosts: Sequence[str] = (), about
     import gradio
     from fastapi import FastAPI
 
-    from scripts.studio.page import Page, theme
+    from scripts.studio.controls import theme
+    from scripts.studio.page import Page
 
     desks, app = Desks(), FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     add_pictures(app, desks)

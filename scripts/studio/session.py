@@ -2,27 +2,29 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Event, Lock, Thread
-from typing import Any
 
 import torch
 from lightning import Trainer
 
 from callbacks.prediction_writer import job_line, picture_name
 from callbacks.scoring.judge import Judge
+from datamodules.images import ImageFile
 from datamodules.pictures import Pictures
+from datamodules.references import Entry, ReferenceSet
 from lightning_modules.conditions.masking import Masking
 from lightning_modules.outputs import to_pil
 from lightning_modules.style_transfer import StyleTransfer
 from scripts.methods import ALL, chosen_methods, swept
 from scripts.report.masks import draw_profile, profile_of
-from scripts.studio.desk import Upload, png
+from scripts.studio.desk import Upload, file_names, png
 from scripts.studio.gallery import Gallery, Mask, Picture
+from scripts.studio.request import Request
 from scripts.variants import Variant, variants
 from scripts.verdicts import judged
 
@@ -30,35 +32,7 @@ MOST_PICTURES = 200
 """Of one request."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What one page asks for: each reference x prompt x sample by each method.
-
-    Args:
-        references: the pictures whose styles are transferred.
-        words: what each of them shows; "" is found.
-        prompts: what is drawn.
-        methods: by their names in `Studio.methods`.
-        samples: pictures for each reference and prompt.
-        seed: of all noises.
-        strength: of the methods that have one; None: the published one.
-        sampling: keys of `SamplingSettings` that replace those of the configs.
-        layouts: content images, for backbones with content fusion; each has a prompt's place.
-    """
-
-    references: Sequence[Upload]
-    words: Sequence[str]
-    prompts: Sequence[str]
-    methods: Sequence[str]
-    samples: int = 1
-    seed: int = 42
-    strength: float | None = None
-    sampling: tuple[tuple[str, Any], ...] = ()
-    layouts: Sequence[Upload] = ()
-    command: str = ""
-
-
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """Ends the drawing of a request that was stopped."""
 
 
@@ -70,21 +44,35 @@ class Studio:
         judge: who scores the pictures.
         batch_size: pictures at a time.
         trainer: of `maskst predict` with the same arguments; it says where the pictures are drawn, and how precisely.
+        further: arguments of the command line that `maskst transfer` takes too.
     """
 
-    def __init__(self, model: StyleTransfer, judge: Judge, batch_size: int, trainer: Trainer) -> None:
+    def __init__(
+        self, model: StyleTransfer, judge: Judge, batch_size: int, trainer: Trainer, further: Sequence[str] = ()
+    ) -> None:
         self.device, self.precision = trainer.strategy.root_device, trainer.precision_plugin
         model.trainer = trainer
         model.setup("predict")
         model.configure_model()
-        self.model = self.precision.convert_module(model).to(self.device).eval()
-        self.judge, self.batch_size = judge.to(self.device), batch_size
+        self.precision.convert_module(model)
+        self.model, self.judge = model.to(self.device).eval(), judge.to(self.device)
+        self.batch_size, self.further = batch_size, further
         self.sampling, self._lock = model.sampling, Lock()
 
     @property
     def methods(self) -> list[str]:
         """The methods that this backbone can draw."""
         return chosen_methods([ALL], self._has_styleshot)
+
+    @property
+    def reads_layouts(self) -> bool:
+        """Whether pictures can keep the layout of content images."""
+        return self.model.reads_content_images
+
+    @property
+    def blocks(self) -> list[str]:
+        """The presets of `target_blocks` that this backbone knows."""
+        return ["all", *self.model.model.BLOCKS]
 
     @property
     def _has_styleshot(self) -> bool:
@@ -120,7 +108,7 @@ class Studio:
 
     def _draw(self, request: Request, folder: Path, stop: Event, tell: Callable[[Gallery], None]) -> None:
         data, methods = _data_of(request, folder, self.batch_size), self._variants(request)
-        gallery, begun = Gallery(list(methods), data.predict_jobs, request.command), time.monotonic()
+        gallery, begun = Gallery(list(methods), data.predict_jobs, request.command(self.further)), time.monotonic()
         if gallery.total > MOST_PICTURES:
             raise ValueError(
                 f"{gallery.total} pictures were asked for: the studio draws {MOST_PICTURES} at a time. Ask for fewer "
@@ -179,29 +167,46 @@ class Studio:
 
     def _variants(self, request: Request) -> dict[str, Variant]:
         """Each method with its settings."""
-        if not request.methods:
-            raise ValueError(f"No method was chosen. Choose one or more of {', '.join(self.methods)}.")
         sampling = replace(self.sampling, **dict(request.sampling))
-        chosen = chosen_methods(list(request.methods), self._has_styleshot)
+        known = chosen_methods(list(request.methods), self._has_styleshot)
+        chosen = sorted(known, key=self.methods.index)
         return {name: variants([swept(name, request.strength)], sampling)[0] for name in chosen}
 
 
 def _data_of(request: Request, folder: Path, batch_size: int) -> Pictures:
     """The references, prompts and content images of a request, whose pictures are written to `folder`."""
-    if not request.references:
-        raise ValueError("There is no picture yet. Bring one or more whose style shall be transferred.")
-    root = folder / "pictures"
-    root.mkdir()
-    names = [upload.file_name(place) for place, upload in enumerate(request.references, start=1)]
-    for name, upload in zip(names, request.references, strict=True):
-        (root / name).write_bytes(upload.data)
+    files = _written(request.references, folder / "pictures")
     data = Pictures(
-        [str(root / name) for name in names],
+        [str(file) for file in files],
         prompts=request.prompts,
         samples_per_prompt=request.samples,
         seed=request.seed,
-        content_words=dict(zip(names, request.words, strict=True)),
+        content_words={file.name: word for file, word in zip(files, request.words, strict=True)},
         generation_batch_size=batch_size,
     )
+    if request.layouts:
+        data.content_set = _content_set(request, folder / "layouts")
     data.setup("predict")
     return data
+
+
+def _written(uploads: Sequence[Upload], folder: Path) -> list[Path]:
+    """The files of some pictures, as they came, in a new folder."""
+    folder.mkdir()
+    files = [folder / name for name in file_names(uploads)]
+    for file, upload in zip(files, uploads, strict=True):
+        file.write_bytes(upload.data)
+    return files
+
+
+def _content_set(request: Request, folder: Path) -> ReferenceSet:
+    """The content images of a request, each with its prompt."""
+    count, prompts = len(request.layouts), list(request.prompts)
+    if len(prompts) not in (1, count):
+        raise ValueError(
+            f"There are {count} content images and {len(prompts)} prompts: give a prompt for each, a line each in "
+            "their order, or one for all."
+        )
+    told = zip(_written(request.layouts, folder), prompts * (count if len(prompts) == 1 else 1), strict=True)
+    entries = [Entry(f"content:{file.stem}", prompt, "", ImageFile(file)) for file, prompt in told]
+    return ReferenceSet(folder, entries, check_sizes=True)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from callbacks.scoring.judge import IMAGE, LEAKED
 from scripts.paths import clock
-from scripts.studio.desk import Desk
+from scripts.studio.desk import Desk, Upload
 from scripts.studio.gallery import Gallery
 
 PLACE = "/studio"
@@ -35,7 +35,8 @@ def status_html(gallery: Gallery) -> str:
     made, failed = len(gallery.pictures), len(gallery.failures)
     if gallery.over:
         end = "Stopped: " if gallery.stopped else "Done: "
-        told = f"{end}{made} of {gallery.total} pictures in {gallery.seconds:.1f} s" + (f", {failed} failed" if failed else "")
+        told = f"{end}{made} of {gallery.total} pictures in {gallery.seconds:.1f} s"
+        told += f", {failed} failed" if failed else ""
     else:
         left = f", about {clock(gallery.seconds / share * (1 - share))} left" if share > 0.02 else ""
         told = f"Drawing {gallery.done:.1f} of {gallery.total} pictures{left}"
@@ -59,22 +60,29 @@ def download_html(desk: Desk, gallery: Gallery) -> str:
     return link.format(PLACE, desk.key, gallery.key, f"Download all, with JSON lines ({size})")
 
 
-def reference_html(desk: Desk, place: int) -> str:
-    """The small picture of a reference."""
-    upload = desk.references[place]
+def reference_html(desk: Desk, upload: Upload) -> str:
+    """The small picture of a reference or content image."""
     image = Markup('<img class="st-reference" src="{}/{}/{}.png" alt="{}" title="{}">')
     return image.format(PLACE, desk.key, upload.digest, upload.name, upload.name)
+
+
+def layouts_html(desk: Desk) -> str:
+    """The small pictures of all content images."""
+    images = Markup("").join(reference_html(desk, upload) for upload in desk.layouts)
+    return Markup('<div class="st-layouts">{}</div>').format(images)
 
 
 def _row(desk: Desk, gallery: Gallery, row: int, place: str) -> dict[str, Any]:
     job = gallery.jobs[row]
     more = [f"sample {job.sample + 1}"] if any(each.sample for each in gallery.jobs) else []
-    word = next((gallery.pictures[row, m].job.reference.content for m in gallery.methods if (row, m) in gallery.pictures), "")
+    drawn = [gallery.pictures[row, method] for method in gallery.methods if (row, method) in gallery.pictures]
+    word = drawn[0].job.reference.content if drawn else ""
     return {
         "prompt": job.prompt,
         "name": job.reference.key,
         "word": word,
-        "told": " · ".join([*([word] if word else []), *more, f"seed {job.seed}"]),
+        "told": " · ".join([*([word] if word else []), *more]),
+        "seed": job.seed,
         "reference": f"{PLACE}/{desk.key}/{job.reference.digest}.png",
         "cells": [_cell(gallery, row, method, place) for method in gallery.methods],
     }
