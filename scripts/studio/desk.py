@@ -56,7 +56,7 @@ def received(name: str, data: bytes) -> Upload:
     Raises:
         ValueError: it is too large, or no picture that can be read: one sentence, with its name.
     """
-    name = shown(PurePath(name.replace("\\", "/")).name)[:80] or "picture"
+    name = shown(PurePath(name.replace("\\", "/")).name).lstrip("-")[:80] or "picture"
     if len(data) > MOST_BYTES:
         raise ValueError(f"“{name}” has more than {MOST_BYTES >> 20} MiB: save it smaller, and bring it again.")
     if (suffix := PurePath(name).suffix.lower()) in UNREAD:

@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from lightning_modules.diffusion.config import SamplingSettings
@@ -42,17 +41,18 @@ class Request:
 
     def command(self, further: Sequence[str] = ()) -> str:
         """The equal command line; `further` are arguments that the studio itself was started with."""
-        words = list(dict.fromkeys(self.words)) if len(set(self.words)) == 1 else self.words
-        asked = [*("maskst", "transfer"), *(upload.name for upload in self.references), *("--prompt", *self.prompts)]
-        asked += ["--content", *words] if all(words) else []
-        asked += ["--method", *self.methods]
-        asked += ["--samples", str(self.samples)] if self.samples != 1 else []
-        asked += ["--seed", str(self.seed)]
+        words = self.words[:1] if len(set(self.words)) == 1 else self.words
+        told: list[tuple[str, Any]] = [("prompt", prompt) for prompt in self.prompts]
+        told += [("content", word) for word in words] if all(words) else []
+        told += [("method", method) for method in self.methods]
+        told += [("samples", self.samples), ("seed", self.seed)]
         if self.strength is not None and any(map(takes_strength, self.methods)):
-            asked += ["--strength", f"{self.strength:g}"]
-        keys = {"scale": "--scale"}
-        asked += chain(*((keys.get(key, f"--model.sampling.{key}"), f"{value}") for key, value in self.sampling))
-        asked += ["--data.content_images", "FOLDER"] if self.layouts else []
+            told += [("strength", f"{self.strength:g}")]
+        told += [(key if key == "scale" else f"model.sampling.{key}", value) for key, value in self.sampling]
+        told += [("data.content_images", "FOLDER")] if self.layouts else []
+        asked = ["maskst", "transfer", *(upload.name for upload in self.references)]
+        for name, value in told:
+            asked += [f"--{name}", str(value)] if not str(value).startswith("-") else [f"--{name}={value}"]
         return shlex.join([*asked, *further])
 
 

@@ -125,7 +125,7 @@ class Studio:
         self.model.generator.progress = progress
         try:
             for method, variant in methods.items():
-                self._draw_column(gallery, method, variant, data)
+                self._draw_column(gallery, method, variant, data, progress)
         except Stopped:
             gallery.stopped = True
         finally:
@@ -135,13 +135,16 @@ class Studio:
         gallery.over, gallery.seconds = True, time.monotonic() - begun
         tell(gallery)
 
-    def _draw_column(self, gallery: Gallery, method: str, variant: Variant, data: Pictures) -> None:
+    def _draw_column(
+        self, gallery: Gallery, method: str, variant: Variant, data: Pictures, progress: Callable[[float], None]
+    ) -> None:
         """The pictures of one method, batch by batch."""
         self.model.use(variant.condition, variant.sampling)
         settings = {"name": self.model.name, **self.model.settings}
         gallery.settings[method] = settings
         rows = {job.identity: row for row, job in enumerate(gallery.jobs)}
         for batch in data.predict_dataloader():
+            progress(0)  # it may have been stopped meanwhile
             with torch.inference_mode(), self.precision.predict_step_context():
                 drawn = self.model.generate(batch)
             images = to_pil(drawn.images)
