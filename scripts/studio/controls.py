@@ -52,7 +52,12 @@ class Controls:
                 self.results = gr.HTML(EMPTY, elem_id="results")
                 self.download = gr.HTML(elem_id="download")
                 self.command = gr.Textbox(
-                    label="The same by command line", buttons=["copy"], interactive=False, visible=False, lines=2
+                    label="The same by command line",
+                    buttons=["copy"],
+                    interactive=False,
+                    visible=False,
+                    lines=2,
+                    elem_id="command",
                 )
 
     @property
@@ -107,11 +112,11 @@ class Controls:
         blocks = sampling.target_blocks if sampling.target_blocks in presets else None
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             with gr.Row():
-                self.samples = gr.Number(1, label="Samples", precision=0, minimum=1, maximum=16, min_width=110)
-                self.seed = gr.Number(42, label="Seed", precision=0, minimum=0, min_width=110)
+                self.samples = gr.Number(1, label="Samples", precision=0, min_width=110)
+                self.seed = gr.Number(42, label="Seed", precision=0, min_width=110)
             with gr.Row():
-                self.steps = gr.Number(sampling.steps, label="Steps", precision=0, minimum=1, min_width=110)
-                self.guidance = gr.Number(sampling.guidance_scale, label="Guidance", minimum=0, min_width=110)
+                self.steps = gr.Number(sampling.steps, label="Steps", precision=0, min_width=110)
+                self.guidance = gr.Number(sampling.guidance_scale, label="Guidance", min_width=110)
             self.scale = gr.Slider(0, 1.5, scale, step=0.05, label="Scale of the reference")
             self.strength = gr.Slider(0, 1.5, STRENGTH, step=0.05, label="Strength of what is subtracted")
             self.target = gr.Dropdown(presets, value=blocks, label="Blocks that see the reference")

@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -60,10 +59,11 @@ class Page:
             on.layouts.upload(self.bring_layouts, on.layouts, laid, **reading)
             on.cleared.click(self.bring_layouts, gr.State(None), laid, **reading)
             for place, (*_, gone) in enumerate(on.slots):
-                gone.click(partial(self.take_away, place), on.words, slots, **at_once)
+                gone.click(self.taking_away(place), on.words, slots, api_name=f"take_away_{place}", **at_once)
             begun = on.draw.click(self.begin, None, [on.said, on.status, *buttons], **at_once)
             drawing = quiet | {"show_progress": "minimal", "show_progress_on": on.status, "concurrency_limit": 1}
-            begun.then(self.draw, [*on.settings, *on.words], [*shown, on.said, *buttons], **drawing)
+            drawn = begun.then(self.draw, [*on.settings, *on.words], [*shown, on.said], **drawing)
+            drawn.then(self.rest, None, buttons, **at_once)  # even where Gradio itself refuses what came
             on.stop.click(self.stop, None, None, **at_once)
         return blocks
 
@@ -93,11 +93,15 @@ class Page:
         faults += _no_room(desk.bring(uploads, desk.layouts))
         return [None, said_html(*faults), layouts_html(desk)]
 
-    def take_away(self, place: int, request: gr.Request, *words: str) -> list[Any]:
-        """Take a reference from the desk."""
-        desk = self.desks.open(_page(request))
-        del desk.references[place : place + 1]
-        return self._slots(desk, [*words[:place], *words[place + 1 :], ""])
+    def taking_away(self, place: int) -> Callable[..., list[Any]]:
+        """What takes the reference at this place from the desk."""
+
+        def take_away(request: gr.Request, *words: str) -> list[Any]:
+            desk = self.desks.open(_page(request))
+            del desk.references[place : place + 1]
+            return self._slots(desk, [*words[:place], *words[place + 1 :], ""])
+
+        return take_away
 
     def begin(self, request: gr.Request) -> list[Any]:
         """What the page shows until it is its turn."""
@@ -122,12 +126,15 @@ class Page:
                 hung = len(gallery.pictures) + len(gallery.failures)
                 grid = gallery_html(desk, gallery) if gallery.over or hung != before else gr.skip()
                 command = gr.update(value=gallery.command, visible=True)
-                yield [status_html(gallery), grid, download_html(desk, gallery), command, *[gr.skip()] * 3]
+                yield [status_html(gallery), grid, download_html(desk, gallery), command, gr.skip()]
         except Exception as error:
             said = said_html(_sentence(error))
         self.desks.drop_galleries()
-        resting = [gr.update(interactive=True), gr.update(interactive=False)]
-        yield ["" if said else gr.skip(), *[gr.skip()] * 3, said, *resting]
+        yield ["" if said else gr.skip(), *[gr.skip()] * 3, said]
+
+    def rest(self) -> list[Any]:
+        """The buttons of a page for which nothing is drawn."""
+        return [gr.update(interactive=True), gr.update(interactive=False)]
 
     def _slots(self, desk: Desk, words: Sequence[str] = ("",) * MOST_REFERENCES) -> list[Any]:
         updates: list[Any] = []
