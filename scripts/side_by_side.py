@@ -47,7 +47,7 @@ def as_table(columns: dict[str, list[Shown | None]], judge: str) -> Table:
             scores = [f"{each.scores[tag]:.3f}" if tag in each.scores else "" for tag in (_TEXT, IMAGE)]
             leaked = {1.0: "yes", 0.0: "no"}.get(each.scores.get(LEAKED, -1.0), "")
             masked = "" if share is None else f"{100 * share:.0f} %"
-            table.add_row(job.reference.key, job.reference.content, job.prompt, name, leaked, *scores, masked)
+            table.add_row(job.reference.key, job.reference.word, job.prompt, name, leaked, *scores, masked)
     return table
 
 
@@ -59,7 +59,7 @@ def as_sheet(columns: dict[str, list[Shown | None]]) -> Image.Image:
         if first is None:
             continue
         job = first.finished.job
-        reference = Cell(first.reference, [f"{Path(job.reference.key).name}: {job.reference.content}"])
+        reference = Cell(first.reference, [f"{Path(job.reference.key).name}: {job.reference.word}"])
         cells = [Cell(each.image, each.lines) if each else Cell(None, ["could not be made"]) for each in row]
         rows.append(Row(reference, job.prompt, cells))
     return contact_sheet([title_of(name) for name in columns], rows)

@@ -76,7 +76,7 @@ def _row(desk: Desk, gallery: Gallery, row: int, place: str) -> dict[str, Any]:
     job = gallery.jobs[row]
     more = [f"sample {job.sample + 1}"] if any(each.sample for each in gallery.jobs) else []
     drawn = [gallery.pictures[row, method] for method in gallery.methods if (row, method) in gallery.pictures]
-    word = drawn[0].job.reference.content if drawn else ""
+    word = drawn[0].job.reference.word if drawn else ""
     return {
         "prompt": job.prompt,
         "name": job.reference.key,
