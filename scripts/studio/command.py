@@ -67,8 +67,8 @@ class StudioCommand(Command):
         with listening(config.host, config.port) as listener, TemporaryDirectory(prefix="maskst-") as folder:
             judge = config.scores.judge
             judge.find()
-            batch_size = self.datamodule.generation_batch_size
-            studio = Studio(self.model, judge, batch_size, self.trainer, self.further)
+            how = self.datamodule.generation_batch_size, self.datamodule.vocabulary, self.further
+            studio = Studio(self.model, judge, self.trainer, *how)
             about = f"{Path(self.model.backbone.model).name}, {studio.device}"
             serve(studio, listener, Path(folder).resolve(), about, config.quiet)
 

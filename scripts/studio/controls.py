@@ -11,7 +11,7 @@ EMPTY = (
     "<p>Each method is a column: see which keeps the style and leaves the content behind.</p></div>"
 )
 WAITING = '<div class="st-status"><span>Waiting for its turn</span></div>'
-_SHOWS = "what it shows, such as cat"
+_SHOWS = "what it shows: a word"
 _FIRST = "ip_adapter", "masking", "styleshot"
 """Methods that are chosen at first: what leaks, and what does not."""
 

@@ -83,8 +83,12 @@ class Desk:
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     """Nobody guesses it: whoever knows it sees the desk's pictures."""
     references: list[Upload] = field(default_factory=list)
+    found: dict[str, str] = field(default_factory=dict)
+    """By the digests of references, the words that were found for them."""
     layouts: list[Upload] = field(default_factory=list)
     """Content images."""
+    faults: list[str] = field(default_factory=list)
+    """What was said of the pictures that were brought last."""
     gallery: Gallery | None = None
     asked: list[Upload] = field(default_factory=list)
     """The pictures that the gallery was drawn of."""

@@ -13,10 +13,8 @@ from datamodules.batches import Job
 class Picture(NamedTuple):
     """One picture that was drawn."""
 
-    method: str
-    """Its column."""
     job: Job
-    """Its row; the reference has the word that was found for it."""
+    """Its row's; the reference has the word that was found for it."""
     file: str
     """The name that `maskst predict` gives to its file."""
     png: bytes

@@ -54,14 +54,16 @@ class Page:
             here = [on.key, *slots, on.laid, *shown]
             arrived = blocks.load(self.arrive, on.key, here, js=_FIND_KEY, **at_once)
             arrived.then(None, on.key, None, js=_KEEP_KEY, **quiet)
-            on.brought.upload(self.bring, [on.brought, *on.words], [on.brought, on.said, *slots], **reading)
+            brought = on.brought.upload(self.bring, [on.brought, *on.words], [on.brought, on.said, *slots], **reading)
+            networks: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "networks"}
+            brought.then(self.find, on.words, [on.said, *on.words], **networks, **quiet)
             laid = [on.layouts, on.said, on.laid]
             on.layouts.upload(self.bring_layouts, on.layouts, laid, **reading)
             on.cleared.click(self.bring_layouts, gr.State(None), laid, **reading)
             for place, (*_, gone) in enumerate(on.slots):
                 gone.click(self.taking_away(place), on.words, slots, api_name=f"take_away_{place}", **at_once)
             begun = on.draw.click(self.begin, None, [on.said, on.status, *buttons], **at_once)
-            drawing = quiet | {"show_progress": "minimal", "show_progress_on": on.status, "concurrency_limit": 1}
+            drawing = quiet | networks | {"show_progress": "minimal", "show_progress_on": on.status}
             drawn = begun.then(self.draw, [*on.settings, *on.words], [*shown, on.said], **drawing)
             drawn.then(self.rest, None, buttons, **at_once)  # even where Gradio itself refuses what came
             on.stop.click(self.stop, None, None, **at_once)
@@ -82,8 +84,22 @@ class Page:
         uploads, faults = read_brought(files, self.folder)
         before = len(desk.references)
         faults += _no_room(desk.bring(uploads, desk.references))
+        desk.faults = faults
         kept = [*words[:before], *[""] * MOST_REFERENCES][:MOST_REFERENCES]
         return [None, said_html(*faults), *self._slots(desk, kept)]
+
+    def find(self, request: gr.Request, *words: str) -> list[Any]:
+        """Write down what the references show, where nothing stands yet; say where that is unsure."""
+        desk, doubts, updates = self.desks.open(_page(request)), [], [gr.skip()] * MOST_REFERENCES
+        for place, upload in enumerate(desk.references):
+            found = None if words[place] else self.studio.find(upload)
+            if found:
+                desk.found[upload.digest] = updates[place] = found.word
+                if found.is_unsure:
+                    doubts.append(
+                        f"“{upload.name}” may show {found.word} or {found.second}: correct the word if need be."
+                    )
+        return [said_html(*desk.faults, *doubts), *updates]
 
     def bring_layouts(self, request: gr.Request, files: Any) -> list[Any]:
         """Lay content images on the desk, or take all away."""

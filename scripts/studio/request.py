@@ -84,9 +84,11 @@ def asked(
         raise ValueError("No method is chosen: choose one, or several to compare them.")
     sampling = {"steps": _whole("Steps", steps), "guidance_scale": guidance, "scale": scale, "target_blocks": target}
     changed = {name: value for name, value in sampling.items() if value not in (None, getattr(configured, name))}
+    found = [desk.found.get(upload.digest, "") for upload in desk.references]
+    given = [word.strip() or known for word, known in zip(words, found, strict=False)]
     return Request(
         references=list(desk.references),
-        words=[word.strip() for word in words[: len(desk.references)]],
+        words=[""] * len(found) if given == found else given,
         prompts=list(dict.fromkeys(lines)),
         methods=methods,
         samples=_whole("Samples", samples),

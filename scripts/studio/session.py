@@ -12,13 +12,15 @@ from threading import Event, Lock, Thread
 import torch
 from lightning import Trainer
 
-from callbacks.prediction_writer import job_line, picture_name
+from callbacks.prediction_writer import picture_line, picture_name
 from callbacks.scoring.judge import Judge
-from datamodules.images import ImageFile
+from datamodules.batches import Reference
+from datamodules.images import ImageFile, read_image
 from datamodules.pictures import Pictures
 from datamodules.references import Entry, ReferenceSet
+from datamodules.vocabulary import AUTO, contents_of, read_vocabulary
 from lightning_modules.conditions.masking import Masking
-from lightning_modules.outputs import to_pil
+from lightning_modules.outputs import Found, to_pil
 from lightning_modules.style_transfer import StyleTransfer
 from scripts.methods import ALL, chosen_methods, swept
 from scripts.report.masks import draw_profile, profile_of
@@ -42,13 +44,20 @@ class Studio:
     Args:
         model: its networks are loaded here, and go where the trainer has its device.
         judge: who scores the pictures.
-        batch_size: pictures at a time.
         trainer: of `maskst predict` with the same arguments; it says where the pictures are drawn, and how precisely.
+        batch_size: pictures at a time.
+        vocabulary: among which words those of references are found.
         further: arguments of the command line that `maskst transfer` takes too.
     """
 
     def __init__(
-        self, model: StyleTransfer, judge: Judge, batch_size: int, trainer: Trainer, further: Sequence[str] = ()
+        self,
+        model: StyleTransfer,
+        judge: Judge,
+        trainer: Trainer,
+        batch_size: int = 30,
+        vocabulary: str = "nouns",
+        further: Sequence[str] = (),
     ) -> None:
         self.device, self.precision = trainer.strategy.root_device, trainer.precision_plugin
         model.trainer = trainer
@@ -56,7 +65,8 @@ class Studio:
         model.configure_model()
         self.precision.convert_module(model)
         self.model, self.judge = model.to(self.device).eval(), judge.to(self.device)
-        self.batch_size, self.further = batch_size, further
+        self.batch_size, self.vocabulary, self.further = batch_size, vocabulary, further
+        self._remembered = 0
         self.sampling, self._lock = model.sampling, Lock()
 
     @property
@@ -97,6 +107,23 @@ class Studio:
             stop.set()
             drawing.join()
 
+    def find(self, upload: Upload) -> Found | None:
+        """The word for what a picture shows; None where this backbone finds none."""
+        if self._has_styleshot:
+            return None
+        [content] = contents_of([upload.name], AUTO, self.vocabulary)
+        reference, words = Reference(0, upload.name, content, "", upload.digest), read_vocabulary(self.vocabulary)
+        with self._lock, torch.inference_mode():
+            feature = {reference: self.model.model.encode_images([read_image(upload.data)])}
+            return self.model.generator.find_words([reference], words, feature.__getitem__)[reference.key]
+
+    def _forget(self, pictures: int) -> None:
+        """Forget what was encoded, where so much was drawn that it would pile up."""
+        self._remembered += pictures
+        if self._remembered > MOST_PICTURES:
+            self.model.generator.forget()
+            self._remembered = 0
+
     def _draw_aside(self, request: Request, stop: Event, told: "SimpleQueue[Gallery | BaseException | None]") -> None:
         """What a thread does; all that it has to say goes through `told`."""
         try:
@@ -107,7 +134,7 @@ class Studio:
         told.put(None)
 
     def _draw(self, request: Request, folder: Path, stop: Event, tell: Callable[[Gallery], None]) -> None:
-        data, methods = _data_of(request, folder, self.batch_size), self._variants(request)
+        data, methods = self._data(request, folder), self._variants(request)
         gallery, begun = Gallery(list(methods), data.predict_jobs, request.command(self.further)), time.monotonic()
         if gallery.total > MOST_PICTURES:
             raise ValueError(
@@ -130,6 +157,7 @@ class Studio:
             gallery.stopped = True
         finally:
             self.model.generator.progress = None
+            self._forget(len(gallery.pictures))
         if not gallery.stopped:
             self._add_masks(gallery, methods, data)
         gallery.over, gallery.seconds = True, time.monotonic() - begun
@@ -150,10 +178,10 @@ class Studio:
             images = to_pil(drawn.images)
             scores = judged(self.judge, images, drawn.jobs, drawn.references) if images else []
             for job, image, share, said in zip(drawn.jobs, images, drawn.shares, scores, strict=True):
-                line = {**job_line(job), "share_masked": share, "method": self.model.name, "settings": settings}
+                found = drawn.found.get(job.reference.key)
+                line = picture_line(job, share, self.model.name, settings, found)
                 name = picture_name(job, self.model.name)
-                found = Picture(method, job, name, png(image), line, said, share)
-                gallery.pictures[rows[job.identity], method] = found
+                gallery.pictures[rows[job.identity], method] = Picture(job, name, png(image), line, said, share)
             gallery.failures |= {(rows[job.identity], method): why for job, why in drawn.failures.items()}
             gallery.done = float(len(gallery.pictures) + len(gallery.failures))
 
@@ -161,12 +189,30 @@ class Studio:
         """What 2-means masking, where it is among the methods, drops of each reference."""
         if not any(isinstance(variant.condition, Masking) for variant in methods.values()):
             return
-        for reference in data.test_set.references:
+        named = {picture.job.reference.key: picture.job.reference for picture in gallery.pictures.values()}
+        for reference in named.values():
             with torch.inference_mode():
                 profile = profile_of(self.model, reference, data.test_set.image(reference.index), reference.key)
             figure = BytesIO()
             draw_profile(profile).savefig(figure, format="svg")
             gallery.masks.append(Mask(reference.key, profile.content, profile.words, figure.getvalue()))
+
+    def _data(self, request: Request, folder: Path) -> Pictures:
+        """The references, prompts and content images of a request, whose files are written to `folder`."""
+        files = _written(request.references, folder / "pictures")
+        data = Pictures(
+            [str(file) for file in files],
+            prompts=request.prompts,
+            samples_per_prompt=request.samples,
+            seed=request.seed,
+            content_words={file.name: word or AUTO for file, word in zip(files, request.words, strict=True)},
+            vocabulary=self.vocabulary,
+            generation_batch_size=self.batch_size,
+        )
+        if request.layouts:
+            data.content_set = _content_set(request, folder / "layouts")
+        data.setup("predict")
+        return data
 
     def _variants(self, request: Request) -> dict[str, Variant]:
         """Each method with its settings."""
@@ -174,23 +220,6 @@ class Studio:
         known = chosen_methods(list(request.methods), self._has_styleshot)
         chosen = sorted(known, key=self.methods.index)
         return {name: variants([swept(name, request.strength)], sampling)[0] for name in chosen}
-
-
-def _data_of(request: Request, folder: Path, batch_size: int) -> Pictures:
-    """The references, prompts and content images of a request, whose pictures are written to `folder`."""
-    files = _written(request.references, folder / "pictures")
-    data = Pictures(
-        [str(file) for file in files],
-        prompts=request.prompts,
-        samples_per_prompt=request.samples,
-        seed=request.seed,
-        content_words={file.name: word for file, word in zip(files, request.words, strict=True)},
-        generation_batch_size=batch_size,
-    )
-    if request.layouts:
-        data.content_set = _content_set(request, folder / "layouts")
-    data.setup("predict")
-    return data
 
 
 def _written(uploads: Sequence[Upload], folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from callbacks.scoring.judge import IMAGE, LEAKED
+from lightning_modules.outputs import MOST_MASKED
 from scripts.paths import clock
 from scripts.studio.desk import Desk, Upload
 from scripts.studio.gallery import Gallery
@@ -98,7 +99,7 @@ def _cell(gallery: Gallery, row: int, method: str, place: str) -> dict[str, Any]
     url = f"{place}/{row}-{gallery.methods.index(method)}.png"
     share = picture.share_masked
     said = {"leaked": leaked if leaked is None else bool(leaked), "scores": scores, "share": share}
-    return cell | said | {"url": url, "eaten": share is not None and share > 0.5}
+    return cell | said | {"url": url, "eaten": (share or 0) > MOST_MASKED}
 
 
 @cache

@@ -17,7 +17,7 @@ SAMPLING = SamplingSettings(steps=2, guidance_scale=4.0, negative_prompt="")
 @pytest.fixture(scope="session")
 def studio() -> Studio:
     """Loaded once; do not change it."""
-    return Studio(StyleTransfer(IPAdapter(), Backbone(), SAMPLING), ClipJudge(), 40, trainer())
+    return Studio(StyleTransfer(IPAdapter(), Backbone(), SAMPLING), ClipJudge(), trainer(), 40, "miniature")
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "scripts.cli", "studio", "--port", "0", "--model.sampling.steps", "4"]
     log = tmp_path_factory.mktemp("studio") / "log"
     with log.open("w") as file:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=file, stderr=file, env=os.environ | {"PYTHONUNBUFFERED": "1"}
-        )
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
     try:
         while "http://" not in log.read_text():
             assert process.poll() is None, log.read_text()
@@ -69,8 +67,9 @@ def is_wide(page: "browsers.Page") -> bool:
 def test_a_person_draws_looks_downloads_and_comes_back(page: "browsers.Page", tmp_path: Path) -> None:
     expect = browsers.expect
     bring(page, "cat", "ship")
-    page.get_by_label("What reference 1 shows").fill("cat")
-    page.get_by_label("What reference 2 shows").fill("ship")
+    expect(page.get_by_label("What reference 1 shows")).to_have_value("cat")  # found
+    expect(page.get_by_label("What reference 2 shows")).to_have_value("ship")
+    page.get_by_label("What reference 2 shows").fill("boat")
     page.locator("#prompts textarea").fill("A rocket\nA bench")
     page.get_by_label("instantstyle", exact=True).check()
     page.get_by_role("button", name="Draw").click()
@@ -96,6 +95,7 @@ def test_a_person_draws_looks_downloads_and_comes_back(page: "browsers.Page", tm
         names = archive.namelist()
         lines = archive.read("instantstyle/generations-0.jsonl").decode().splitlines()
     assert sum(name.endswith(".png") for name in names) == 12
+    assert {json.loads(line)["reference"]["content"] for line in lines} == {"cat", "boat"}
     assert {json.loads(line)["file"] for line in lines} == {
         name.removeprefix("instantstyle/") for name in names if name.startswith("instantstyle") and ".png" in name
     }
@@ -109,7 +109,6 @@ def test_a_person_draws_looks_downloads_and_comes_back(page: "browsers.Page", tm
 def test_a_person_stops(page: "browsers.Page") -> None:
     expect = browsers.expect
     bring(page, "cat")
-    page.get_by_label("What reference 1 shows").fill("cat")
     page.get_by_text("Settings").click()
     page.get_by_label("Steps").fill("400")
     page.get_by_role("button", name="Draw").click()

@@ -10,6 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from datamodules.images import read_image
+from lightning_modules.diffusion.config import SamplingSettings
 from scripts.cli import main
 from scripts.studio.desk import Desk, Upload, received
 from scripts.studio.gallery import Gallery
@@ -75,6 +76,29 @@ def test_each_picture_has_scores_share_and_place(studio: Studio, cat: Upload) ->
     assert mask.word == "cat" and "of 256 elements are dropped" in mask.told
     assert b"<svg" in mask.figure
     assert drawn(studio, Request([cat], ["cat"], ["A rocket"], ["ip_adapter"])).masks == []
+
+
+def test_words_that_are_found_are_those_of_transfer(studio: Studio, cat: Upload, tmp_path: Path) -> None:
+    found = studio.find(cat)
+    assert found is not None and found.word == "cat" and found.margin > 0
+    gallery = drawn(studio, Request([cat], [""], ["A rocket"], ["masking"]))
+    [picture], [mask] = gallery.pictures.values(), gallery.masks
+    assert (picture.job.reference.word, mask.word) == ("cat", "cat")
+    assert picture.line["found"] == {"margin": found.margin, "second": found.second}
+    (tmp_path / "cat.png").write_bytes(cat.data)
+    _, name, *told = shlex.split(gallery.command)[1:]
+    steps = ["--model.sampling.steps", "2", "--trainer.accelerator", "cpu"]
+    main(["transfer", str(tmp_path / name), *told, "--output", str(tmp_path / "out"), *steps])
+    [line] = (tmp_path / "out" / "masking" / "generations-0.jsonl").read_text().splitlines()
+    assert json.loads(line) == {"file": picture.file, **picture.line}
+    assert (tmp_path / "out" / "masking" / picture.file).read_bytes() == picture.png
+
+
+def test_a_word_that_is_corrected_is_given_beside_those_that_were_found(cat: Upload, ship: Upload) -> None:
+    desk = Desk(references=[cat, ship], found={cat.digest: "cat", ship.digest: "ship"})
+    rest = ("A rocket", ["masking"], 1, 42, 2, 4.0, 1.0, 1.0, "all")
+    for words, given in ((("cat", "ship"), ["", ""]), (("", "ship"), ["", ""]), (("", "boat"), ["cat", "boat"])):
+        assert asked(desk, SamplingSettings(steps=2, guidance_scale=4.0), *rest, *words).words == given
 
 
 class _After(Event):
