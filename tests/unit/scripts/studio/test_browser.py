@@ -106,9 +106,16 @@ def test_a_person_draws_looks_downloads_and_comes_back(page: "browsers.Page", tm
     expect(page.locator(".st-reference")).to_have_count(1)
 
 
-def test_a_person_stops(page: "browsers.Page") -> None:
+def test_a_person_errs_and_stops(page: "browsers.Page") -> None:
     expect = browsers.expect
+    files = [{"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"I am no picture."}]
+    page.locator("#references input[type=file]").set_input_files(files)
+    said = page.locator("#said")
+    expect(said).to_contain_text("“notes.jpg” cannot be read: not an image that Pillow can read.")
+    page.get_by_role("button", name="Draw").click()
+    expect(said).to_contain_text("There is no picture yet")
     bring(page, "cat")
+    expect(said).to_be_empty()
     page.get_by_text("Settings").click()
     page.get_by_label("Steps").fill("400")
     page.get_by_role("button", name="Draw").click()
@@ -117,13 +124,3 @@ def test_a_person_stops(page: "browsers.Page") -> None:
     expect(page.locator("#status")).to_contain_text("Stopped: 0 of 2 pictures")
     expect(page.get_by_role("button", name="Draw")).to_be_enabled()
     assert not is_wide(page)
-
-
-def test_a_file_that_is_no_picture_is_a_sentence(page: "browsers.Page") -> None:
-    files = [{"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"I am no picture."}]
-    page.locator("#references input[type=file]").set_input_files(files)
-    said = page.locator("#said")
-    browsers.expect(said).to_contain_text("“notes.jpg” cannot be read: not an image that Pillow can read.")
-    page.get_by_role("button", name="Draw").click()
-    browsers.expect(said).to_contain_text("There is no picture yet")
-    browsers.expect(page.get_by_role("button", name="Draw")).to_be_enabled()

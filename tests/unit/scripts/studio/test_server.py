@@ -23,7 +23,7 @@ import httpx
 import uvicorn
 
 from scripts.studio.server import LOCAL, application
-from tests.unit.scripts.studio.page_client import PageClient
+from tests.page_client import PageClient
 
 
 @pytest.fixture(scope="module")

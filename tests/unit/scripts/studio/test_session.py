@@ -84,13 +84,19 @@ def test_words_that_are_found_are_those_of_transfer(studio: Studio, cat: Upload,
     gallery = drawn(studio, Request([cat], [""], ["A rocket"], ["masking"]))
     [picture], [mask] = gallery.pictures.values(), gallery.masks
     assert (picture.job.reference.word, mask.word) == ("cat", "cat")
-    assert picture.line["found"] == {"margin": found.margin, "second": found.second}
+    assert picture.line["found"]["second"] == found.second
     (tmp_path / "cat.png").write_bytes(cat.data)
     _, name, *told = shlex.split(gallery.command)[1:]
     steps = ["--model.sampling.steps", "2", "--trainer.accelerator", "cpu"]
     main(["transfer", str(tmp_path / name), *told, "--output", str(tmp_path / "out"), *steps])
     [line] = (tmp_path / "out" / "masking" / "generations-0.jsonl").read_text().splitlines()
-    assert json.loads(line) == {"file": picture.file, **picture.line}
+    # The last bits of a word's feature depend on the words that are encoded beside it.
+    margin = pytest.approx(found.margin, rel=1e-6)
+    assert json.loads(line) == {
+        "file": picture.file,
+        **picture.line,
+        "found": {"margin": margin, "second": found.second},
+    }
     assert (tmp_path / "out" / "masking" / picture.file).read_bytes() == picture.png
 
 
