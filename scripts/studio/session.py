@@ -66,7 +66,6 @@ class Studio:
         self.precision.convert_module(model)
         self.model, self.judge = model.to(self.device).eval(), judge.to(self.device)
         self.batch_size, self.vocabulary, self.further = batch_size, vocabulary, further
-        self._remembered = 0
         self.sampling, self._lock = model.sampling, Lock()
 
     @property
@@ -117,13 +116,6 @@ class Studio:
             feature = {reference: self.model.model.encode_images([read_image(upload.data)])}
             return self.model.generator.find_words([reference], words, feature.__getitem__)[reference.key]
 
-    def _forget(self, pictures: int) -> None:
-        """Forget what was encoded, where so much was drawn that it would pile up."""
-        self._remembered += pictures
-        if self._remembered > MOST_PICTURES:
-            self.model.generator.forget()
-            self._remembered = 0
-
     def _draw_aside(self, request: Request, stop: Event, told: "SimpleQueue[Gallery | BaseException | None]") -> None:
         """What a thread does; all that it has to say goes through `told`."""
         try:
@@ -134,8 +126,8 @@ class Studio:
         told.put(None)
 
     def _draw(self, request: Request, folder: Path, stop: Event, tell: Callable[[Gallery], None]) -> None:
-        data, methods = self._data(request, folder), self._variants(request)
-        gallery, begun = Gallery(list(methods), data.predict_jobs, request.command(self.further)), time.monotonic()
+        data, methods, begun = self._data(request, folder), self._variants(request), time.monotonic()
+        gallery = Gallery([*methods], data.predict_jobs, replace(request, methods=[*methods]).command(self.further))
         if gallery.total > MOST_PICTURES:
             raise ValueError(
                 f"{gallery.total} pictures were asked for: the studio draws {MOST_PICTURES} at a time. Ask for fewer "
@@ -149,6 +141,8 @@ class Studio:
             if stop.is_set():
                 raise Stopped
 
+        # Encoded beside others, features differ in their last bits: each request begins as a run of its own would.
+        self.model.generator.forget()
         self.model.generator.progress = progress
         try:
             for method, variant in methods.items():
@@ -157,7 +151,6 @@ class Studio:
             gallery.stopped = True
         finally:
             self.model.generator.progress = None
-            self._forget(len(gallery.pictures))
         if not gallery.stopped:
             self._add_masks(gallery, methods, data)
         gallery.over, gallery.seconds = True, time.monotonic() - begun
