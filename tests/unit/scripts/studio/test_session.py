@@ -90,13 +90,7 @@ def test_words_that_are_found_are_those_of_transfer(studio: Studio, cat: Upload,
     steps = ["--model.sampling.steps", "2", "--trainer.accelerator", "cpu"]
     main(["transfer", str(tmp_path / name), *told, "--output", str(tmp_path / "out"), *steps])
     [line] = (tmp_path / "out" / "masking" / "generations-0.jsonl").read_text().splitlines()
-    # The last bits of a word's feature depend on the words that are encoded beside it.
-    margin = pytest.approx(found.margin, rel=1e-6)
-    assert json.loads(line) == {
-        "file": picture.file,
-        **picture.line,
-        "found": {"margin": margin, "second": found.second},
-    }
+    assert json.loads(line) == json.loads(json.dumps({"file": picture.file, **picture.line}))
     assert (tmp_path / "out" / "masking" / picture.file).read_bytes() == picture.png
 
 
