@@ -21,7 +21,7 @@ from datamodules.images import write_png
 from datamodules.names import digest, slug
 from datamodules.prediction_folders import LINES, WAY_OUT, finished_lines
 from datamodules.reading import read_json
-from lightning_modules.outputs import GenerationModule, Job, to_pil
+from lightning_modules.outputs import Found, GenerationModule, Job, to_pil
 
 _MISSING = "(absent)"
 
@@ -85,9 +85,7 @@ class PredictionWriter(Callback):
                 self._skipped += 1
                 continue
             self._masked += is_masked
-            line = {**job_line(job), "share_masked": share, "method": method, "settings": self._settings}
-            if found := outputs.found.get(job.reference.key):
-                line["found"] = {"margin": found.margin, "second": found.second}
+            line = picture_line(job, share, method, self._settings, outputs.found.get(job.reference.key))
             self._pending.append(self._pool.submit(self._folder.write, name, image, line, trainer.global_rank))
 
     @override
@@ -204,6 +202,14 @@ def picture_name(job: Job, method: str) -> str:
     exact = json.dumps([job.identity, method])
     words = [job.reference.word, job.reference.style, job.prompt, method, f"seed{job.seed}"]
     return "__".join([*map(slug, filter(None, words)), digest(exact.encode())]) + ".png"
+
+
+def picture_line(
+    job: Job, share_masked: float | None, method: str, settings: dict[str, Any], found: Found | None = None
+) -> dict[str, Any]:
+    """What is said of a picture, as JSON."""
+    line = {**job_line(job), "share_masked": share_masked, "method": method, "settings": settings}
+    return line if found is None else {**line, "found": {"margin": found.margin, "second": found.second}}
 
 
 def job_line(job: Job) -> dict[str, Any]:

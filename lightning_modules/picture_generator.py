@@ -49,7 +49,8 @@ class PictureGenerator:
         self.forget()
 
     def forget(self) -> None:
-        """Forgets what was encoded."""
+        """Forgets what was encoded, and the words that were found by it."""
+        self._words.forget()
         self._memory, self._texts = EncodedOnce(), EncodedOnce(apart=True)
         self._encoded_at: tuple[torch.device, torch.dtype] | None = None
 

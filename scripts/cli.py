@@ -17,7 +17,8 @@ from scripts.terminal import TERMINAL
 ROOT = Path(__file__).parents[1]
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
-_MODULES = {"test": "scoring", "sweep": "sweep", "transfer": "transfer", "weights": "weights", "export": "export"}
+_OTHER = {"test": "scoring", "studio": "studio.command"}
+_MODULES = {name: name for name in ("sweep", "transfer", "weights", "export")} | _OTHER
 """Command -> its module; all others are in `commands`."""
 _CONFIG = ("-c", "--config")
 _PICTURES = ["Finished pictures are kept: the same command goes on from here."]
@@ -26,6 +27,7 @@ _WAY_ON = {
     "predict": _PICTURES,
     "sweep": _PICTURES,
     "transfer": _PICTURES,
+    "studio": ["Its pictures were in memory alone."],
     "weights": ["What was fetched is kept: the same command goes on from here."],
 }
 
@@ -119,7 +121,7 @@ def _run(arguments: list[str]) -> None:
     if module in ("commands", "sweep"):
         _check_config(arguments)
     with kept_imports():  # now, not above: PyTorch and Lightning take seconds, which the help must not
-        if module in ("commands", "sweep", "transfer"):
+        if module in ("commands", "sweep", "transfer", "studio.command"):
             import_module("lightning_modules.diffusion.loading")  # which the command comes to as well, but later
         run = import_module(f"scripts.{module}").main
     TERMINAL.after_imports()
