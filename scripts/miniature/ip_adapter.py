@@ -20,8 +20,7 @@ TOKENS = 4
 def add_image_attention(unet: UNet2DConditionModel) -> nn.ModuleList:
     """Give each cross-attention keys and values for the image tokens, started from those for the text.
 
-    Returns:
-        The processors, in the order of ``unet.attn_processors``; those of self-attention have no weights.
+    The processors, in the order of ``unet.attn_processors``; those of self-attention have no weights.
     """
     processors: dict[str, nn.Module | AttnProcessor2_0] = {}
     for name in unet.attn_processors:
