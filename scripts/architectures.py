@@ -36,19 +36,11 @@ NETWORKS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """All networks of a text-to-image model with an IP-Adapter, as configurations of their classes.
+    """All networks of a text-to-image model with an IP-Adapter, as configurations of their classes in `NETWORKS`.
 
-    Args:
-        pipeline: diffusers' class of the pipeline.
-        scheduler: diffusers' class of the scheduler, configured by `scheduler_settings`.
-        unet: of a UNet2DConditionModel.
-        vae: of an AutoencoderKL.
-        text_encoder: of a CLIPTextModel.
-        image_encoder: of a CLIPVisionModelWithProjection, which the IP-Adapter reads.
-        text_encoder_2: of a CLIPTextModelWithProjection; None where there is no second one.
-        text_tower: of the CLIPTextModelWithProjection paired with `image_encoder`; None: `text_encoder_2` is it.
-        image_tokens: T of the IP-Adapter.
-        options: further entries of model_index.json.
+    `pipeline` and `scheduler` are classes of diffusers, the latter configured by `scheduler_settings`; the IP-Adapter
+    has `image_tokens` T and reads `image_encoder`, which is paired with `text_tower`, or with `text_encoder_2` where
+    that is None; `options` are further entries of model_index.json.
     """
 
     pipeline: str

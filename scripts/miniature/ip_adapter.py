@@ -4,13 +4,14 @@ import argparse
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor2_0, IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import ImageProjection
 from safetensors.torch import save
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection
 
 from datamodules.files import write_atomically
+from lightning_modules.diffusion.ip_adapter import cross_attention_layers, install_attention
+from lightning_modules.styleshot.weights import text_attention
 from scripts.miniature.text_to_image import DenoisingStage, describe
 from scripts.miniature.training import encoded, kept_file, run
 
@@ -20,22 +21,10 @@ TOKENS = 4
 def add_image_attention(unet: UNet2DConditionModel) -> nn.ModuleList:
     """Give each cross-attention keys and values for the image tokens, started from those for the text.
 
-    The processors, in the order of ``unet.attn_processors``; those of self-attention have no weights.
+    The new processors, in the order of ``unet.attn_processors``.
     """
-    processors: dict[str, nn.Module | AttnProcessor2_0] = {}
-    for name in unet.attn_processors:
-        attention = unet.get_submodule(name.removesuffix(".processor"))
-        if name.endswith("attn1.processor"):
-            processors[name] = AttnProcessor2_0()
-            continue
-        to_k, to_v = attention.to_k.weight, attention.to_v.weight
-        processor = IPAdapterAttnProcessor2_0(to_k.shape[0], to_k.shape[1], num_tokens=(TOKENS,), scale=1.0)
-        processor.to_k_ip[0].weight.data.copy_(to_k)
-        processor.to_v_ip[0].weight.data.copy_(to_v)
-        processors[name] = processor
-    image_attention = nn.ModuleList([p for p in processors.values() if isinstance(p, nn.Module)])
-    unet.set_attn_processor(processors)  # empties the dictionary
-    return image_attention
+    install_attention(unet, text_attention(unet), TOKENS)
+    return nn.ModuleList(unet.get_submodule(f"{layer}.processor") for layer in cross_attention_layers(unet))
 
 
 class IPAdapterStage(DenoisingStage):
