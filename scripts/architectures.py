@@ -19,7 +19,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from lightning_modules.diffusion.ip_adapter import ImageProjection, cross_attention_layers
+from lightning_modules.diffusion.ip_adapter import ImageProjection, attention_keys, cross_attention_layers
 from scripts.yaml_files import read_yaml
 
 Config = dict[str, Any]
@@ -76,16 +76,12 @@ def random_ip_adapter(architecture: Architecture, dtype: torch.dtype) -> dict[st
     """The nested dictionary of a published `.bin`; weights scaled so that outputs are of the size of inputs."""
     with torch.device("meta"):
         unet = architecture.build("unet")
-    width = unet.config.cross_attention_dim
+    width, layers = unet.config.cross_attention_dim, cross_attention_layers(unet)
     projection = ImageProjection(architecture.image_encoder["projection_dim"], architecture.image_tokens, width)
-    layers: dict[str, Tensor] = {}
-    for place, layer in enumerate(cross_attention_layers(unet)):
-        for kind in "kv":
-            size = unet.get_submodule(layer).to_k.weight.shape
-            layers[f"{2 * place + 1}.to_{kind}_ip.weight"] = (torch.randn(size) * width**-0.5).to(dtype)
+    sizes = {key: unet.get_submodule(layer).to_k.weight.shape for key, (layer, _) in attention_keys(layers).items()}
     return {
         "image_proj": {key: value.to(dtype) for key, value in projection.state_dict().items()},
-        "ip_adapter": layers,
+        "ip_adapter": {key: (torch.randn(size) * width**-0.5).to(dtype) for key, size in sizes.items()},
     }
 
 

@@ -77,9 +77,9 @@ def export_styleshot(
     dtype = torch.float16 if half else torch.float32
     with ExitStack() as stack:  # all are written before one is replaced
         for name, tensors in files.items():
-            content = save({key: tensor.to(dtype).contiguous() for key, tensor in tensors.items()}, told)
+            data = save({key: tensor.to(dtype).contiguous() for key, tensor in tensors.items()}, told)
             file = stack.enter_context(replacing(out / name, durable=True))
-            file.write(content)
+            file.write(data)
             file.flush()
     if encoder:
         # Its weights do not tell the heads, and another number that divides the width would load without a word.

@@ -21,7 +21,6 @@ from lightning_modules.diffusion.sampling import initial_noise, sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_transfer import StyleTransfer
 from lightning_modules.styleshot.detectors import ContourDetector, drawn_size, map_pixels, resized
-from lightning_modules.styleshot.weights import controlnet_from_unet
 from tests.float64 import assert_same
 from tests.tiny import randomised
 from tests.unit.lightning_modules.diffusion.stock import sampled_latents
@@ -125,20 +124,6 @@ def test_several_references_reach_the_lines_by_their_weight(model: StableDiffusi
     mixed = sample(model, SETTINGS, text, [one, other], [1], shares=[0.3, 0.7], content_maps=MAPS[:1])
     assert_same(same, alone)
     assert float((mixed - alone).abs().max()) > 1e-3
-
-
-def test_a_new_controlnet_changes_nothing(model: StableDiffusion) -> None:
-    new = controlnet_from_unet(model.unet, (4, 8))
-    own: Any = model.unet.state_dict()
-    shared = [key for key in new.state_dict() if key in own]
-    assert all(torch.equal(new.state_dict()[key], own[key]) for key in shared)
-    assert {key.split(".")[0] for key in set(new.state_dict()) - set(shared)} == {
-        "controlnet_cond_embedding",
-        "controlnet_down_blocks",
-        "controlnet_mid_block",
-    }
-    down, mid = new(torch.randn(1, 4, 8, 8), 10, torch.randn(1, 6, 24), torch.rand(1, 3, 16, 16), return_dict=False)
-    assert all(not part.any() for part in (*down, mid))
 
 
 def batch_of(sizes: list[tuple[int, int]]) -> JobBatch:
