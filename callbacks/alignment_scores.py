@@ -111,7 +111,7 @@ def _predicted(generations: Generations, method: str, settings: dict[str, JSON])
     predictions = []
     for job, share in zip(generations.jobs, generations.shares, strict=True):
         shown, content_image = job.reference, job.content_image and job.content_image.key
-        told = shown.content, shown.style, job.prompt, job.sample, job.seed, share, settings, content_image
+        told = shown.word, shown.style, job.prompt, job.sample, job.seed, share, settings, content_image
         predictions.append(Prediction("", method, shown.key, "", *told))
     failures = {
         f"{job.prompt!r} in the style of {job.reference.key!r}, sample {job.sample}": why

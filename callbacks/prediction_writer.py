@@ -43,7 +43,7 @@ class PredictionWriter(Callback):
         self._pool: ThreadPoolExecutor | None = None
         self._pending: list[Future[None]] = []
         self.own: OwnFolder | None = None
-        self.written = self._skipped = 0
+        self.written = self._skipped = self._masked = 0
         self.failures: dict[str, str] = {}
 
     @override
@@ -52,7 +52,7 @@ class PredictionWriter(Callback):
         if stage != "predict":
             return
         self._module = cast(GenerationModule, pl_module)
-        self._pending, self._skipped, self.written, self.failures = [], 0, 0, {}
+        self._pending, self._skipped, self.written, self._masked, self.failures = [], 0, 0, 0, {}
         self._folder = PredictionFolder(self.folder or Path("outputs", "predict", slug(self._module.name)))
         self.own = self.own or OwnFolder(self._folder.path, "folder")
         self.own.setup(trainer, pl_module, stage)
@@ -77,12 +77,16 @@ class PredictionWriter(Callback):
         method = self._module.name
         self.failures |= {picture_name(job, method): why for job, why in outputs.failures.items()}
         self._skipped += outputs.finished
-        for job, image, share in zip(outputs.jobs, to_pil(outputs.images), outputs.shares, strict=True):
+        told = outputs.jobs, to_pil(outputs.images), outputs.shares, outputs.mostly_masked
+        for job, image, share, is_masked in zip(*told, strict=True):
             name = picture_name(job, method)
             if name in self._finished:  # comes along where no datamodule leaves it out
                 self._skipped += 1
                 continue
+            self._masked += is_masked
             line = {**job_line(job), "share_masked": share, "method": method, "settings": self._settings}
+            if found := outputs.found.get(job.reference.key):
+                line["found"] = {"margin": found.margin, "second": found.second}
             self._pending.append(self._pool.submit(self._folder.write, name, image, line, trainer.global_rank))
 
     @override
@@ -103,13 +107,16 @@ class PredictionWriter(Callback):
         """Say how many pictures were written and skipped, and where they are."""
         if stage != "predict":
             return
-        counts = torch.tensor([self.written, self._skipped], device=trainer.strategy.root_device)
-        written, skipped = trainer.strategy.reduce(counts, reduce_op="sum").tolist()
+        counts = torch.tensor([self.written, self._skipped, self._masked], device=trainer.strategy.root_device)
+        written, skipped, masked = trainer.strategy.reduce(counts, reduce_op="sum").tolist()
         self._release()
         others = len(self._finished) - skipped
         beside = f" {others} of other references, prompts or seeds lie beside them." if others else ""
+        little = (
+            f" {masked} of those written were drawn from a feature of which more than half is masked." if masked else ""
+        )
         rank_zero_info(
-            f"{written} pictures were written to `{self._folder.path}`; {skipped} lay there already.{beside}"
+            f"{written} pictures were written to `{self._folder.path}`; {skipped} lay there already.{beside}{little}"
         )
         self.failures = {name: why for each in from_all_ranks(self.failures) for name, why in each.items()}
         if self.failures:
@@ -194,7 +201,7 @@ def picture_name(job: Job, method: str) -> str:
     apart what looks the same after that. Where its references lie and what their files are called is no part of it.
     """
     exact = json.dumps([job.identity, method])
-    words = [job.reference.content, job.reference.style, job.prompt, method, f"seed{job.seed}"]
+    words = [job.reference.word, job.reference.style, job.prompt, method, f"seed{job.seed}"]
     return "__".join([*map(slug, filter(None, words)), digest(exact.encode())]) + ".png"
 
 
@@ -207,5 +214,6 @@ def job_line(job: Job) -> dict[str, Any]:
 
 
 def _named(reference: Any) -> dict[str, str]:
-    """A reference without its place in today's set."""
-    return {name: value for name, value in reference._asdict().items() if name != "index"}
+    """A reference without its place in today's set, and without a word that was not found."""
+    told = reference._asdict()
+    return {name: told[name] for name in told if name != "index" and (name != "found" or told[name])}

@@ -1,12 +1,12 @@
 """What leaves the datamodules: one style reference, one picture to generate or to score, and batches of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 from PIL import Image
 
-from datamodules.vocabulary import content_prompt
+from datamodules.vocabulary import TO_FIND, content_prompt
 
 
 class Reference(NamedTuple):
@@ -17,11 +17,30 @@ class Reference(NamedTuple):
     key: str
     """Path below the root, with `/` and without suffix: "frog/frog/a-frog-in-lego toy_0"; no two are alike."""
     content: str
-    """The class, or the words for what the image shows: "frog"; "" for a negative reference."""
+    """The class, or the words for what the image shows: "frog"; "" for a negative reference.
+
+    Where the word is found among those of a vocabulary it is "auto:" and the fingerprint of that.
+    """
     style: str
     """The style that the image is drawn in: "lego toy"."""
     digest: str
     """Tells the encoded bytes of its file from all others (`digest_of`), wherever the file lies."""
+    found: str = ""
+    """The word that was found; it follows from the rest."""
+
+    @property
+    def is_to_find(self) -> bool:
+        """Whether its word is found among those of a vocabulary."""
+        return TO_FIND.fullmatch(self.content) is not None
+
+    @property
+    def word(self) -> str:
+        """What it shows, as texts, names of files and scores say it: what was found, or the content."""
+        return self.found or self.content
+
+    def named(self, found: Mapping[str, str]) -> "Reference":
+        """The same with the word that was found, if any; `found` has words by `Reference.key`."""
+        return self._replace(found=found[self.key]) if self.key in found else self
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -31,7 +50,7 @@ class Reference(NamedTuple):
     @property
     def content_prompt(self) -> str:
         """The prompt that asks for the content alone: "A frog", "An airplane"."""
-        return content_prompt(self.content)
+        return content_prompt(self.word)
 
 
 GREATEST_SEED = 2**32 - 1
@@ -82,6 +101,10 @@ class ReferenceSource(Protocol):
     def batch_size(self) -> int:
         """References a training step and process."""
 
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The words among which those of the references are found; empty where all contents are known."""
+
     def open(self, indices: Sequence[int]) -> ReferenceBatch:
         """These references with their images and content maps; what cannot be read is told once and left out.
 
@@ -115,6 +138,11 @@ class Job(NamedTuple):
         further = (tuple(reference.identity for reference in each) for each in (self.others, self.negatives))
         return self.reference.identity, self.prompt, self.sample, self.seed, content_image, *further
 
+    def named(self, found: Mapping[str, str]) -> "Job":
+        """The same with the words that were found for its references."""
+        others = tuple(reference.named(found) for reference in self.others)
+        return self._replace(reference=self.reference.named(found), others=others)
+
     @property
     def all_references(self) -> tuple[Reference, ...]:
         """The style references: the main one, the others and the negatives."""
@@ -135,7 +163,9 @@ class JobBatch(TypedDict):
     failures: NotRequired[dict[Job, str]]
     """Each job that is left out, because an image of it can no longer be read -> why."""
     contents: list[str]
-    """The prompts of all contents that references of the set show, which may leak into a picture."""
+    """The prompts of all contents that references of the set show, which may leak into a picture; empty if unknown."""
+    vocabulary: NotRequired[Sequence[str]]
+    """The words among which those of references are found; empty where all contents are known."""
     finished: int
     """Pictures of the run that lie there already and are in no batch: told in the first batch of rank 0, else 0."""
 

@@ -24,7 +24,7 @@ class CaptionedImages(StyleReferences):
         captions: File of JSON lines, {"image": "a/b.png", "prompt": "A dog"} each, with or without
             "content_map": "maps/b.png", an image of the contours; paths are absolute, or relative to the folder of
             the file. The style is learnt from the image alone: prompts should name what it shows and not its style.
-        kwargs: Arguments of `StyleReferences`, but for `train`.
+        kwargs: Arguments of `StyleReferences`, but for `train`; `content_words` are those of the test references.
 
     Raises:
         ValueError: If an argument of `StyleReferences` is wrong.

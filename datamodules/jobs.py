@@ -169,6 +169,7 @@ class JobBatches(Dataset[JobBatch]):
     files: Mapping[Reference, ImageFile]
     jobs: Sequence[Job]
     contents: list[str] = field(default_factory=list)
+    vocabulary: Sequence[str] = ()
     finished: int = 0
     first: list[int] | None = None
 
@@ -185,5 +186,6 @@ class JobBatches(Dataset[JobBatch]):
             "images": images,
             "failures": failures,
             "contents": self.contents,
+            "vocabulary": self.vocabulary,
             "finished": self.finished if indices == self.first else 0,
         }

@@ -72,8 +72,8 @@ class EpochBatchSampler:
 class ReferenceBatches(Dataset[ReferenceBatch]):
     """The train set, of which batches are opened by their indices: a `ReferenceSource`."""
 
-    def __init__(self, images: ReferenceSet, batch_size: int) -> None:
-        self.images, self.batch_size = images, batch_size
+    def __init__(self, images: ReferenceSet, batch_size: int, vocabulary: Sequence[str] = ()) -> None:
+        self.images, self.batch_size, self.vocabulary = images, batch_size, vocabulary
         self._failed: set[str] = set()
 
     @property

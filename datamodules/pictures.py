@@ -10,7 +10,7 @@ from typing import Any
 from datamodules.images import SUFFIXES, ImageFile, images_below
 from datamodules.references import Entry, ReferenceSet
 from datamodules.style_references import StyleReferences
-from datamodules.vocabulary import contents_of
+from datamodules.vocabulary import AUTO, contents_of
 
 EXPECTED = f"Expected image files, folders of them, or patterns such as 'photos/*.jpg'; suffixes: {', '.join(SUFFIXES)}"
 
@@ -53,7 +53,7 @@ class Pictures(StyleReferences):
             ValueError: If `content_words` does not say what one shows, or none can be read.
         """
         files = named(self.pictures)
-        contents = contents_of(list(files), self.content_words or "auto")
+        contents = contents_of(list(files), self.content_words or AUTO, self.vocabulary)
         told = zip(files.items(), contents, strict=True)
         entries = [Entry(name.removesuffix(file.suffix), word, "", ImageFile(file)) for (name, file), word in told]
         return ReferenceSet(Path(self.reference_roots[0]), entries)

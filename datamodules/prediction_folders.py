@@ -189,7 +189,7 @@ def _prediction(path: Path, line: dict[str, Any], lookup: ReferenceLookup) -> tu
     if content_image:
         with suppress(ValueError):  # no score asks for it
             place = lookup.find(content_image.key, content_image.digest).name
-    told = (method, key, file.name, reference.content, reference.style, job.prompt, job.sample, job.seed)
+    told = (method, key, file.name, reference.word, reference.style, job.prompt, job.sample, job.seed)
     layout = content_image and lookup.key_of(content_image)
     return Prediction(str(path), *told, share_masked, settings, layout, place), file
 
@@ -203,7 +203,7 @@ def _check(expected: str, types: type | tuple[type, ...], *values: Any, most: in
 
 
 def _check_new(path: Path, line: dict[str, Any], seen: dict[str, Path]) -> None:
-    job = {name: value for name, value in line.items() if name not in ("file", "share_masked")}
+    job = {name: value for name, value in line.items() if name not in ("file", "share_masked", "found")}
     identities = os.path.realpath(path), json.dumps(job, sort_keys=True)
     for other in filter(None, map(seen.get, identities)):
         twice = f"`{path}` is named twice, by two folders or by two lines of `{LINES}`. Give it once."

@@ -117,7 +117,9 @@ class ReferenceSet:
             )
 
 
-def read_reference_folder(root: str | Path, content_words: str | dict[str, str] | None = None) -> ReferenceSet:
+def read_reference_folder(
+    root: str | Path, content_words: str | dict[str, str] | None = None, vocabulary: str = "nouns"
+) -> ReferenceSet:
     """The style references below `<root>/<class>/<class>/` or `<root>/<class>/`, or anywhere with `content_words`.
 
     With these (see `contents_of`) the images may have any names and lie at any depth; the style is that of the file
@@ -140,7 +142,7 @@ def read_reference_folder(root: str | Path, content_words: str | dict[str, str] 
         if not files:
             missing = f"There is no image below `{root}`. Expected {', '.join(SUFFIXES)} at any depth."
             raise FileNotFoundError(f"{missing} Point `train` and `test` of the datamodule to folders with images.")
-        words = zip(files.values(), contents_of(list(files), content_words), strict=True)
+        words = zip(files.values(), contents_of(list(files), content_words, vocabulary), strict=True)
         told = {path: (content, _style_of(path, classes)) for path, content in words}
     keys = {path: path.relative_to(root).with_suffix("").as_posix() for path in told}
     return ReferenceSet(root, [Entry(keys[path], *words, ImageFile(path)) for path, words in told.items()])

@@ -29,7 +29,9 @@ _AGAIN = "Pack the references again with `python -m scripts.pack_shards SOURCE T
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
-def open_references(root: str | Path, content_words: str | dict[str, str] | None = None) -> ReferenceSet:
+def open_references(
+    root: str | Path, content_words: str | dict[str, str] | None = None, vocabulary: str = "nouns"
+) -> ReferenceSet:
     """The style references of a folder of images, or of the shards that `scripts.pack_shards` wrote.
 
     `content_words` says what the images show, as in `contents_of`; None leaves that to file names and shards.
@@ -40,9 +42,9 @@ def open_references(root: str | Path, content_words: str | dict[str, str] | None
     """
     root = Path(root)
     if (root / SHARD_INDEX).is_file():
-        return _read_shards(root, content_words)
+        return _read_shards(root, content_words, vocabulary)
     try:
-        return read_reference_folder(root, content_words)
+        return read_reference_folder(root, content_words, vocabulary)
     except FileNotFoundError:
         if not any(root.glob("*.tar")):
             raise
@@ -139,7 +141,7 @@ def write_shards(
     return sorted(target.glob("*.tar"))
 
 
-def _read_shards(root: Path, content_words: str | dict[str, str] | None) -> ReferenceSet:
+def _read_shards(root: Path, content_words: str | dict[str, str] | None, vocabulary: str) -> ReferenceSet:
     index = read_json(root / SHARD_INDEX, _ARGUMENT, _AGAIN)
     if index.get("format") != FORMAT:
         raise ValueError(f"`{root / SHARD_INDEX}` is of the format {index.get('format')!r}, not {FORMAT!r}. {_AGAIN}")
@@ -151,7 +153,7 @@ def _read_shards(root: Path, content_words: str | dict[str, str] | None) -> Refe
         if n_bytes != size:
             raise ValueError(f"The shard `{shard}` should have {size} bytes and has {n_bytes}. {_AGAIN}")
     if content_words is not None:
-        contents = contents_of([entry.key + entry.file.suffix for entry in entries], content_words)
+        contents = contents_of([entry.key + entry.file.suffix for entry in entries], content_words, vocabulary)
         entries = [entry._replace(content=content) for entry, content in zip(entries, contents, strict=True)]
     return ReferenceSet(root, entries)
 

@@ -42,7 +42,8 @@ class StyleBench(StyleReferences):
             same, and have the same names, whatever other styles are chosen.
         prompts: What is drawn in the style of each reference, without `content_images`.
         content_words: What the references show: a word or phrase for all, or words by file name or by a glob
-            pattern over the path below the root, of which the first that matches counts. null: the published phrase.
+            pattern over the path below the root, of which the first that matches counts; "auto" finds them among a
+            `vocabulary`. null: the published phrase.
         kwargs: Arguments of `StyleReferences`, but for `train` and `test`.
 
     Raises:
@@ -95,7 +96,8 @@ class StyleBench(StyleReferences):
                 f"{listed(map(repr, empty), between=', ')}. Put images directly into them, or remove them. {WAY_OUT}"
             )
         files = {f"{path.parent.name}/{path.name}": path for paths in images.values() for path in paths}
-        told = zip(files.values(), contents_of(list(files), self.content_words or FOREGROUND), strict=True)
+        words = self.content_words or FOREGROUND
+        told = zip(files.values(), contents_of(list(files), words, self.vocabulary), strict=True)
         places = [(path, content, path.parent.name) for path, content in told]
         entries = [Entry(f"{style}/{path.stem}", content, style, ImageFile(path)) for path, content, style in places]
         return ReferenceSet(root, entries, check_sizes=True)

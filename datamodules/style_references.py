@@ -22,7 +22,7 @@ from datamodules.loaders import (
 from datamodules.prediction_folders import finished_pictures
 from datamodules.references import ReferenceSet
 from datamodules.shards import open_references
-from datamodules.vocabulary import PROMPT_CONTENTS, check_content_words, content_prompt
+from datamodules.vocabulary import PROMPT_CONTENTS, check_content_words, content_prompt, read_vocabulary
 
 PROMPTS = tuple(content_prompt(content) for content in PROMPT_CONTENTS)
 
@@ -52,7 +52,9 @@ class StyleReferences(LightningDataModule):
             all references, for StyleBench "person, animal, plant, or object in the foreground". Words by file
             name, or by a glob pattern over the path below the root: the first that matches. With words given,
             images may have any names and lie at any depth; their style is the name of the folder that holds
-            them, unless the file name says it.
+            them, unless the file name says it. The word "auto" is found by the paired CLIP in each image.
+        vocabulary: Among which words that is: "nouns", some thousand that are shipped, "miniature", its 15 contents,
+            or a text file with a word or phrase a line.
         seed: Seed of the training order and of the initial noises, 0 .. 2**32 - 1.
         noise: Where pictures start from. own: each reference (by its content), prompt and sample from a noise of its
             own, the same for every method. shared: sample i of all of them from the noise of `seed` + i, as published,
@@ -85,6 +87,7 @@ class StyleReferences(LightningDataModule):
         negative_references: Sequence[str] = (),
         content_images: str | None = None,
         content_words: str | dict[str, str] | None = None,
+        vocabulary: str = "nouns",
         seed: int = 42,
         noise: Literal["own", "shared"] = "own",
         num_workers: int = 0,
@@ -104,6 +107,7 @@ class StyleReferences(LightningDataModule):
         self.evaluation_references, self.predict_references = evaluation_references, predict_references
         self.references_per_picture = references_per_picture
         self.negative_references, self.content_words = list(negative_references), content_words
+        self.vocabulary = vocabulary
         self.content_images = content_images
         self.seed, self.noise, self.num_workers = seed, noise, num_workers
         self.finished_in: str | None = None
@@ -112,12 +116,12 @@ class StyleReferences(LightningDataModule):
     @cached_property
     def train_set(self) -> ReferenceSet:
         """The references of `train`, read and checked once."""
-        return open_references(self.train, self.content_words)
+        return open_references(self.train, self.content_words, self.vocabulary)
 
     @cached_property
     def test_set(self) -> ReferenceSet:
         """The references of `test`, read and checked once."""
-        return open_references(self.test, self.content_words)
+        return open_references(self.test, self.content_words, self.vocabulary)
 
     @cached_property
     def negative_set(self) -> dict[Reference, ImageFile]:
@@ -138,8 +142,9 @@ class StyleReferences(LightningDataModule):
 
     @property
     def content_prompts(self) -> list[str]:
-        """The prompts of all contents that the test references show, which may leak into a picture."""
-        return sorted({reference.content_prompt for reference in self.test_set.references})
+        """The prompts of all contents that the test references show; none where some of these are to be found."""
+        known = not self.words_for(self.test_set)
+        return sorted({reference.content_prompt for reference in self.test_set.references}) if known else []
 
     @property
     def reference_roots(self) -> list[str]:
@@ -159,7 +164,8 @@ class StyleReferences(LightningDataModule):
         """Train references, each once an epoch, in order under `overfit_batches`."""
         shuffle = self.shuffle and not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
         sampler = EpochBatchSampler(len(self.train_set), self.batch_size, *self._rank, seed=self.seed, shuffle=shuffle)
-        return ResumableLoader(ReferenceBatches(self.train_set, self.batch_size), sampler, self.num_workers)
+        words = self.words_for(self.train_set)
+        return ResumableLoader(ReferenceBatches(self.train_set, self.batch_size, words), sampler, self.num_workers)
 
     def val_dataloader(self) -> BatchLoader[JobBatch]:
         """The evaluation references x prompts x samples."""
@@ -209,7 +215,12 @@ class StyleReferences(LightningDataModule):
         batches = batches or [[]]  # without a batch this process would leave the others waiting for it
         files = self.test_set.files | self.negative_set | (self.content_set.files if self.content_set else {})
         first = None if self._rank[0] else batches[0]
-        return BatchLoader(JobBatches(files, jobs, self.content_prompts, finished, first), batches, self.num_workers)
+        told = self.content_prompts, self.words_for(self.test_set), finished, first
+        return BatchLoader(JobBatches(files, jobs, *told), batches, self.num_workers)
+
+    def words_for(self, images: ReferenceSet) -> list[str]:
+        """Among which those of some of the references are found; none where all contents are known."""
+        return read_vocabulary(self.vocabulary) if any(each.is_to_find for each in images.references) else []
 
     @property
     def _rank(self) -> tuple[int, int]:

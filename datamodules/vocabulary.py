@@ -1,11 +1,12 @@
-"""The names of contents and styles, and the captions and file names made of them."""
+"""The names of contents and styles, the captions and file names made of them, and lists of words to find."""
 
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from datamodules.reading import listed
+from datamodules.names import digest
+from datamodules.reading import listed, parse_rows, read_bytes, reading
 
 CONTENTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PROMPT_CONTENTS = ("bench", "human", "laptop", "rocket", "flower")
@@ -19,6 +20,13 @@ TEST_STYLES = (
 )
 MISSPELT = {"forg": "frog"}
 """Class fields of published files that are spelt wrongly, and what they mean."""
+AUTO = "auto"
+"""As a content word: the word is found among those of a vocabulary."""
+TO_FIND = re.compile(r"auto:[0-9a-f]{16}")
+"""The content of a reference whose word is to be found: the fingerprint of the vocabulary stands in it."""
+NOUNS = Path(__file__).with_name("nouns.txt")
+"""The vocabulary "nouns": some thousand names of what a picture may show."""
+_EXPECTED_WORDS = "a text file (UTF-8) with a word or phrase a line, two or more, none blank and none twice"
 
 _SOUNDS_LIKE_CONSONANT = re.compile(r"(uni(?!n|m)|use|usu|ut[io]|uk|eu|ewe|one\b|once\b)", re.IGNORECASE)
 _SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
@@ -83,14 +91,48 @@ def shown(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def contents_of(files: Sequence[str], content_words: str | dict[str, str]) -> list[str]:
+def contents_of(files: Sequence[str], content_words: str | dict[str, str], vocabulary: str = "nouns") -> list[str]:
     """The content of each image file, a path below its root with `/` and suffix, by words that a user gave.
 
     `content_words` is one word or phrase for all files, or words by file name or by a glob pattern over the path, with
-    or without suffix (`*` matches `/` too); the first that matches counts. ValueError: none matches a file.
+    or without suffix (`*` matches `/` too); the first that matches counts. The content of files whose word is "auto" is
+    as in `TO_FIND`. ValueError: none matches a file, or `vocabulary` is faulty.
     """
-    if isinstance(content_words, str):
-        return [content_words] * len(files)
+    given = [content_words] * len(files) if isinstance(content_words, str) else _matches(files, content_words)
+    if AUTO not in given:
+        return given
+    to_find = f"auto:{digest(repr(read_vocabulary(vocabulary)).encode())}"
+    return [to_find if content == AUTO else content for content in given]
+
+
+def read_vocabulary(vocabulary: str) -> list[str]:
+    """The words among which contents are found: of the list "nouns", of the "miniature", or of a file, a word a line.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it has too few words, or blank lines or words that stand there twice, all of which are named.
+    """
+    if vocabulary == "miniature":
+        return [*CONTENTS, *PROMPT_CONTENTS]
+    file, first = NOUNS if vocabulary == "nouns" else Path(vocabulary), dict[str, int]()
+    expected = f'"nouns", "miniature" or {_EXPECTED_WORDS}'
+    with reading(file, "vocabulary", f"Expected {expected}."):
+        lines = read_bytes(file).decode("utf-8-sig").splitlines()
+
+    def parse(number: int, line: str) -> str:
+        if not (word := line.strip()):
+            raise ValueError("it is blank")
+        if (before := first.setdefault(word.casefold(), number)) != number:
+            raise ValueError(f"{word!r} stands in line {before} already")
+        return word
+
+    words = parse_rows(file, "vocabulary", expected, list(enumerate(lines, start=1)), parse, "line")
+    if len(words) == 1:
+        raise ValueError(f"`vocabulary`: the file `{file}` has {words[0]!r} alone. Expected {expected}.")
+    return words
+
+
+def _matches(files: Sequence[str], content_words: dict[str, str]) -> list[str]:
     found = {file: _first_match(file, content_words) for file in files}
     if without := [file for file, content in found.items() if content is None]:
         raise ValueError(
@@ -106,7 +148,7 @@ def check_content_words(content_words: str | dict[str, str] | None) -> None:
     if content_words is not None and not (words and all(isinstance(word, str) and word.strip() for word in words)):
         raise ValueError(
             f"`content_words` was {content_words!r}. Expected a word or phrase, or one for each file name or pattern, "
-            'such as {"*dog*": "dog", "*": "person"}; null takes the class in the file name.'
+            'such as {"*dog*": "dog", "*": "person"}; "auto" finds words, null takes the class in the file name.'
         )
 
 

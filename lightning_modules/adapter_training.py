@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from typing_extensions import override
 
-from datamodules.batches import ReferenceBatch, ReferenceSource
+from datamodules.batches import Reference, ReferenceBatch, ReferenceSource
 from lightning_modules.adapters import Adapter, ImageAdapter, load_adapter_weights
 from lightning_modules.conditions import Adapted, IPAdapter, subtract_content
 from lightning_modules.conditions.trained import CHECKPOINT_RECORD, checkpoint_weights
@@ -165,16 +165,23 @@ class AdapterReconstruction(Reconstruction):
             )
         source = batch["source"]
         self._encoded = self._encoded or self._encode(source)
-        self.references = source.without(batch["references"], self._encoded.left_out)
+        self.references = self._named(
+            source.without(batch["references"], self._encoded.left_out), source, self._encoded
+        )
         return self._encoded.features.rows([each.index for each in self.references]).to(self.device)
+
+    def _named(self, references: Sequence[Reference], source: ReferenceSource, encoded: EncodedSet) -> list[Reference]:
+        feature = encoded.features.image_feature
+        return self.named(references, source, lambda each: feature[each.index][None])
 
     def _encode(self, source: ReferenceSource) -> EncodedSet:
         """All references of the train set and their texts, before the first step."""
         rank, world_size = self.trainer.global_rank, self.trainer.world_size
         show_progress = self.trainer.is_global_zero and self.trainer.progress_bar_callback is not None
         encoded = encode_train_set(self.model, source, rank, world_size, show_progress)
-        contents = {each.content for each in source.references if each.index not in encoded.left_out}
-        self.generator.prompts(["", self.quality_prompt, *sorted(contents)])
+        readable = [each for each in source.references if each.index not in encoded.left_out]
+        words = {each.word for each in self._named(readable, source, encoded)}
+        self.generator.prompts(["", self.quality_prompt, *sorted(words)])
         return encoded
 
     @override

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import Protocol, Self, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +13,20 @@ from torch import Tensor
 from datamodules.batches import Job, Prediction
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+MOST_MASKED = 0.5
+"""A mask that drops a larger share of the image feature leaves little of the reference."""
 NOT_FINITE = "its pixels are not finite: a scale or strength may be too large, or the precision too low"
+
+
+class Found(NamedTuple):
+    """The content word that was found for a reference."""
+
+    word: str
+    margin: float
+    """Its cosine with the image feature less that of the second best word, at least 0."""
+    second: str
+    is_unsure: bool
+    """Whether the margin is too small to rely on the word."""
 
 
 @dataclass
@@ -33,14 +46,21 @@ class Generations:
     failures: dict[Job, str] = field(default_factory=dict)
     """Each job that made no picture -> why; it is in none of the lists."""
     contents: list[str] = field(default_factory=list)
-    """The prompts of all contents that references show, which may leak into a picture."""
+    """The prompts of all contents that references show, which may leak into a picture; empty if unknown."""
     finished: int = 0
     """Pictures of the run that lay there already: told with the first batch of rank 0, else 0."""
+    found: dict[str, Found] = field(default_factory=dict)
+    """The words that were found, by `Reference.key`; the references of the jobs carry them."""
 
     @property
     def shares(self) -> list[float | None]:
         """Share masked of each picture; None for methods without a mask."""
         return [None] * len(self.jobs) if self.share_masked is None else self.share_masked.tolist()
+
+    @property
+    def mostly_masked(self) -> list[bool]:
+        """Whether more than half of the feature that a picture was drawn from is masked, of each picture."""
+        return [(share or 0) > MOST_MASKED for share in self.shares]
 
     @classmethod
     def nothing(cls) -> Self:

@@ -1,7 +1,7 @@
 """References and prompts to pictures: the frozen networks, the condition between them, and what they encoded once."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -10,39 +10,14 @@ from torch import Tensor
 
 from datamodules.batches import Job, JobBatch, Reference
 from lightning_modules.conditions import Condition, Conditioned
+from lightning_modules.content_words import ContentWords
 from lightning_modules.diffusion.config import Backbone, ReferenceMix, Runtime, SamplingSettings
-from lightning_modules.diffusion.encoders import Text, say_what_is_lost
-from lightning_modules.outputs import Generations, joined
+from lightning_modules.diffusion.encoders import EncodedOnce, Text, say_what_is_lost
+from lightning_modules.outputs import Found, Generations, joined
 from lightning_modules.styleshot.detectors import DETECTORS, Detector, MapCache, drawn_size, map_pixels, resized
 
 if TYPE_CHECKING:
     from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-
-T = TypeVar("T")
-
-
-class EncodedOnce:
-    """Encodes each item once and keeps the results.
-
-    Args:
-        apart: encode each by itself, not all new ones of a call together: beside others the last bits of an encoding
-            differ, and training that was interrupted meets others.
-    """
-
-    def __init__(self, apart: bool = False) -> None:
-        self.apart = apart
-        self._kept: dict[tuple[str, str], tuple[Tensor, ...]] = {}
-
-    def __call__(
-        self, kind: str, keys: Sequence[str], items: Sequence[T], encode: Callable[[list[T]], tuple[Tensor, ...]]
-    ) -> tuple[Tensor, ...]:
-        """Encodings of `items`, which `keys` name within `kind`: tensors of `len(keys)` rows."""
-        new = {key: item for key, item in zip(keys, items, strict=True) if (kind, key) not in self._kept}
-        for some in [[name] for name in new] if self.apart else [list(new)] if new else []:
-            encoded = encode([new[name] for name in some])
-            self._kept.update(((kind, key), rows) for key, rows in zip(some, zip(*encoded, strict=True), strict=True))
-        kept = [self._kept[kind, key] for key in keys]
-        return tuple(map(torch.stack, zip(*kept, strict=True)))
 
 
 class PictureGenerator:
@@ -70,6 +45,7 @@ class PictureGenerator:
         self.content_maps = MapCache(detector or _detector_of(backbone), map_folder)
         self.diffusion: StableDiffusion | None = None
         self._most_rows: int | None = None
+        self._words = ContentWords()
         self.forget()
 
     def forget(self) -> None:
@@ -103,7 +79,8 @@ class PictureGenerator:
         Where the accelerator's memory does not hold the batch, its halves are drawn one after the other, now and from
         then on: the pictures are the same.
         """
-        jobs = batch["jobs"]
+        found = self._found(batch)
+        jobs = [job.named({key: each.word for key, each in found.items()}) for job in batch["jobs"]]
         parts: list[Generations] = []
         done = 0
         while done < len(jobs):
@@ -123,7 +100,7 @@ class PictureGenerator:
                 done += rows
         drawn = joined(parts).without_spoilt() if parts else Generations.nothing()
         drawn.failures.update(batch.get("failures", {}))
-        drawn.contents, drawn.finished = batch["contents"], batch["finished"]
+        drawn.contents, drawn.finished, drawn.found = batch["contents"], batch["finished"], found
         return drawn
 
     def _drawn(self, jobs: list[Job], images: Mapping[str, Image.Image]) -> Generations:
@@ -132,7 +109,7 @@ class PictureGenerator:
         content_images = [images[job.content_image.key] for job in jobs if job.content_image is not None]
         conditioned = self._conditioned(jobs, images)
         share_masked, keep_mask = conditioned.share_masked, conditioned.keep_mask
-        sets, shares = self._mixed(conditioned.feature)
+        sets, shares = self.mix.mixed(conditioned.feature)
         pictures = sample(
             self.model,
             self.sampling,
@@ -170,14 +147,14 @@ class PictureGenerator:
         """The edited features of each job's references `(batch, references, ...)`; each reference is edited once."""
         groups = [(job.reference, *job.others) for job in jobs]
         references = {reference.key: reference for group in groups for reference in group}
-        contents = [reference.content for reference in references.values()]
+        words = [reference.word for reference in references.values()]
         image_feature = self._image_features(references.values(), images)
-        told = [self.sampling.content_text(content) for content in contents]
-        [text_feature] = self._memory("content", told, told, lambda new: (self.model.encode_contents(new),))
-        text_states = self.prompts(contents).states
+        text_feature, text_states = self._text_features(words), self.prompts(words).states
         # Mixed precision is for the large networks: a mask or an adapter costs nothing and shall not be rounded.
         with torch.autocast(image_feature.device.type, enabled=False):
             edited: Conditioned = self.condition(image_feature, text_feature, text_states)
+        if edited.share_masked is not None:
+            self._words.warn_of_masks([*references.values()], edited.share_masked)
         place = {key: row for row, key in enumerate(references)}
         rows = [[place[reference.key] for reference in group] for group in groups]
         if len({len(row) for row in rows}) > 1:
@@ -185,13 +162,6 @@ class PictureGenerator:
         chosen = torch.tensor(rows, device=edited.feature.device)
         keep_mask, share_masked = (None if part is None else part[chosen] for part in edited[1:])
         return Conditioned(edited.feature[chosen], keep_mask, share_masked)
-
-    def _mixed(self, features: Tensor) -> tuple[list[Tensor], list[float]]:
-        """One set of features `(batch, ...)` or one a reference, of `(batch, references, ...)`; and their shares."""
-        shares = self.mix.shares(features.shape[1])
-        if len(shares) == 1 or self.mix.combine == "tokens":
-            return list(features.unbind(1)), shares
-        return [torch.tensordot(features, features.new_tensor(shares), dims=([1], [0]))], [1.0]
 
     def _negative_features(self, jobs: Sequence[Job], images: Mapping[str, Image.Image]) -> Tensor | None:
         """The mean feature of each job's negative references `(batch, ...)`, unedited; None where there are none."""
@@ -210,6 +180,32 @@ class PictureGenerator:
         say_what_is_cropped(self.model, references, opened)
         [features] = self._memory("image", digests, opened, lambda new: (self.model.encode_images(new),))
         return features
+
+    def _text_features(self, contents: Sequence[str]) -> Tensor:
+        told = [self.sampling.content_text(content) for content in contents]
+        [features] = self._memory("content", told, told, lambda new: (self.model.encode_contents(new),))
+        return features
+
+    def find_words(
+        self, references: Collection[Reference], vocabulary: Sequence[str], feature: Callable[[Reference], Tensor]
+    ) -> dict[str, Found]:
+        """By key, the words that are found for references, whose image features `(1, dim)` are given.
+
+        Raises:
+            ValueError: one is to be found, and the image encoder is StyleShot's or there is no vocabulary.
+        """
+        if self.backbone.style_encoder is not None and any(reference.is_to_find for reference in references):
+            raise ValueError(
+                "`content_words` cannot be found on a StyleShot backbone: no text tower belongs to its style encoder. "
+                "Say what the images show, or take a backbone with an IP-Adapter."
+            )
+        return self._words.find(references, vocabulary, self.sampling.content_template, feature, self._text_features)
+
+    def _found(self, batch: JobBatch) -> dict[str, Found]:
+        """The words of a batch; each image is encoded by itself, for words must not depend on batches."""
+        references = dict.fromkeys(each for job in batch["jobs"] for each in job.all_references)
+        images, vocabulary = batch["images"], batch.get("vocabulary", ())
+        return self.find_words(references, vocabulary, lambda each: self._image_features([each], images))
 
     def prompts(self, prompts: list[str]) -> Text:
         """Encoded prompts, `len(prompts)` rows."""

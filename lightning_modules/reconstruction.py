@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from datamodules.batches import Reference, ReferenceBatch, check_seed
+from datamodules.batches import Reference, ReferenceBatch, ReferenceSource, check_seed
 from lightning_modules.finite import check_numbers
 from lightning_modules.objectives import Draws, Dropped, DropRates, draw
 from lightning_modules.picture_generator import PictureGenerator, say_what_is_cropped
@@ -105,11 +105,21 @@ class Reconstruction(StyleModule):
 
     def opened(self, batch: ReferenceBatch) -> ReferenceBatch:
         """The batch with its images, opened here unless workers did so ahead."""
+        source = batch.get("source")
         if "images" not in batch:
             batch = batch["source"].open([reference.index for reference in batch["references"]])
-        self.references = batch["references"]
-        say_what_is_cropped(self.model, self.references, batch["images"])
+        references, images = batch["references"], dict(zip(batch["references"], batch["images"], strict=True))
+        say_what_is_cropped(self.model, references, batch["images"])
+        self.references = self.named(references, source, lambda each: self.model.encode_images([images[each]]))
         return batch
+
+    def named(
+        self, references: Collection[Reference], source: ReferenceSource | None, feature: Callable[[Reference], Tensor]
+    ) -> list[Reference]:
+        """References of a source with the words that are found by their image features `(1, dim)`."""
+        found = self.generator.find_words(references, source.vocabulary if source else (), feature)
+        words = {key: each.word for key, each in found.items()}
+        return [reference.named(words) for reference in references]
 
     def drawn(self) -> tuple[Draws, Dropped, list[str]]:
         """What the references of the step draw and drop, and the texts of their contents, "" where dropped."""
@@ -118,7 +128,7 @@ class Reconstruction(StyleModule):
         draws = draw(self.seed, self.current_epoch, indices, self.model.latent_shape, timesteps)
         dropped = self.drop(draws.u)
         words = zip(self.references, dropped.content.tolist(), strict=True)
-        return draws.to(self.device), dropped, ["" if is_dropped else each.content for each, is_dropped in words]
+        return draws.to(self.device), dropped, ["" if is_dropped else each.word for each, is_dropped in words]
 
     @override
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

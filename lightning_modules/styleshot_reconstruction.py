@@ -9,12 +9,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from datamodules.batches import ReferenceBatch
-from lightning_modules.diffusion.encoders import Text
+from lightning_modules.diffusion.encoders import EncodedOnce, Text
 from lightning_modules.diffusion.ip_adapter import cross_attention_layers
 from lightning_modules.diffusion.unet_inputs import ContentMap
 from lightning_modules.finite import check_numbers
 from lightning_modules.objectives import DropRates, noise_weights, patch_orders, squared_error
-from lightning_modules.picture_generator import EncodedOnce, PictureGenerator
+from lightning_modules.picture_generator import PictureGenerator
 from lightning_modules.reconstruction import Reconstruction
 from lightning_modules.styleshot.pyramid import PATCHES
 

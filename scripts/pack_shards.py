@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from datamodules.files import FolderInUseError, FolderLock
 from datamodules.shards import open_references, write_shards
-from datamodules.vocabulary import check_content_words
+from datamodules.vocabulary import AUTO, check_content_words
 from scripts.paths import to_path
 from scripts.stopping import stoppable
 
@@ -55,6 +55,11 @@ def _content_words(given: str | None) -> str | dict[str, str] | None:
     """A word or phrase, or as JSON words by file name or pattern."""
     words = json.loads(given) if given is not None and given.lstrip().startswith("{") else given
     check_content_words(words)
+    if AUTO in (words.values() if isinstance(words, dict) else [words]):
+        raise ValueError(
+            f"`--content-words`: {AUTO!r} is found when pictures are drawn, not when they are packed. Give any word "
+            "here and `content_words: auto` to the datamodule that reads the shards, which counts there."
+        )
     return words
 
 

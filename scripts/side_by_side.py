@@ -24,6 +24,12 @@ class Shown(NamedTuple):
     scores: dict[str, float]
 
     @property
+    def shows(self) -> str:
+        """What the reference shows, and whether that was found: "cat (found)"."""
+        reference = self.finished.job.reference
+        return f"{reference.word} (found)" if reference.found else reference.word
+
+    @property
     def lines(self) -> list[str]:
         """What a contact sheet says below it."""
         leaked = {1.0: "leaked", 0.0: "no leak"}.get(self.scores.get(LEAKED, -1.0))
@@ -47,7 +53,7 @@ def as_table(columns: dict[str, list[Shown | None]], judge: str) -> Table:
             scores = [f"{each.scores[tag]:.3f}" if tag in each.scores else "" for tag in (_TEXT, IMAGE)]
             leaked = {1.0: "yes", 0.0: "no"}.get(each.scores.get(LEAKED, -1.0), "")
             masked = "" if share is None else f"{100 * share:.0f} %"
-            table.add_row(job.reference.key, job.reference.content, job.prompt, name, leaked, *scores, masked)
+            table.add_row(job.reference.key, each.shows, job.prompt, name, leaked, *scores, masked)
     return table
 
 
@@ -59,7 +65,7 @@ def as_sheet(columns: dict[str, list[Shown | None]]) -> Image.Image:
         if first is None:
             continue
         job = first.finished.job
-        reference = Cell(first.reference, [f"{Path(job.reference.key).name}: {job.reference.content}"])
+        reference = Cell(first.reference, [f"{Path(job.reference.key).name}: {first.shows}"])
         cells = [Cell(each.image, each.lines) if each else Cell(None, ["could not be made"]) for each in row]
         rows.append(Row(reference, job.prompt, cells))
     return contact_sheet([title_of(name) for name in columns], rows)

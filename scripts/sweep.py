@@ -12,10 +12,10 @@ from lightning.pytorch.utilities import rank_zero_info
 from callbacks.alignment_scores import AlignmentScores
 from callbacks.own_folder import OwnFolder
 from callbacks.prediction_scores import PredictionScores
-from callbacks.prediction_writer import picture_name
 from callbacks.ranks import refuse
 from callbacks.scoring.table import check_sources
 from datamodules.jobs import spread
+from datamodules.prediction_folders import finished_pictures
 from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import Scoring, StyleTransfer
@@ -118,7 +118,7 @@ class Sweep(Command):
         """Scores, tables and report of everything that was asked for, and the masks of some references."""
         drawn, scores = self.datamodule, Path(self.scores.folder or "")
         if self.scores.contents is None:
-            self.scores.contents = drawn.content_prompts
+            self.scores.contents = drawn.content_prompts or None
         pictures = list(self._pictures())
         if not pictures:
             return
@@ -133,7 +133,6 @@ class Sweep(Command):
 
     def _pictures(self) -> Iterator[Path]:
         """This sweep's pictures, but for those that could not be made."""
-        for folder, variant in self.variants.items():
-            self.model.use(variant.condition, variant.sampling)
-            names = [picture_name(job, self.model.name) for job in self.datamodule.predict_jobs]
-            yield from (Path(folder, name) for name in names if f"{variant.name}/{name}" not in self.failures)
+        wanted = [job.identity for job in self.datamodule.predict_jobs]
+        for lying in map(finished_pictures, self.variants):
+            yield from (lying[identity].path for identity in wanted if identity in lying)

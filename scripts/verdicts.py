@@ -24,7 +24,7 @@ def judged(
     if not images:
         return []
     predictions = [
-        Prediction("", "", job.reference.key, "", job.reference.content, "", job.prompt, job.sample, job.seed, None, {})
+        Prediction("", "", job.reference.key, "", job.reference.word, "", job.prompt, job.sample, job.seed, None, {})
         for job in jobs
     ]
     verdict = judge.verdict(Predicted(list(images), predictions, list(references)), [])

@@ -215,6 +215,13 @@ class ReferenceMix:
             )
         return [weight / sum(weights) for weight in weights]
 
+    def mixed(self, features: torch.Tensor) -> tuple[list[torch.Tensor], list[float]]:
+        """One set of features `(batch, ...)` or one a reference, of `(batch, references, ...)`; and their shares."""
+        shares = self.shares(features.shape[1])
+        if len(shares) == 1 or self.combine == "tokens":
+            return list(features.unbind(1)), shares
+        return [torch.tensordot(features, features.new_tensor(shares), dims=([1], [0]))], [1.0]
+
 
 @dataclass(frozen=True)
 class Runtime:

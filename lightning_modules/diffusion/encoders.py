@@ -1,4 +1,4 @@
-"""The frozen encoders of text and images, each with the preprocessing that belongs to it, and the VAE's pixels."""
+"""The frozen encoders of text and images, each with its preprocessing, what they encoded once, and the VAE's pixels."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_modules.diffusion.config import ReferenceFit, Size
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 SQUASHED = (512, 512)  # as the published scripts call `Image.resize((512, 512))`, by Pillow's default bicubic filter
 GREY = (122, 116, 104)  # CLIP's mean colour, which its image encoders read as zeros
 _LONGEST_PADDED = 1024
@@ -135,6 +136,30 @@ class ImageEncoder(_Tower):
         weight = next(self.parameters())
         pixels = self.processor(list(images), return_tensors="pt")["pixel_values"].to(weight)
         return self.model(pixels).image_embeds.float()
+
+
+class EncodedOnce:
+    """Encodes each item once and keeps the results.
+
+    Args:
+        apart: encode each by itself, not all new ones of a call together: beside others the last bits of an encoding
+            differ, and training that was interrupted meets others.
+    """
+
+    def __init__(self, apart: bool = False) -> None:
+        self.apart = apart
+        self._kept: dict[tuple[str, str], tuple[Tensor, ...]] = {}
+
+    def __call__(
+        self, kind: str, keys: Sequence[str], items: Sequence[T], encode: Callable[[list[T]], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        """Encodings of `items`, which `keys` name within `kind`: tensors of `len(keys)` rows."""
+        new = {key: item for key, item in zip(keys, items, strict=True) if (kind, key) not in self._kept}
+        for some in [[name] for name in new] if self.apart else [list(new)] if new else []:
+            encoded = encode([new[name] for name in some])
+            self._kept.update(((kind, key), rows) for key, rows in zip(some, zip(*encoded, strict=True), strict=True))
+        kept = [self._kept[kind, key] for key in keys]
+        return tuple(map(torch.stack, zip(*kept, strict=True)))
 
 
 def framed(image: Image.Image, fit: ReferenceFit, around: tuple[int, int, int] = GREY) -> Image.Image:

@@ -56,14 +56,17 @@ def write_profiles(
 ) -> Path:
     """Write `masks.json` of some references of the test set to `folder`; the networks of `module` must be loaded."""
     tests, settings, found = datamodule.test_set, {"backbone": module.settings["backbone"]}, []
+    vocabulary = datamodule.words_for(tests)
     for reference in references:
         image = module.model.encode_images([tests.image(reference.index)])
-        content = module.model.encode_contents([module.sampling.content_text(reference.content)])
+        words = module.generator.find_words([reference], vocabulary, {reference: image}.__getitem__)
+        word = words[reference.key].word if words else reference.content
+        content = module.model.encode_contents([module.sampling.content_text(word)])
         products = feature_products(image, content)
         rows = products.reshape(-1, products.shape[-1])
         thresholds = two_means_threshold(rows).flatten().tolist()
         place = tests.source(reference.index).name
-        found.append(MaskProfile(reference.key, place, reference.content, rows.tolist(), thresholds, settings))
+        found.append(MaskProfile(reference.key, place, word, rows.tolist(), thresholds, settings))
     write_text(folder / FILE, json.dumps([profile._asdict() for profile in found]) + "\n")
     return folder / FILE
 
