@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -83,11 +83,6 @@ def random_ip_adapter(architecture: Architecture, dtype: torch.dtype) -> dict[st
         "image_proj": {key: value.to(dtype) for key, value in projection.state_dict().items()},
         "ip_adapter": {key: (torch.randn(size) * width**-0.5).to(dtype) for key, size in sizes.items()},
     }
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of parameters, shared ones once."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 _FILE = Path(__file__).with_suffix(".yaml")
