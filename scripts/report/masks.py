@@ -80,11 +80,7 @@ def profile_of(module: StyleTransfer, reference: Reference, image: Image.Image, 
 
 
 def read_profiles(folder: Path) -> list[MaskProfile]:
-    """The profiles in `folder`; none where it holds no `masks.json`.
-
-    Raises:
-        ValueError: the file does not hold what `write_profiles` writes.
-    """
+    """The profiles in `folder`, none without a `masks.json`; ValueError where `write_profiles` did not write it."""
     path = folder / FILE
     if not path.is_file():
         return []
