@@ -111,7 +111,9 @@ class PredictionWriter(Callback):
         self._release()
         others = len(self._finished) - skipped
         beside = f" {others} of other references, prompts or seeds lie beside them." if others else ""
-        little = f" Of {masked} more than half of the image feature is masked." if masked else ""
+        little = (
+            f" {masked} of those written were drawn from a feature of which more than half is masked." if masked else ""
+        )
         self.failures = {name: why for each in from_all_ranks(self.failures) for name, why in each.items()}
         failed = f", {len(self.failures)} could not be made" if self.failures else ""
         rank_zero_info(
