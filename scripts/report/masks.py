@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
 from datamodules.batches import Reference
 from datamodules.files import write_text
@@ -56,11 +57,9 @@ def write_profiles(
 ) -> Path:
     """Write `masks.json` of some references of the test set to `folder`; the networks of `module` must be loaded."""
     tests, settings, found = datamodule.test_set, {"backbone": module.settings["backbone"]}, []
-    vocabulary = datamodule.words_for(tests)
     for reference in references:
         image = module.model.encode_images([tests.image(reference.index)])
-        words = module.generator.find_words([reference], vocabulary, {reference: image}.__getitem__)
-        word = words[reference.key].word if words else reference.content
+        word = _word(module, datamodule, reference, image)
         content = module.model.encode_contents([module.sampling.content_text(word)])
         products = feature_products(image, content)
         rows = products.reshape(-1, products.shape[-1])
@@ -69,6 +68,14 @@ def write_profiles(
         found.append(MaskProfile(reference.key, place, word, rows.tolist(), thresholds, settings))
     write_text(folder / FILE, json.dumps([profile._asdict() for profile in found]) + "\n")
     return folder / FILE
+
+
+def _word(module: StyleTransfer, datamodule: StyleReferences, reference: Reference, image: Tensor) -> str:
+    """What a reference with this image feature `(1, dim)` shows."""
+    if not reference.is_to_find:
+        return reference.word
+    vocabulary = datamodule.words_for(datamodule.test_set)
+    return module.generator.find_words([reference], vocabulary, lambda _: image)[reference.key].word
 
 
 def read_profiles(folder: Path) -> list[MaskProfile]:
