@@ -19,6 +19,7 @@ from datamodules.prediction_folders import finished_pictures
 from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import Scoring, StyleTransfer
+from scripts.announced import drawing, scoring
 from scripts.command import Command, add_own, parser_kwargs
 from scripts.paths import clock
 from scripts.report.masks import write_profiles
@@ -91,6 +92,12 @@ class Sweep(Command):
         owned = {os.path.realpath(scores): "scoring.folder", os.path.realpath(folder): "trainer.default_root_dir"}
         self.own = [OwnFolder(place, argument) for place, argument in owned.items()]
         return {"default_root_dir": str(folder), "logger": False}
+
+    def announced(self, pictures: int) -> str:
+        """Which pictures of a setting are drawn, or that all are scored."""
+        if self.trainer.testing:
+            return scoring(self.trainer, pictures, str(self.scores.folder))
+        return drawing(self.model, self.trainer, pictures, "they come to", str(self.writers[0].folder))
 
     def run(self) -> None:
         """Draws, and then scores; fails at last where pictures are missing."""
