@@ -112,7 +112,8 @@ class Sweep(Command):
         drawn, seconds, count, [writer] = 0, 0.0, len(self.variants), self.writers
         for place, (folder, variant) in enumerate(self.variants.items(), start=1):
             left = f", about {clock(seconds / drawn * (count - place + 1))} left" if drawn else ""
-            rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
+            if count > 1:
+                rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
             begun = time.monotonic()
             writer.folder = self.datamodule.finished_in = folder
             self.model.use(variant.condition, variant.sampling)
