@@ -14,7 +14,7 @@ from typing_extensions import override
 from callbacks.evaluation import fitting
 from callbacks.ranks import from_all_ranks
 
-_IN_A_LOG = 30.0  # seconds between two lines
+_BETWEEN, _IN_A_LOG = 0.1, 30.0  # seconds between two looks of a bar, and two lines of a log
 _PICTURES = "{told} pictures, {speed}, {remaining} left"
 _STEPS = "{n_fmt}/{total_fmt} steps [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 
@@ -64,6 +64,7 @@ class PictureProgress(TQDMProgressBar):
             dynamic_ncols=True,
             smoothing=0,
             miniters=0,
+            mininterval=_BETWEEN,
             file=sys.stderr,
         )
 
