@@ -47,7 +47,8 @@ def page(address: str) -> Iterator["browsers.Page"]:
         page = browser.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True).new_page()
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)  # milliseconds, for machines that are busy
+        browsers.expect.set_options(timeout=60_000)
         page.goto(address)
         yield page
         browser.close()
