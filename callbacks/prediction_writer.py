@@ -21,7 +21,7 @@ from datamodules.images import write_png
 from datamodules.names import digest, slug
 from datamodules.prediction_folders import LINES, WAY_OUT, finished_lines
 from datamodules.reading import read_json
-from lightning_modules.outputs import GenerationModule, Job, to_pil
+from lightning_modules.outputs import Found, GenerationModule, Job, to_pil
 
 _MISSING = "(absent)"
 
@@ -62,9 +62,10 @@ class PredictionWriter(Callback):
         """Open the folder, which refuses other settings, and start the threads."""
         self._settings = {"name": self._module.name, **self._module.settings}
         self._finished = on_first_rank(trainer, lambda: self._folder.open(self._settings))
-        rank_zero_info(
-            f"`{self._folder.path}` holds {len(self._finished)} finished pictures; only missing ones are generated."
-        )
+        if self._finished:
+            rank_zero_info(
+                f"`{self._folder.path}` holds {len(self._finished)} finished pictures; only missing ones are generated."
+            )
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="png")
 
     @override
@@ -84,9 +85,7 @@ class PredictionWriter(Callback):
                 self._skipped += 1
                 continue
             self._masked += is_masked
-            line = {**job_line(job), "share_masked": share, "method": method, "settings": self._settings}
-            if found := outputs.found.get(job.reference.key):
-                line["found"] = {"margin": found.margin, "second": found.second}
+            line = picture_line(job, share, method, self._settings, outputs.found.get(job.reference.key))
             self._pending.append(self._pool.submit(self._folder.write, name, image, line, trainer.global_rank))
 
     @override
@@ -115,10 +114,12 @@ class PredictionWriter(Callback):
         little = (
             f" {masked} of those written were drawn from a feature of which more than half is masked." if masked else ""
         )
-        rank_zero_info(
-            f"{written} pictures were written to `{self._folder.path}`; {skipped} lay there already.{beside}{little}"
-        )
         self.failures = {name: why for each in from_all_ranks(self.failures) for name, why in each.items()}
+        failed = f", {len(self.failures)} could not be made" if self.failures else ""
+        rank_zero_info(
+            f"{written} pictures were written to `{self._folder.path}`; {skipped} lay there already{failed}."
+            f"{beside}{little}"
+        )
         if self.failures:
             rank_zero_warn(f"{len(self.failures)} pictures could not be made:{listed(self.failures)}")
 
@@ -203,6 +204,14 @@ def picture_name(job: Job, method: str) -> str:
     exact = json.dumps([job.identity, method])
     words = [job.reference.word, job.reference.style, job.prompt, method, f"seed{job.seed}"]
     return "__".join([*map(slug, filter(None, words)), digest(exact.encode())]) + ".png"
+
+
+def picture_line(
+    job: Job, share_masked: float | None, method: str, settings: dict[str, Any], found: Found | None = None
+) -> dict[str, Any]:
+    """What is said of a picture, as JSON."""
+    line = {**job_line(job), "share_masked": share_masked, "method": method, "settings": settings}
+    return line if found is None else {**line, "found": {"margin": found.margin, "second": found.second}}
 
 
 def job_line(job: Job) -> dict[str, Any]:

@@ -139,6 +139,11 @@ class BatchLoader(Iterable[Batch]):
     ) -> None:
         self.source, self.batches, self.num_workers = source, batches, num_workers
 
+    @property
+    def sizes(self) -> list[int]:
+        """Pictures of each batch of this rank."""
+        return [len(indices) for indices in self.batches]
+
     def __len__(self) -> int:
         """Number of batches of this rank."""
         return len(self.batches)

@@ -106,13 +106,10 @@ class TextAdapter(Adapter):
 
 
 def load_adapter_weights(adapter: Adapter, state: Mapping[str, Tensor], kind: str | None = None) -> None:
-    """Copy ``state``, whose keys have no prefix, into ``adapter``.
+    """Copy ``state``, whose keys have no prefix, into ``adapter``; ValueError where kind, keys or sizes do not fit.
 
     ``kind`` is :attr:`Adapter.kind` of the stored adapter where its file tells it. Without it an ImageAdapter and a
     TextAdapter of the same sizes (dim equal to text_dim) cannot be told apart.
-
-    Raises:
-        ValueError: kind, keys or sizes do not fit.
     """
     if kind is not None and kind != adapter.kind:
         raise ValueError(

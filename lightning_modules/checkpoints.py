@@ -21,11 +21,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Save to a file; elsewhere (`s3://`) as Lightning does.
-
-        Raises:
-            WriteError: naming the file, if the disk is full or the folder cannot be written.
-        """
+        """Save to a file, or WriteError, which names it and the way out; elsewhere (`s3://`) as Lightning does."""
         if "://" in str(path) or storage_options is not None:
             super().save_checkpoint(checkpoint, path, storage_options)
             return
@@ -35,11 +31,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     @override
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Load from a file.
-
-        Raises:
-            OSError, ValueError: the file cannot be read, is damaged, or holds weights that are not finite.
-        """
+        """Load from a file; OSError or ValueError where it cannot be read, is damaged, or holds weights not finite."""
         if "://" in str(path) or not Path(path).is_file():
             return super().load_checkpoint(path, *args, **kwargs)
         with reading(Path(path), "ckpt_path", _WAY_OUT):
@@ -54,8 +46,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 def newest_readable(folder: Path) -> Path | None:
     """The checkpoint of a run's folder `checkpoints` to go on from: `last.ckpt`, or if damaged the one before.
 
-    Raises:
-        ValueError: there are checkpoints, and none can be read.
+    Raises ValueError where there are checkpoints, and none can be read.
     """
     found = sorted(folder.glob("*.ckpt"), key=lambda path: (path.name.startswith("last"), path.stat().st_mtime_ns))
     damaged: list[str] = []

@@ -23,6 +23,10 @@ class ContentWords:
         self._kept: dict[tuple[str, ...], Found] = {}
         self._told: set[tuple[str, ...]] = set()
 
+    def forget(self) -> None:
+        """Forgets the words, but not of which it has warned."""
+        self._kept.clear()
+
     def find(
         self,
         references: Iterable[Reference],

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.tensor_files import READ
@@ -20,20 +20,16 @@ _BACKBONE = {field.name for field in fields(Backbone)}
 _PATIENCE = 10.0  # seconds
 
 
-class Listing(NamedTuple):
-    """The files of a repository at a commit, with their bytes where the hub tells them."""
-
-    commit: str
-    sizes: dict[str, int | None]
-
-
 @lru_cache
-def list_repository(repository: str, revision: str | None) -> Listing:
-    """The files of a repository, asked of the hub once a process; errors are the library's own, one of `errors()`."""
+def list_repository(repository: str, revision: str | None) -> tuple[str, dict[str, int | None]]:
+    """The commit and the files of a repository, with their bytes where the hub tells them, asked once a process.
+
+    Errors are the library's own, one of `errors()`.
+    """
     from huggingface_hub import HfApi
 
     info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=_PATIENCE)
-    return Listing(info.sha or "", {file.rfilename: file.size for file in info.siblings or ()})
+    return info.sha or "", {file.rfilename: file.size for file in info.siblings or ()}
 
 
 def cached_file(repository: str, name: str, revision: str | None) -> Path | None:

@@ -49,7 +49,8 @@ class PictureGenerator:
         self.forget()
 
     def forget(self) -> None:
-        """Forgets what was encoded."""
+        """Forgets what was encoded, and the words that were found by it."""
+        self._words.forget()
         self._memory, self._texts = EncodedOnce(), EncodedOnce(apart=True)
         self._encoded_at: tuple[torch.device, torch.dtype] | None = None
 
@@ -182,6 +183,7 @@ class PictureGenerator:
         return features
 
     def _text_features(self, contents: Sequence[str]) -> Tensor:
+        self._forget_elsewhere()
         told = [self.sampling.content_text(content) for content in contents]
         [features] = self._memory("content", told, told, lambda new: (self.model.encode_contents(new),))
         return features

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from datamodules.reading import inside, read_json, reading
+from datamodules.reading import inside, listed, read_json, reading
 
 READ = {"model_index.json", "config.json", "scheduler_config.json", "preprocessor_config.json", "tokenizer.json"}
 READ |= {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"}
@@ -73,19 +73,13 @@ def check_tensors(tensors: Mapping[str, Any], path: Path, argument: str, expecte
 def key_faults(names: Iterable[str], expected: Iterable[str]) -> str:
     """Which names are missing and which unknown, "" if none."""
     missing, unknown = sorted(set(expected) - set(names)), sorted(set(names) - set(expected))
-    return f"missing keys {listed(missing)}, unknown keys {listed(unknown)}" if missing or unknown else ""
+    told = [listed(names, most=10, between=", ") or "none" for names in (missing, unknown)]
+    return "missing keys {}, unknown keys {}".format(*told) if missing or unknown else ""
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Those tensors whose names begin with a prefix, by what follows it."""
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-
-
-def listed(names: Iterable[str], most: int = 10) -> str:
-    """The first names and how many more there are."""
-    shown = list(names)
-    rest = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return (", ".join(shown[:most]) or "none") + rest
 
 
 def check_sums(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -19,7 +19,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from lightning_modules.diffusion.ip_adapter import ImageProjection, cross_attention_layers
+from lightning_modules.diffusion.ip_adapter import ImageProjection, attention_keys, cross_attention_layers
 from scripts.yaml_files import read_yaml
 
 Config = dict[str, Any]
@@ -36,19 +36,11 @@ NETWORKS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """All networks of a text-to-image model with an IP-Adapter, as configurations of their classes.
+    """All networks of a text-to-image model with an IP-Adapter, as configurations of their classes in `NETWORKS`.
 
-    Args:
-        pipeline: diffusers' class of the pipeline.
-        scheduler: diffusers' class of the scheduler, configured by `scheduler_settings`.
-        unet: of a UNet2DConditionModel.
-        vae: of an AutoencoderKL.
-        text_encoder: of a CLIPTextModel.
-        image_encoder: of a CLIPVisionModelWithProjection, which the IP-Adapter reads.
-        text_encoder_2: of a CLIPTextModelWithProjection; None where there is no second one.
-        text_tower: of the CLIPTextModelWithProjection paired with `image_encoder`; None: `text_encoder_2` is it.
-        image_tokens: T of the IP-Adapter.
-        options: further entries of model_index.json.
+    `pipeline` and `scheduler` are classes of diffusers, the latter configured by `scheduler_settings`; the IP-Adapter
+    has `image_tokens` T and reads `image_encoder`, which is paired with `text_tower`, or with `text_encoder_2` where
+    that is None; `options` are further entries of model_index.json.
     """
 
     pipeline: str
@@ -84,22 +76,13 @@ def random_ip_adapter(architecture: Architecture, dtype: torch.dtype) -> dict[st
     """The nested dictionary of a published `.bin`; weights scaled so that outputs are of the size of inputs."""
     with torch.device("meta"):
         unet = architecture.build("unet")
-    width = unet.config.cross_attention_dim
+    width, layers = unet.config.cross_attention_dim, cross_attention_layers(unet)
     projection = ImageProjection(architecture.image_encoder["projection_dim"], architecture.image_tokens, width)
-    layers: dict[str, Tensor] = {}
-    for place, layer in enumerate(cross_attention_layers(unet)):
-        for kind in "kv":
-            size = unet.get_submodule(layer).to_k.weight.shape
-            layers[f"{2 * place + 1}.to_{kind}_ip.weight"] = (torch.randn(size) * width**-0.5).to(dtype)
+    sizes = {key: unet.get_submodule(layer).to_k.weight.shape for key, (layer, _) in attention_keys(layers).items()}
     return {
         "image_proj": {key: value.to(dtype) for key, value in projection.state_dict().items()},
-        "ip_adapter": layers,
+        "ip_adapter": {key: (torch.randn(size) * width**-0.5).to(dtype) for key, size in sizes.items()},
     }
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of parameters, shared ones once."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 _FILE = Path(__file__).with_suffix(".yaml")

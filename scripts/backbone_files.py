@@ -56,14 +56,9 @@ def shipped_backbones() -> list[str]:
 
 
 def read_backbone(name: str) -> tuple[Backbone, dict[str, Any]]:
-    """What a shipped config, "sd15", or any other file says of weights.
+    """The backbone and the arguments of the judge that a shipped config, "sd15", or any other file names.
 
-    Returns:
-        The backbone, and the arguments of the judge.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it has no backbone, or one with unknown keys.
+    Raises FileNotFoundError where there is no such file, ValueError where it has no backbone, or one with unknown keys.
     """
     config = _CONFIGS / f"{name}.yaml" if name in shipped_backbones() else Path(name)
     if not config.is_file():
@@ -147,8 +142,7 @@ def _model_needs(model: Source, backbone: Backbone) -> Iterator[Need]:
 def take_inventories(needs: Iterable[Need]) -> dict[Source, Inventory]:
     """The files of each local folder, or file; and of each repository, as the hub lists it or else as the cache has it.
 
-    Raises:
-        OSError: the hub answers, but not with the repository.
+    Raises OSError where the hub answers, but not with the repository.
     """
     arguments = {need.top: need.argument for need in needs}
     return {top: _take_inventory(top, argument) for top, argument in arguments.items()}

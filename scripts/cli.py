@@ -12,11 +12,13 @@ from pathlib import Path
 
 from scripts.paths import with_home
 from scripts.stopping import beside_rank_0, lost_rank, stoppable
+from scripts.terminal import TERMINAL
 
 ROOT = Path(__file__).parents[1]
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 _ROOMS = ("lightning_modules", "datamodules", "callbacks", "scripts")
-_MODULES = {"test": "scoring", "sweep": "sweep", "transfer": "transfer", "weights": "weights", "export": "export"}
+_OTHER = {"test": "scoring", "studio": "studio.command"}
+_MODULES = {name: name for name in ("sweep", "transfer", "weights", "export")} | _OTHER
 """Command -> its module; all others are in `commands`."""
 _CONFIG = ("-c", "--config")
 _PICTURES = ["Finished pictures are kept: the same command goes on from here."]
@@ -25,6 +27,7 @@ _WAY_ON = {
     "predict": _PICTURES,
     "sweep": _PICTURES,
     "transfer": _PICTURES,
+    "studio": ["Its pictures were in memory alone."],
     "weights": ["What was fetched is kept: the same command goes on from here."],
 }
 
@@ -34,19 +37,17 @@ def main(args: list[str] | None = None) -> None:
 
     Errors that this project raises reach a caller who gives `args`; a program ends with one line and code 2.
     """
-    arguments = shipped_configs(with_home(sys.argv[1:] if args is None else list(args)))
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(help_text())
-        return
     if args is not None:
-        _run(arguments)
+        _run(TERMINAL.read(args))
         return
     try:
-        with stoppable(*_WAY_ON.get(arguments[0], ())), beside_rank_0():
+        arguments = TERMINAL.read(sys.argv[1:])
+        TERMINAL.before_imports()
+        with stoppable(*_WAY_ON.get(arguments[0] if arguments else "", ())), beside_rank_0():
             _run(arguments)
     except (ValueError, OSError, RuntimeError) as error:
         ours = raised_here(error) or lost_rank(error) or of_the_disk(error)
-        if ours is None or os.environ.get("MASKST_TRACEBACK"):
+        if ours is None or TERMINAL.debug or os.environ.get("MASKST_TRACEBACK"):
             raise
         sys.stderr.write(f"maskst: error: {ours}\n")
         sys.exit(2)
@@ -111,13 +112,19 @@ def kept_imports() -> Iterator[None]:
 
 
 def _run(arguments: list[str]) -> None:
+    arguments = shipped_configs(with_home(arguments))
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(help_text())
+        return
+    TERMINAL.set_threads()
     module = _MODULES.get(arguments[0], "commands")
     if module in ("commands", "sweep"):
         _check_config(arguments)
     with kept_imports():  # now, not above: PyTorch and Lightning take seconds, which the help must not
-        if module in ("commands", "sweep", "transfer"):
+        if module in ("commands", "sweep", "transfer", "studio.command"):
             import_module("lightning_modules.diffusion.loading")  # which the command comes to as well, but later
         run = import_module(f"scripts.{module}").main
+    TERMINAL.after_imports()
     run(arguments if module == "commands" else arguments[1:])
 
 

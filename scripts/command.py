@@ -1,6 +1,5 @@
 """What the commands of LightningCLI have in common: layers of defaults, parsing, own callbacks and own folders."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -12,7 +11,7 @@ import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import import_object
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
@@ -27,8 +26,10 @@ from callbacks.own_folder import OwnFolder
 from callbacks.prediction_scores import PredictionScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.throughput import Throughput
+from scripts.announced import with_bar
 from scripts.paths import with_home
 from scripts.stopping import STOP
+from scripts.terminal import TERMINAL
 
 _GOES_ON = "`--ckpt_path last` with the same arguments goes on from there."
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -81,12 +82,18 @@ class Command(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with what heeds signals, the folders that are taken, and all callbacks."""
         config = self.config_init.get(str(self.subcommand), self.config_init)
-        self.callbacks = _callbacks_of(config)
+        self.callbacks = with_bar(_callbacks_of(config), config.trainer, self.model, self.announced)
         options = self.options(config)
+        if TERMINAL.quiet:
+            options["enable_progress_bar"] = False
         return super().instantiate_trainer(callbacks=[*self.own, *self.callbacks], **options, **kwargs)
 
     def options(self, config: Any) -> dict[str, Any]:
         """Arguments of the trainer by the command's `config`, whose classes are made; sets `own`."""
+        raise NotImplementedError
+
+    def announced(self, pictures: int) -> str:
+        """What is about to be done with so many pictures, in one line."""
         raise NotImplementedError
 
     @property
@@ -226,16 +233,14 @@ def _join_own(config: Namespace, given: Namespace) -> None:
 
 
 def _callbacks_of(config: Namespace) -> list[Callback]:
-    """What heeds signals, the project's own callbacks, those of `trainer.callbacks`, and a progress bar for a log."""
+    """What heeds signals, the project's own callbacks, and those of `trainer.callbacks`."""
     trainer, listed = config.trainer, _as_list(config.trainer.callbacks)
     off = {Checkpoint: trainer.enable_checkpointing, LearningRateMonitor: trainer.logger}
     switched_off = tuple(kind for kind, switch in off.items() if switch is False)
     own = [own for key in OWN if (own := config.get(key)) is not None and not isinstance(own, switched_off)]
     # A class derived from one of them takes its place.
     own = [each for each in own if not any(type(each) in type(other).__mro__[1:] for other in listed)]
-    has_bar = trainer.enable_progress_bar is False or any(isinstance(each, ProgressBar) for each in listed)
-    bar = [] if has_bar or sys.stdout.isatty() else [TQDMProgressBar(refresh_rate=10)]
-    return [StopOnSignal(), *own, *listed, *bar]
+    return [StopOnSignal(), *own, *listed]
 
 
 def _as_list(found: Any) -> list[Any]:

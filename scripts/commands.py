@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.utilities import rank_zero_info
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
 import datamodules.miniature.captioned_images  # noqa: F401
@@ -22,7 +23,9 @@ from datamodules.files import write_text
 from datamodules.style_references import StyleReferences
 from lightning_modules.checkpoints import WholeCheckpoints, newest_readable
 from lightning_modules.style_transfer import StyleModule
+from scripts.announced import drawing, training
 from scripts.command import OWN, Command, add_own, parser_kwargs
+from scripts.terminal import TERMINAL
 
 _DEFAULTS = {"fit": "fit", "validate": "evaluate", "predict": "predict"}
 _USAGE = "--config FILE [--config FILE ...]"
@@ -98,6 +101,12 @@ class Commands(Command):
             options["plugins"] = _with_checkpoints(trainer.plugins)
         return options | (self._fit_options(trainer) if self.subcommand == "fit" else {})
 
+    def announced(self, pictures: int) -> str:
+        """Which pictures are drawn, by what, and where they come to lie."""
+        if self.subcommand != "predict":
+            return drawing(self.model, self.trainer, pictures, "their scores come to", self.trainer.default_root_dir)
+        return drawing(self.model, self.trainer, pictures, "they come to", *(str(each.folder) for each in self.writers))
+
     def _prepare_pictures(self) -> None:
         """What a prediction writes lies in the folder of its writer, and what is finished there is not drawn again."""
         # Every picture's settings are written with it; the config of a run that is refused must not be.
@@ -119,6 +128,7 @@ class Commands(Command):
 
     def before_fit(self) -> None:
         """Evaluate step 0 of a new run."""
+        rank_zero_info(training(self.model, self.trainer))
         if self._is_new:
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
 
@@ -127,6 +137,11 @@ class Commands(Command):
         progress = self.trainer.fit_loop.epoch_loop.val_loop.batch_progress.total
         if progress.ready > progress.completed:
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+        rank_zero_info(f"Step {self.trainer.global_step} is done: all is in `{self.trainer.default_root_dir}`.")
+
+    def after_validate(self) -> None:
+        """Say where the scores are."""
+        rank_zero_info(f"The scores are in `{self.trainer.default_root_dir}`.")
 
     def after_predict(self) -> None:
         """Fail where pictures are missing."""
@@ -160,6 +175,8 @@ class Commands(Command):
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
         if kwargs.get("ckpt_path") == "last":
             kwargs["ckpt_path"] = self._resumed or "last"  # of which Lightning says that there is none
+        if subcommand == "validate" and TERMINAL.quiet:
+            kwargs["verbose"] = False
         return kwargs
 
     def _run_subcommand(self, subcommand: str) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 # Imported for what it registers: checkpoints hold its settings, which are read as tensors and plain values alone.
 import lightning_modules.adapter_training  # noqa: F401
-from datamodules.files import replacing
+from datamodules.files import replacing, write_atomically
 from datamodules.reading import reading
 from lightning_modules.conditions.trained import EXPECTED, adapter_bytes, read_adapter
 from lightning_modules.diffusion.config import ContentLines
@@ -30,21 +30,12 @@ _CONVERGED = "Expected a checkpoint of a training that did not diverge."
 
 
 def export(checkpoint: str, out: str, overwrite: bool = False) -> Path:
-    """Write the adapter in a file to another file, and as metadata how it was trained.
+    """Write the adapter in a file to `out`, and as metadata how it was trained.
 
-    Args:
-        checkpoint: Lightning checkpoint (.ckpt) of `maskst fit`, or a file with the adapter's tensors (.safetensors,
-            .bin, .pt, .pth).
-        out: file to write, which `TrainedAdapter` reads: --model.condition.checkpoint OUT.
-        overwrite: replace OUT if it is there already.
-
-    Returns:
-        The file.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
-        FileExistsError: `out` is there, and `overwrite` was not given.
-        ValueError: `out` is no `.safetensors` file, or `checkpoint` holds no adapter.
+    The file is a Lightning checkpoint (.ckpt) of `maskst fit`, or has the adapter's tensors alone (.safetensors, .bin,
+    .pt, .pth); `TrainedAdapter` reads what is written. Raises FileNotFoundError where there is no such `checkpoint`,
+    FileExistsError where `out` is there and `overwrite` was not given, and ValueError where `out` is no `.safetensors`
+    file or `checkpoint` holds no adapter.
     """
     target = Path(out)
     if target.suffix != ".safetensors":
@@ -55,28 +46,20 @@ def export(checkpoint: str, out: str, overwrite: bool = False) -> Path:
     read = read_tensors(Path(checkpoint), "checkpoint", EXPECTED)
     with reading(Path(checkpoint), "checkpoint", EXPECTED):
         told = provenance(read.content) if "state_dict" in read.content else read.metadata
-    _write([(target, adapter_bytes(adapter, {**told, "maskst_version": project_version()}))])
+    content = adapter_bytes(adapter, {**told, "maskst_version": project_version()})
+    write_atomically(target, lambda file: file.write(content), durable=True)
     return target
 
 
 def export_styleshot(
     content: Mapping[str, Any], out: Path, overwrite: bool = False, half: bool = False
 ) -> dict[str, str]:
-    """Write the trained parts of StyleShot into a folder.
+    """Write the trained parts of StyleShot into the folder `out`; the arguments of `Backbone` that load them.
 
-    Args:
-        content: what `read_styleshot` returns: of the first stage, the style encoder and the projection with the
-            image attention; of the second, the latter two with the ControlNet.
-        out: the folder, for `style_aware_encoder.safetensors` of the first stage alone, and `ip.safetensors`.
-        overwrite: replace files that are there already.
-        half: store float16.
-
-    Returns:
-        The arguments of `Backbone` that load the files.
-
-    Raises:
-        FileExistsError: a file is there, and `overwrite` was not given.
-        ValueError: `out` is the name of a file.
+    `content`, of `read_styleshot`, has of the first stage the style encoder (`style_aware_encoder.safetensors`) and the
+    projection with the image attention (`ip.safetensors`), and of the second the latter two with the ControlNet.
+    `half` stores float16. Raises FileExistsError where a file is there and `overwrite` was not given, and ValueError
+    where `out` is the name of a file.
     """
     if out.suffix == ".safetensors":
         raise ValueError(f"`out` must be a folder, for a StyleShot has files of fixed names; got {str(out)!r}.")
@@ -92,24 +75,18 @@ def export_styleshot(
         )
     told = {**provenance(content), "maskst_version": project_version(), "style_heads": json.dumps(record["heads"])}
     dtype = torch.float16 if half else torch.float32
-    _write(
-        (out / name, save({key: tensor.to(dtype).contiguous() for key, tensor in tensors.items()}, told))
-        for name, tensors in files.items()
-    )
+    with ExitStack() as stack:  # all are written before one is replaced
+        for name, tensors in files.items():
+            data = save({key: tensor.to(dtype).contiguous() for key, tensor in tensors.items()}, told)
+            file = stack.enter_context(replacing(out / name, durable=True))
+            file.write(data)
+            file.flush()
     if encoder:
         # Its weights do not tell the heads, and another number that divides the width would load without a word.
         return {"style_encoder": str(out / ENCODER), "ip_adapter": str(out / IP), "style_heads": str(record["heads"])}
     lines = record.get("content_lines")
     known = {"content_lines": lines} if lines in get_args(ContentLines) else {}
     return {"ip_adapter": str(out / IP), "content_fusion": "true", **known}
-
-
-def _write(files: Iterable[tuple[Path, bytes]]) -> None:
-    with ExitStack() as stack:  # all are written before one is replaced
-        for path, data in files:
-            file = stack.enter_context(replacing(path, durable=True))
-            file.write(data)
-            file.flush()
 
 
 def read_styleshot(checkpoint: Path) -> dict[str, Any] | None:

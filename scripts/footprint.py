@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from scripts.architectures import ARCHITECTURES, Architecture, parameter_count, random_ip_adapter
+from scripts.architectures import ARCHITECTURES, Architecture, random_ip_adapter
 from scripts.stopping import stoppable
 from scripts.unet_work import Work, measure
 
@@ -50,7 +50,7 @@ class Sheet(NamedTuple):
 def parameters(architecture: Architecture) -> dict[str, int]:
     """Parameters by part, the IP-Adapter's two last."""
     with torch.device("meta"):
-        counts = {part: parameter_count(architecture.build(part)) for part in architecture.parts}
+        counts = {part: architecture.build(part).num_parameters() for part in architecture.parts}
         weights = random_ip_adapter(architecture, torch.float32)
     parts = {"ip_adapter": "ip_adapter", "image_projection": "image_proj"}
     return counts | {name: sum(map(Tensor.numel, weights[part].values())) for name, part in parts.items()}

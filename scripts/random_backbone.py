@@ -37,16 +37,9 @@ def write_random_backbone(
 ) -> None:
     """Writes a diffusers folder, CLIP's image encoder and text tower, `ip_adapter.bin` and `backbone.yaml`.
 
-    One network is in memory at a time.
-
-    Args:
-        folder: where to write; a backbone that lies there is replaced when the new one is whole.
-        architecture: the networks.
-        seed: of the weights; each network's depend on its own place and the seed alone.
-        dtype: precision in which the weights are drawn and written.
-
-    Raises:
-        FileExistsError: `folder` holds other files, which would be lost.
+    A backbone that lies in `folder` is replaced when the new one is whole; FileExistsError where it holds other files,
+    which would be lost. Weights are drawn and written in `dtype`, one network at a time, and each network's depend on
+    its own place and `seed` alone.
     """
     if others := sorted({path.name for path in folder.glob("*")} - _FILES):
         raise FileExistsError(
@@ -69,12 +62,7 @@ def write_random_backbone(
 
 
 def write_pipeline(folder: Path, architecture: Architecture) -> None:
-    """Writes the scheduler's folder and model_index.json; what the project does not use is null, as diffusers has it.
-
-    Args:
-        folder: made if it is not there.
-        architecture: whose pipeline it is.
-    """
+    """Writes the scheduler's folder and model_index.json; what the project does not use is null, as in diffusers."""
     scheduler = getattr(diffusers, architecture.scheduler)(**architecture.scheduler_settings)
     scheduler.save_pretrained(folder / "scheduler")
     parts = {part: NETWORKS[part] for part in architecture.parts if part not in ("image_encoder", "text_tower")}

@@ -112,11 +112,7 @@ def _digest(files: Iterable[Path]) -> str:
 
 
 def check(folder: Path, settings: dict[str, Any]) -> None:
-    """Nothing, where the folder is empty or was made with these settings.
-
-    Raises:
-        ValueError: it was made with others, or holds files of something else.
-    """
+    """Raises ValueError where the folder was made with other settings, or holds files of something else."""
     path = folder / SETTINGS
     found = sorted(each.name for each in folder.glob("*") if each.name != ".lock")
     if found and not path.is_file():

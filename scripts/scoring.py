@@ -16,9 +16,11 @@ from callbacks.scoring.scored import Scored
 from callbacks.scoring.table import check_sources
 from datamodules.predictions import Predictions
 from lightning_modules.style_transfer import Scoring
+from scripts.announced import scoring
 from scripts.command import Command, parser_kwargs
 from scripts.report.page import write
 from scripts.report.tables import show
+from scripts.terminal import TERMINAL
 
 _DESCRIPTION = "Scores pictures that lie in folders or are named by a table: tables and report.html."
 
@@ -60,6 +62,10 @@ class Test(Command):
         self.own = [OwnFolder(scores.folder, "scoring.folder")]
         return {}
 
+    def announced(self, pictures: int) -> str:
+        """How many pictures are scored, on what, and where the scores come to lie."""
+        return scoring(self.trainer, pictures, self.config_init.scoring.folder)
+
     def run(self) -> None:
         """Score, and report."""
         with self.taken():
@@ -74,5 +80,6 @@ def report(trainer: Trainer, folder: str) -> None:
         return
     scored = Scored.read(Path(folder))
     path = write(scored)
-    show(scored)
+    if not TERMINAL.quiet:
+        show(scored)
     rank_zero_info(f"Scores, tables and figures are in `{folder}`; open {path}")

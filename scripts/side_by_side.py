@@ -44,7 +44,7 @@ def as_table(columns: dict[str, list[Shown | None]], judge: str) -> Table:
     """Leak and alignments of each picture, for a terminal."""
     table = Table(title=f"Judged by {judge}")
     for column in _COLUMNS:
-        table.add_column(column, overflow="fold", no_wrap=column not in _COLUMNS[:3])
+        table.add_column(column, overflow="fold", no_wrap=column not in ("picture", "prompt"))
     for row in zip(*columns.values(), strict=True):
         for name, each in zip(columns, row, strict=True):
             if each is None:

@@ -19,6 +19,7 @@ from datamodules.prediction_folders import finished_pictures
 from datamodules.predictions import Predictions
 from datamodules.style_references import StyleReferences
 from lightning_modules.style_transfer import Scoring, StyleTransfer
+from scripts.announced import drawing, scoring
 from scripts.command import Command, add_own, parser_kwargs
 from scripts.paths import clock
 from scripts.report.masks import write_profiles
@@ -92,6 +93,12 @@ class Sweep(Command):
         self.own = [OwnFolder(place, argument) for place, argument in owned.items()]
         return {"default_root_dir": str(folder), "logger": False}
 
+    def announced(self, pictures: int) -> str:
+        """Which pictures of a setting are drawn, or that all are scored."""
+        if self.trainer.testing:
+            return scoring(self.trainer, pictures, str(self.scores.folder))
+        return drawing(self.model, self.trainer, pictures, "they come to", str(self.writers[0].folder))
+
     def run(self) -> None:
         """Draws, and then scores; fails at last where pictures are missing."""
         with self.taken():
@@ -105,7 +112,8 @@ class Sweep(Command):
         drawn, seconds, count, [writer] = 0, 0.0, len(self.variants), self.writers
         for place, (folder, variant) in enumerate(self.variants.items(), start=1):
             left = f", about {clock(seconds / drawn * (count - place + 1))} left" if drawn else ""
-            rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
+            if count > 1:
+                rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
             begun = time.monotonic()
             writer.folder = self.datamodule.finished_in = folder
             self.model.use(variant.condition, variant.sampling)

@@ -22,6 +22,7 @@ from scripts.methods import ALL, METHODS, check_names, chosen_methods, has_style
 from scripts.paths import to_path
 from scripts.side_by_side import Shown, as_sheet, as_table
 from scripts.sweep import Sweep
+from scripts.terminal import TERMINAL
 from scripts.variants import variants
 from scripts.verdicts import judged
 
@@ -195,7 +196,7 @@ class Transfer(Sweep):
         every = [each for column in columns.values() for each in column if each]
         if not every:
             return
-        console = Console(highlight=False)
+        console = Console(highlight=False, quiet=TERMINAL.quiet)
         console.print(as_table(columns, self.judge.name))
         console.print(self._places(columns, every), soft_wrap=True, markup=False)
 

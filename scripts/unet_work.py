@@ -37,11 +37,7 @@ class Work(NamedTuple):
 
 
 def measure(architecture: Architecture, resolution: int) -> Work:
-    """Runs the UNet on tensors without data.
-
-    Raises:
-        ValueError: the VAE has no latents for `resolution`.
-    """
+    """Runs the UNet on tensors without data; ValueError where the VAE has no latents for `resolution`."""
     side = _latent_side(architecture, resolution)
     with FakeTensorMode():
         unet = fake_unet(architecture)

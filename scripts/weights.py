@@ -14,15 +14,10 @@ from scripts.backbone_files import File, Inventory, needed, needs_of, read_backb
 
 
 def weights(backbone: str | None = None, fetch: bool = False) -> None:
-    """Print the files that a backbone needs, with their bytes and whether they are here.
+    """Print the files that a backbone needs, with their bytes and whether they are here; `fetch` brings the others.
 
-    Args:
-        backbone: name of a shipped one, such as sd15, or the YAML file of another; None: all that are shipped.
-        fetch: fetch what is missing into the hub's cache; what an earlier try has fetched is kept.
-
-    Raises:
-        FileNotFoundError: there is no such config, or no such repository, revision or file on the hub.
-        ConnectionError: `fetch`, and the hub cannot be reached.
+    `backbone` is as on the command line. Raises FileNotFoundError where there is no such config, or no such repository,
+    revision or file on the hub, and ConnectionError where `fetch` is given and the hub cannot be reached.
     """
     console = Console()
     for name in [backbone] if backbone else shipped_backbones():

@@ -19,12 +19,10 @@ class MiniatureCaptionedImages(CaptionedImages):
     Args:
         folder: Folder of the set, drawn if it is not there: `captions.jsonl` names the train images in `images`, and
             `object_test` holds the test references, one of each content in each style, drawn apart from those.
-        per_pair: Train images of each content in each style.
+            ValueError if it was drawn with other settings.
+        per_pair: Train images of each content in each style; ValueError if there are none.
         drawing_seed: Seed of the drawings, whatever it is none of those in the other miniatures.
         kwargs: Arguments of `CaptionedImages`, but for `captions` and `test`.
-
-    Raises:
-        ValueError: If a number is too small, or `folder` holds what was drawn with other settings.
     """
 
     def __init__(

@@ -21,16 +21,10 @@ def recipe_of(drawing_seed: int, **numbers: int) -> dict[str, int]:
 
 
 def drawn_once(root: str | Path, recipe: dict[str, int], draw: Callable[[Path], object]) -> None:
-    """Draws the folder `root` if it is not there.
+    """Has `draw` draw the folder `root`, of which it is given a name that does not exist yet, if it is not there.
 
-    Args:
-        root: The folder.
-        recipe: What the drawings depend on; it is kept in the folder.
-        draw: Draws into the folder that it is given, which does not exist yet.
-
-    Raises:
-        ValueError: If the folder is there and was drawn by another recipe.
-        WriteError: If the disk is full or the folder cannot be written.
+    The `recipe`, what the drawings depend on, is kept in the folder. Raises ValueError if the folder is there and was
+    drawn by another one, WriteError if the disk is full or the folder cannot be written.
     """
     root = Path(root)
     is_there = root.exists()

@@ -12,15 +12,12 @@ class MiniatureReferences(StyleReferences):
     """Style references drawn by code, in seconds and without a download, in the layout of the real ones.
 
     Args:
-        root: Folder of the set, drawn if it is not there: `object` holds the train styles and `object_test`
-            the test styles.
-        train_per_style: Train images of each content in each train style.
-        test_per_style: Test images of each content in each test style.
+        root: Folder of the set, drawn if it is not there: `object` holds the train styles and `object_test` the test
+            styles. ValueError if it was drawn with other settings.
+        train_per_style: Train images of each content in each train style; ValueError if there are none.
+        test_per_style: Test images of each content in each test style; likewise.
         drawing_seed: Seed of the drawings.
         kwargs: Arguments of `StyleReferences`, but for `train` and `test`.
-
-    Raises:
-        ValueError: If a number is too small, or `root` holds a miniature that was drawn with other settings.
     """
 
     def __init__(

@@ -20,15 +20,13 @@ class MiniatureStyleBench(StyleBench):
 
     Args:
         folder: Folder of the set, drawn if it is not there: `styles` holds the references, `content` the content
-            images. Give `<folder>/content` as `content_images` to transfer styles onto them.
-        per_style: References of each style.
+            images. Give `<folder>/content` as `content_images` to transfer styles onto them. ValueError if it was drawn
+            with other settings.
+        per_style: References of each style; ValueError if there are none.
         drawing_seed: Seed of the drawings.
         prompts: What is drawn in the style of each reference, without `content_images`.
         content_words: What the references show, as in `StyleBench`; null: the content that was drawn.
         kwargs: Arguments of `StyleBench`, but for `root`.
-
-    Raises:
-        ValueError: If a number is too small, or `folder` holds what was drawn with other settings.
     """
 
     def __init__(

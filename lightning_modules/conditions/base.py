@@ -35,18 +35,14 @@ class Condition(nn.Module, ABC):
     def forward(
         self, image_feature: Tensor, text_feature: Tensor | None = None, text_states: Tensor | None = None
     ) -> Conditioned:
-        """Edit the image feature.
+        """Edit the image feature; ValueError where a tensor that is read is missing or has another shape or type.
 
         Args:
-            image_feature: e ``(batch, dim)`` or ``(batch, levels, dim)``, CLIP's ``image_embeds``, not
-                normalised.
-            text_feature: t ``(batch, dim)`` or ``(1, dim)``, ``text_embeds`` of the content word from the
-                text tower that is paired with the image encoder; every level is compared with it.
-            text_states: ``(batch, tokens, text_dim)`` or ``(1, tokens, text_dim)``, hidden states of the
-                content word from Stable Diffusion's text encoder, read by the Text-Adapter alone.
-
-        Raises:
-            ValueError: a tensor that the method reads is missing or has another shape or type.
+            image_feature: e ``(batch, dim)`` or ``(batch, levels, dim)``, CLIP's ``image_embeds``, not normalised.
+            text_feature: t ``(batch, dim)`` or ``(1, dim)``, ``text_embeds`` of the content word from the text tower
+                that is paired with the image encoder; every level is compared with it.
+            text_states: ``(batch, tokens, text_dim)`` or ``(1, tokens, text_dim)``, hidden states of the content word
+                from Stable Diffusion's text encoder, read by the Text-Adapter alone.
         """
         _check_floating("image_feature", image_feature)
         if image_feature.ndim not in (2, 3):
@@ -68,8 +64,7 @@ class Condition(nn.Module, ABC):
     def text_per_level(self, e: Tensor, t: Tensor | None) -> Tensor:
         """The text feature in the rank of e, ``(batch or 1, dim)`` or ``(batch or 1, 1, dim)``.
 
-        Raises:
-            ValueError: it is missing, not floating-point, or of a shape that does not fit.
+        Raises ValueError where it is missing, not floating-point, or of a shape that does not fit.
         """
         batch, dim = e.shape[0], e.shape[-1]
         if t is None:

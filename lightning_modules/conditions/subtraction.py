@@ -114,12 +114,10 @@ class OnLevels(Condition):
     """v as ``condition`` edits e on the chosen levels, v = e on the others, where a mask keeps everything.
 
     Args:
-        condition: the method, one that edits each level by itself.
-        levels: names of StyleShot's levels, "high" (large patches), "middle" and "low" (small ones), in any order.
-
-    Raises:
-        ValueError: ``levels`` is empty, repeats a level or names another; or ``condition`` is an adapter, which was
-            trained on whole features, or another OnLevels.
+        condition: the method, one that edits each level by itself; ValueError for an adapter, which was trained on
+            whole features, and for another OnLevels.
+        levels: names of StyleShot's levels, "high" (large patches), "middle" and "low" (small ones), in any order;
+            ValueError where there are none, one is repeated, or another is named.
     """
 
     def __init__(self, condition: Condition, levels: list[Level]) -> None:

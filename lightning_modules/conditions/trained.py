@@ -9,7 +9,7 @@ from torch import Tensor
 from datamodules.reading import reading
 from lightning_modules.adapters import Adapter, ImageAdapter, TextAdapter, load_adapter_weights
 from lightning_modules.conditions.subtraction import Adapted
-from lightning_modules.tensor_files import read_tensors
+from lightning_modules.tensor_files import part_of, read_tensors
 
 CHECKPOINT_RECORD = "adapter"
 """Key of a Lightning checkpoint under which `{"kind": class name, ...}` is kept."""
@@ -29,7 +29,6 @@ class TrainedAdapter(Adapted):
             tensors (`.safetensors`, or `.bin`, `.pt` and `.pth` by `torch.save`).
         strength: lambda; 0 is IP-Adapter.
         rescale: rescale f to the norm of e.
-
     """
 
     def __init__(self, checkpoint: str, strength: float = 1.0, rescale: bool = True) -> None:
@@ -44,11 +43,8 @@ Weights = tuple[dict[str, Tensor], str | None]
 def read_adapter(path: str | Path) -> Adapter:
     """The adapter in a file of any of the formats, on the CPU, in float32.
 
-    Where the file does not name the adapter's class, a square `proj.weight` means an ImageAdapter.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not readable, or holds no adapter or more than one.
+    Where the file does not name the adapter's class, a square `proj.weight` means an ImageAdapter. Raises
+    FileNotFoundError where there is no such file, ValueError where it is not readable, or holds no adapter or several.
     """
     path = Path(path)
     if not path.is_file():
@@ -77,10 +73,7 @@ def adapter_bytes(adapter: Adapter, metadata: Mapping[str, str] | None = None) -
 
 def checkpoint_weights(checkpoint: Mapping[str, Any]) -> Weights:
     """The adapter's part of a Lightning checkpoint that is already in memory; no keys where it has none."""
-    state = {
-        key.removeprefix(_PREFIX): tensor for key, tensor in checkpoint["state_dict"].items() if key.startswith(_PREFIX)
-    }
-    return state, checkpoint.get(CHECKPOINT_RECORD, {}).get("kind")
+    return part_of(checkpoint["state_dict"], _PREFIX), checkpoint.get(CHECKPOINT_RECORD, {}).get("kind")
 
 
 def _bare_weights(state: Mapping[str, Tensor], kind: str | None) -> Weights:

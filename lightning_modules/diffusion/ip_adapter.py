@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lightning_modules.tensor_files import key_faults, listed, part_of, read_tensors
+from datamodules.reading import listed
+from lightning_modules.tensor_files import key_faults, part_of, read_tensors
 
 Scale = float | Mapping[str, float]
 
@@ -49,7 +50,8 @@ def read_ip_adapter(path: Path) -> IPAdapterWeights:
         parts = {name: part_of(parts, f"{name}.") for name in names}
     if set(parts) != {"image_proj", "ip_adapter"}:
         raise ValueError(
-            f"`ip_adapter` must be a file with the parts image_proj and ip_adapter; {path} has {listed(parts)}."
+            f"`ip_adapter` must be a file with the parts image_proj and ip_adapter; {path} has "
+            f"{listed(parts, most=10, between=', ') or 'none'}."
         )
     weights = IPAdapterWeights(**parts)
     if {"latents", "proj_in.weight", "proj.0.weight"} & set(weights.image_proj):

@@ -110,8 +110,7 @@ def pair_name(key: str, prompt: str) -> str:
 def weights_of(backbone: Backbone) -> tuple[Path, Path]:
     """Folder of the weights and file of the IP-Adapter, which diffusers is given as well.
 
-    Raises:
-        ValueError: the backbone is not one folder on disk.
+    Raises ValueError where the backbone is not one folder on disk.
     """
     folder = MINIATURE if backbone.model == "miniature" else Path(backbone.model)
     if not folder.is_dir() or backbone.image_encoder or backbone.text_tower or backbone.vae:

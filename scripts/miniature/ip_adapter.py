@@ -4,39 +4,18 @@ import argparse
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor2_0, IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import ImageProjection
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection
 
 from datamodules.files import write_atomically
+from lightning_modules.diffusion.ip_adapter import attention_keys, cross_attention_layers, install_attention
+from lightning_modules.styleshot.weights import text_attention
 from scripts.miniature.text_to_image import DenoisingStage, describe
 from scripts.miniature.training import encoded, kept_file, run
 
 TOKENS = 4
-
-
-def add_image_attention(unet: UNet2DConditionModel) -> nn.ModuleList:
-    """Give each cross-attention keys and values for the image tokens, started from those for the text.
-
-    Returns:
-        The processors, in the order of ``unet.attn_processors``; those of self-attention have no weights.
-    """
-    processors: dict[str, nn.Module | AttnProcessor2_0] = {}
-    for name in unet.attn_processors:
-        attention = unet.get_submodule(name.removesuffix(".processor"))
-        if name.endswith("attn1.processor"):
-            processors[name] = AttnProcessor2_0()
-            continue
-        to_k, to_v = attention.to_k.weight, attention.to_v.weight
-        processor = IPAdapterAttnProcessor2_0(to_k.shape[0], to_k.shape[1], num_tokens=(TOKENS,), scale=1.0)
-        processor.to_k_ip[0].weight.data.copy_(to_k)
-        processor.to_v_ip[0].weight.data.copy_(to_v)
-        processors[name] = processor
-    image_attention = nn.ModuleList([p for p in processors.values() if isinstance(p, nn.Module)])
-    unet.set_attn_processor(processors)  # empties the dictionary
-    return image_attention
 
 
 class IPAdapterStage(DenoisingStage):
@@ -49,8 +28,8 @@ class IPAdapterStage(DenoisingStage):
         frozen, self.captions = arguments.weights, arguments.captions
         self.unet = UNet2DConditionModel.from_pretrained(frozen / "unet", torch_dtype=torch.float32)
         self.unet.requires_grad_(False)
-        self.image_attention = add_image_attention(self.unet)
-        self.image_attention.requires_grad_(True)
+        # New weights, which train; they start from those for the text.
+        install_attention(self.unet, text_attention(self.unet), TOKENS)
         encoder = CLIPVisionModelWithProjection.from_pretrained(frozen / "image_encoder", dtype=torch.float32).eval()
         kept = kept_file(arguments, "features", "image_encoder", len(self.drawn.images))
         self.features = encoded(lambda images: encoder(images).image_embeds, self.drawn, kept)
@@ -78,9 +57,8 @@ class IPAdapterStage(DenoisingStage):
         """Write the published file format: flat keys with the prefixes ``image_proj`` and ``ip_adapter``."""
         state = {f"image_proj.proj.{key}": value for key, value in self.projection.image_embeds.state_dict().items()}
         state |= {f"image_proj.norm.{key}": value for key, value in self.projection.norm.state_dict().items()}
-        for place, processor in enumerate(self.image_attention):
-            for part in ("to_k_ip", "to_v_ip"):
-                state[f"ip_adapter.{2 * place + 1}.{part}.weight"] = processor.state_dict()[f"{part}.0.weight"]
+        for key, (layer, kind) in attention_keys(cross_attention_layers(self.unet)).items():
+            state[f"ip_adapter.{key}"] = self.unet.get_parameter(f"{layer}.processor.to_{kind}_ip.0.weight")
         content = save({key: value.detach().half().contiguous() for key, value in state.items()})
         write_atomically(self.weights / "ip_adapter.safetensors", lambda file: file.write(content))
 

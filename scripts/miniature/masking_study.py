@@ -63,15 +63,11 @@ def variance_shares(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def left(edited: Tensor, known: Drawings) -> tuple[float, float, float]:
-    """What edited features still tell of their image, by the class means of other drawings' features.
+    """What edited features (images, dim), in the order of `Drawings.rows`, still tell of their image.
 
-    Args:
-        edited: (images, dim), in the order of `Drawings.rows`.
-        known: the other drawings.
-
-    Returns:
-        Share of images whose content is the nearest of all contents, mean cosine with the image's own content, and
-        with its own style; cosines are taken from the mean of all drawings.
+    By the class means of the `known` drawings, which are others: the share of images whose content is the nearest of
+    all contents, the mean cosine with the image's own content, and that with its own style; cosines are taken from the
+    mean of all drawings.
     """
     contents, styles = known.features.mean((1, 2)), known.features.mean((0, 2))
     centre = known.features.mean((0, 1, 2))

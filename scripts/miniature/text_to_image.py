@@ -8,11 +8,11 @@ import diffusers
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import CLIPTextModel
 
 from datamodules.files import write_text
 from datamodules.vocabulary import caption, content_prompt
+from lightning_modules.objectives import noise_weights, squared_error
 from scripts.miniature.autoencoder import latents_of
 from scripts.miniature.tokenizer import QUALITY, make_tokenizer
 from scripts.miniature.training import ALL_CONTENTS, ALL_STYLES, Stage, run, save_folder
@@ -52,11 +52,7 @@ def new_unet() -> UNet2DConditionModel:
 def describe(content: str, style: str, chance: float, quality: bool) -> str:
     """One of the captions that an image may carry: nothing, its style, its content, or both.
 
-    Args:
-        content: what the image shows.
-        style: how it is drawn.
-        chance: uniform number in [0, 1) that picks the kind of caption.
-        quality: append the words that people append to their prompts.
+    `chance`, uniform in [0, 1), picks the kind; `quality` appends the words that people append to their prompts.
     """
     if chance < 0.08:
         return QUALITY if quality else ""
@@ -70,19 +66,11 @@ def describe(content: str, style: str, chance: float, quality: bool) -> str:
 
 
 def noise_loss(prediction: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
-    """Mean squared error of the noise, weighted towards the noise levels at which 8 x 8 latents take their shape.
+    """Mean squared error of the noise ``(n, c, h, w)``, more where 8 x 8 latents take their shape.
 
-    The weight is that of velocity prediction, 1 + 1 / SNR, between the bounds of min-SNR weighting (gamma 5; Hang et
-    al. 2023) at low noise and 10 at high noise.
-
-    Args:
-        prediction: ``(n, c, h, w)``.
-        noise: ``(n, c, h, w)``.
-        alphas: cumulative alphas ``(n,)`` of the rows' time steps.
+    `alphas` ``(n,)`` are the cumulative alphas of the rows' time steps.
     """
-    snr = alphas / (1 - alphas)
-    error = F.mse_loss(prediction.float(), noise, reduction="none").mean(dim=(1, 2, 3))
-    return (error * (1 + 1 / snr).clamp(max=10) * (5 / snr).clamp(max=1)).mean()
+    return (squared_error(prediction, noise) * noise_weights(alphas / (1 - alphas), gamma=5.0, noisy=10.0)).mean()
 
 
 class DenoisingStage(Stage):

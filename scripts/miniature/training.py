@@ -42,13 +42,7 @@ class Drawn(NamedTuple):
 
 
 def drawn_images(folder: Path, per_pair: int, seed: int) -> Drawn:
-    """Draw every content in every style, once; later calls read the same file.
-
-    Args:
-        folder: where the array is kept.
-        per_pair: images for each of the 300 pairs of a content and a style.
-        seed: seed of the first image of each pair.
-    """
+    """Draw every content in every style, `per_pair` images from `seed` on, once; later calls read the kept file."""
     path = folder / f"images-{seed}-{per_pair}.npy"
     if not path.exists():
         jobs = [(content, style, seed, per_pair) for content, style in product(ALL_CONTENTS, ALL_STYLES)]
@@ -70,11 +64,9 @@ def to_unit_range(images: np.ndarray) -> Tensor:
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift by up to 3 pixels, vary brightness and contrast, and blur some: judges must read *generated* images too.
+    """Shift images ``(n, 3, h, w)`` in [-1, 1] by up to 3 pixels, vary brightness and contrast, and blur some.
 
-    Args:
-        images: ``(n, 3, h, w)`` in [-1, 1].
-        generator: source of chance.
+    Judges must read *generated* images too.
     """
     down, right = torch.randint(-3, 4, (2,), generator=generator).tolist()
     padded = F.pad(images, (3, 3, 3, 3), mode="replicate")

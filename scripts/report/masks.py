@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from datamodules.batches import Reference
 from datamodules.files import write_text
@@ -55,28 +56,31 @@ def write_profiles(
     module: StyleTransfer, datamodule: StyleReferences, folder: Path, references: Sequence[Reference]
 ) -> Path:
     """Write `masks.json` of some references of the test set to `folder`; the networks of `module` must be loaded."""
-    tests, settings, found = datamodule.test_set, {"backbone": module.settings["backbone"]}, []
+    tests, found = datamodule.test_set, []
     vocabulary = datamodule.words_for(tests)
     for reference in references:
-        image = module.model.encode_images([tests.image(reference.index)])
-        words = module.generator.find_words([reference], vocabulary, {reference: image}.__getitem__)
-        word = words[reference.key].word if words else reference.content
-        content = module.model.encode_contents([module.sampling.content_text(word)])
-        products = feature_products(image, content)
-        rows = products.reshape(-1, products.shape[-1])
-        thresholds = two_means_threshold(rows).flatten().tolist()
-        place = tests.source(reference.index).name
-        found.append(MaskProfile(reference.key, place, word, rows.tolist(), thresholds, settings))
+        image, place = tests.image(reference.index), tests.source(reference.index).name
+        feature = {reference: module.model.encode_images([image])}
+        words = module.generator.find_words([reference], vocabulary, feature.__getitem__)
+        named = reference.named({key: each.word for key, each in words.items()})
+        found.append(profile_of(module, named, image, place))
     write_text(folder / FILE, json.dumps([profile._asdict() for profile in found]) + "\n")
     return folder / FILE
 
 
-def read_profiles(folder: Path) -> list[MaskProfile]:
-    """The profiles in `folder`; none where it holds no `masks.json`.
+def profile_of(module: StyleTransfer, reference: Reference, image: Image.Image, place: str) -> MaskProfile:
+    """The profile of a reference with its word, whose image lies at `place`; the networks must be loaded."""
+    feature = module.model.encode_images([image])
+    content = module.model.encode_contents([module.sampling.content_text(reference.word)])
+    products = feature_products(feature, content)
+    rows = products.reshape(-1, products.shape[-1])
+    thresholds = two_means_threshold(rows).flatten().tolist()
+    settings = {"backbone": module.settings["backbone"]}
+    return MaskProfile(reference.key, place, reference.word, rows.tolist(), thresholds, settings)
 
-    Raises:
-        ValueError: the file does not hold what `write_profiles` writes.
-    """
+
+def read_profiles(folder: Path) -> list[MaskProfile]:
+    """The profiles in `folder`, none without a `masks.json`; ValueError where `write_profiles` did not write it."""
     path = folder / FILE
     if not path.is_file():
         return []

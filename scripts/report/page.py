@@ -18,6 +18,7 @@ from callbacks.scoring.groups import title_of
 from callbacks.scoring.scored import Group, Scored
 from datamodules.files import write_atomically, write_text
 from datamodules.names import slug
+from lightning_modules.outputs import MOST_MASKED
 from scripts.report import masks, tradeoff
 from scripts.report.cells import TEMPLATES, Table, number
 from scripts.report.claims import claims, front
@@ -83,6 +84,7 @@ def render(
         tables=tables,
         cases=[] if judge is None else find_cases(scored, judge),
         cases_judge=judge,
+        masked=mostly_masked(scored),
         masks=[(profile, masks.draw_profile(profile)) for profile in masks.read_profiles(scored.folder)],
         groups=json.dumps(scored.about["groups"], indent=1, ensure_ascii=False),
         missing=set(),
@@ -101,6 +103,17 @@ def draw(scored: Scored) -> list[Tradeoff]:
             tags = axes.style, axes.leak
             found.append(Tradeoff(judge, figures, claims(scored, judge, *tags), front(scored, judge, *tags)))
     return found
+
+
+def mostly_masked(scored: Scored) -> list[str]:
+    """What is said of each picture that was drawn from a feature of which more than half is masked."""
+    rows = scored.frame[scored.frame["judge"] == scored.judges[0]]
+    rows = rows[rows["share_masked"] > MOST_MASKED].sort_values("share_masked", ascending=False, kind="stable")
+    told = zip(rows["reference"], rows["content"], rows["prompt"], rows["method"], rows["share_masked"], strict=True)
+    return [
+        f"{reference} by the word {word!r}, {100 * share:.0f} %: {prompt}, {title_of(method)}"
+        for reference, word, prompt, method, share in told
+    ]
 
 
 def clip_judge(scored: Scored) -> str | None:

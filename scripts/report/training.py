@@ -169,10 +169,8 @@ def at_equal_text(training: Training) -> tuple[tuple[float, float], Difference, 
     """Image alignment of the Image-Adapter less that of the Text-Adapter at the same text alignment.
 
     Between evaluated steps curves run straight. In each resample of the references both curves, the levels and the
-    places where the curves first reach them are found anew, so that the intervals hold their uncertainty too.
-
-    Returns:
-        The lowest and the highest text alignment that both curves pass; the difference at the highest; its average.
+    places where the curves first reach them are found anew, so that the intervals hold their uncertainty too. Told are
+    the lowest and the highest text alignment that both curves pass, the difference at the highest, and its average.
     """
     counts = torch.tensor(training.estimate(training.groups[0], TEXT).counts)
     pictures = np.vstack([counts, resampled_counts(counts).numpy()])  # as evaluated, then resampled

@@ -56,12 +56,9 @@ def write_report(
 ) -> Path:
     """Write figure.svg, figure.png, summary.json and report.html two folders above `scores`; the report's place.
 
-    Args:
-        runs: folder of each method's run.
-        scores: folder of the scores of all methods at several strengths.
-        datamodule: the references of all runs.
-        settings: those that the output folder was made with.
-        facts: the `seconds` and `commands` of the stages.
+    `runs` are the folders of the methods' runs, `scores` that of all methods at several strengths, `datamodule` has the
+    references of all runs, `settings` are those that the output folder was made with, and `facts` the `seconds` and
+    `commands` of the stages.
     """
     folder, training = scores.parents[2], read_runs(runs)
     found, strip = findings(training), read_strip(training, runs)

@@ -168,7 +168,9 @@ def test_a_new_content_fusion_starts_from_the_unet_and_changes_nothing(styleshot
     model: Any = made.model
     own, new = model.unet.state_dict(), model.controlnet.state_dict()
     shared = [key for key in new if key in own]
-    assert len(shared) > 50 and all(torch.equal(new[key], own[key]) for key in shared)
+    assert all(torch.equal(new[key], own[key]) for key in shared)
+    parts = {f"controlnet_{part}" for part in ("cond_embedding", "down_blocks", "mid_block")}
+    assert len(shared) > 50 and {key.split(".")[0] for key in set(new) - set(shared)} == parts
     tokens = model.project(torch.randn(2, 3, 20))
     told = model.conditions(model.encode_prompts(["A cat", "A dog"]), [tokens])
     lines = ContentMap(torch.rand(2, 3, 16, 16), tokens, 1.0)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lightning_modules.conditions import two_means_keep_mask
 from lightning_modules.diffusion.config import Backbone
-from scripts.architectures import ARCHITECTURES, parameter_count
+from scripts.architectures import ARCHITECTURES
 from scripts.benchmark import bars_table, listed_parts, main, runtime_table, small_sdxl, write_small_sdxl
 from scripts.benchmarks import Bar, Row, grid, spread
 from scripts.benchmarks.grid import Grid, compare, measure_grid, measure_processes, pairs_of
@@ -90,7 +90,7 @@ def test_the_small_sdxl_has_the_structure_of_the_large() -> None:
     assert architecture.parts == ARCHITECTURES["sdxl"].parts
     assert unet.config.addition_embed_type == "text_time"
     assert unet.config.down_block_types == ARCHITECTURES["sdxl"].unet["down_block_types"]
-    assert parameter_count(unet) > 4 * parameter_count(architecture.build("vae"))
+    assert unet.num_parameters() > 4 * architecture.build("vae").num_parameters()
 
 
 def test_pictures_are_compared_by_pair_and_seed(tmp_path: Path) -> None:

@@ -114,14 +114,6 @@ def test_the_second_stage_comes_back_whole(
         assert torch.equal(loaded.controlnet.state_dict()[key], tensor)
 
 
-def test_the_first_stages_files_hold_no_content_fusion(
-    stages: Any, tiny_backbone: Backbone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = exported(stages["style_encoder"][1], tmp_path, capsys)
-    with pytest.raises(ValueError, match=r"`content_fusion` asks for .* `ip_adapter` holds none .*`controlnet\.\*`"):
-        StableDiffusion.load(Backbone(tiny_backbone.model, **arguments, content_fusion=True))
-
-
 def test_half_the_bytes(
     stages: Any, tiny_backbone: Backbone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

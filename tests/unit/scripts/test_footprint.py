@@ -15,7 +15,6 @@ def test_parameters_of_the_ip_adapter_are_those_of_the_published_file() -> None:
     counts = parameters(ARCHITECTURES["sd15"])
     assert counts["ip_adapter"] + counts["image_projection"] == 22_319_616  # 44.6 MB of 16-bit weights
     assert counts["image_projection"] == 1024 * 3072 + 3072 + 2 * 768
-    assert counts["unet"] == 859_520_964
 
 
 @pytest.mark.parametrize(("offload", "size"), [(False, 2 * 115 + 4 * 10), (True, 2 * 108)])

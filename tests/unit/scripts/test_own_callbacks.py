@@ -17,8 +17,8 @@ from scripts.command import StopOnSignal
 from scripts.commands import Commands
 from scripts.sweep import Sweep
 
-FIT = {"ImageGrid", "ModelCheckpoint", "LearningRateMonitor", "Throughput", "TQDMProgressBar", "AlignmentScores"}
-PREDICT = {"PredictionWriter", "TQDMProgressBar", "AlignmentScores"}
+FIT = {"ImageGrid", "ModelCheckpoint", "LearningRateMonitor", "Throughput", "PictureProgress", "AlignmentScores"}
+PREDICT = {"PredictionWriter", "PictureProgress", "AlignmentScores"}
 QUIET = ["--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 CHECKPOINT = {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 10}}
 NOT_ASKED = SaveConfigCallback, StopOnSignal, OwnFolder
@@ -55,8 +55,8 @@ def by_name(made: Any) -> dict[str, Callback]:
         ("predict", [{"class_path": TIMER}], PREDICT | {"Timer"}),
         ("predict", [], PREDICT),
         ("predict", None, PREDICT),
-        ("validate", [TIMER], {"ImageGrid", "TQDMProgressBar", "AlignmentScores", "Timer"}),
-        ("fit", [TIMER, "RichProgressBar"], FIT - {"TQDMProgressBar"} | {"Timer", "RichProgressBar"}),
+        ("validate", [TIMER], {"ImageGrid", "PictureProgress", "AlignmentScores", "Timer"}),
+        ("fit", [TIMER, "RichProgressBar"], FIT - {"PictureProgress"} | {"Timer", "RichProgressBar"}),
         ("fit", CHECKPOINT, FIT),
         ("fit", [f"{__name__}.OwnGrid"], FIT - {"ImageGrid"} | {"OwnGrid"}),
         ("fit", [{"class_path": "AlignmentScores", "init_args": {"contents": ["A dog"]}}], FIT),
@@ -75,7 +75,7 @@ def test_callbacks_of_a_config_join_the_project_s_own(
     [
         (["--image_grid=null", "--throughput=null"], {"ImageGrid", "Throughput"}),
         (["--checkpoint=null"], {"ModelCheckpoint"}),
-        (["--trainer.enable_progress_bar=false"], {"TQDMProgressBar"}),
+        (["--trainer.enable_progress_bar=false"], {"PictureProgress"}),
         (
             ["--trainer.enable_checkpointing=false", "--trainer.logger=false"],
             {"ModelCheckpoint", "LearningRateMonitor"},

@@ -17,14 +17,9 @@ from lightning_modules.conditions.masking import (
     two_means_keep_mask,
     two_means_threshold,
 )
+from tests.unit.lightning_modules.conditions.test_conditions import DIM, MASKINGS, features
 
-DIM = 60
-METHODS = [Masking(), Masking(n_clusters=3, n_init=2), QuantileMasking(0.7), QuantileMasking(0.6, drop="low")]
-every_method = pytest.mark.parametrize("method", METHODS, ids=str)
-
-
-def features(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 5
+every_method = pytest.mark.parametrize("method", MASKINGS, ids=str)
 
 
 def rows(*shape: int, seed: int = 0) -> Tensor:

@@ -1,30 +1,27 @@
 """StyleShot as a backbone: loaded by its settings, drawing with conditions that act on each level."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from datamodules.batches import Job, JobBatch, Reference
+from datamodules.batches import Job, Reference
 from lightning_modules.conditions import Masking
 from lightning_modules.diffusion.config import Backbone, SamplingSettings
 from lightning_modules.diffusion.sampling import sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_transfer import StyleTransfer
 from tests.float64 import assert_same
-from tests.unit.lightning_modules.styleshot.reference import DIM, HEADS
-from tests.unit.lightning_modules.styleshot.test_weights import ip_bin
+from tests.styleshot import write_styleshot
+from tests.unit.lightning_modules.styleshot.reference import DIM
 
 IMAGES = [Image.effect_noise((40, 30), 90).convert("RGB"), Image.new("RGB", (20, 50), (200, 40, 10))]
 
 
 @pytest.fixture(scope="module")
-def styleshot(tiny_backbone: Backbone, encoder_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    file = tmp_path_factory.mktemp("ip") / "ip.bin"
-    torch.save(ip_bin(), file)
-    return replace(tiny_backbone, style_encoder=str(encoder_file), style_heads=HEADS, ip_adapter=str(file))
+def styleshot(tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    return write_styleshot(tmp_path_factory.mktemp("styleshot"), tiny_backbone)
 
 
 @pytest.mark.usefixtures("float64")
@@ -44,13 +41,8 @@ def test_each_level_has_a_mask_of_its_own_against_the_text(styleshot: Backbone) 
     module = StyleTransfer(Masking(), styleshot, SamplingSettings(steps=1))
     module.configure_model()
     reference = Reference(0, "dog/a", "dog", "toy", "d0")
-    batch: JobBatch = {
-        "jobs": [Job(reference, "A rocket", 0, 42)],
-        "images": {"dog/a": IMAGES[0]},
-        "contents": [],
-        "finished": 0,
-    }
-    generations = module.generate(batch)
+    jobs = [Job(reference, "A rocket", 0, 42)]
+    generations = module.generate({"jobs": jobs, "images": {"dog/a": IMAGES[0]}, "contents": [], "finished": 0})
     model = module.model
     expected = Masking()(model.encode_images(IMAGES[:1]), model.encode_contents(["dog"]))
     assert generations.keep_mask is not None and expected.keep_mask is not None

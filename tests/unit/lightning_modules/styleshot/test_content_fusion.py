@@ -21,11 +21,10 @@ from lightning_modules.diffusion.sampling import initial_noise, sample
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from lightning_modules.style_transfer import StyleTransfer
 from lightning_modules.styleshot.detectors import ContourDetector, drawn_size, map_pixels, resized
-from lightning_modules.styleshot.weights import controlnet_from_unet
 from tests.float64 import assert_same
+from tests.styleshot import write_styleshot
 from tests.tiny import randomised
 from tests.unit.lightning_modules.diffusion.stock import sampled_latents
-from tests.unit.lightning_modules.styleshot.reference import HEADS
 from tests.unit.lightning_modules.styleshot.test_weights import UNET, ip_bin
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -37,15 +36,14 @@ STYLE = Reference(0, "toy/a", "dog", "toy", "d0")
 
 
 @pytest.fixture(scope="module")
-def backbone(tiny_backbone: Backbone, encoder_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+def backbone(tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     """The tiny Stable Diffusion with a random StyleShot whose ControlNet has an effect."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         controlnet = randomised(ControlNetModel.from_unet(UNET, conditioning_embedding_out_channels=(4, 8)))
-    own = {key: tensor for key, tensor in ip_bin().items() if not key.startswith("controlnet.")}
-    file = tmp_path_factory.mktemp("fusion") / "ip.bin"
-    torch.save(own | {f"controlnet.{key}": tensor for key, tensor in controlnet.state_dict().items()}, file)
-    styleshot = replace(tiny_backbone, style_encoder=str(encoder_file), style_heads=HEADS, ip_adapter=str(file))
+    styleshot = write_styleshot(tmp_path_factory.mktemp("fusion"), tiny_backbone)
+    file, weights = str(styleshot.ip_adapter), controlnet.state_dict().items()
+    torch.save(torch.load(file) | {f"controlnet.{key}": tensor for key, tensor in weights}, file)
     return replace(styleshot, content_fusion=True)
 
 
@@ -127,20 +125,6 @@ def test_several_references_reach_the_lines_by_their_weight(model: StableDiffusi
     assert float((mixed - alone).abs().max()) > 1e-3
 
 
-def test_a_new_controlnet_changes_nothing(model: StableDiffusion) -> None:
-    new = controlnet_from_unet(model.unet, (4, 8))
-    own: Any = model.unet.state_dict()
-    shared = [key for key in new.state_dict() if key in own]
-    assert all(torch.equal(new.state_dict()[key], own[key]) for key in shared)
-    assert {key.split(".")[0] for key in set(new.state_dict()) - set(shared)} == {
-        "controlnet_cond_embedding",
-        "controlnet_down_blocks",
-        "controlnet_mid_block",
-    }
-    down, mid = new(torch.randn(1, 4, 8, 8), 10, torch.randn(1, 6, 24), torch.rand(1, 3, 16, 16), return_dict=False)
-    assert all(not part.any() for part in (*down, mid))
-
-
 def batch_of(sizes: list[tuple[int, int]]) -> JobBatch:
     """A picture for each content image of these sizes."""
     images, jobs = {STYLE.key: IMAGES[0]}, []
@@ -198,10 +182,9 @@ def test_what_cannot_follow_content_images_says_so(backbone: Backbone, tiny_back
         module.generate(batch_of([(16, 16)]))
     with pytest.raises(ValueError, match=r"`content_fusion` is StyleShot's, but `style_encoder` names none"):
         replace(tiny_backbone, content_fusion=True)
-    bare = {key: tensor for key, tensor in ip_bin().items() if not key.startswith("controlnet.")}
-    torch.save(bare, tmp_path / "ip.bin")
+    bare = write_styleshot(tmp_path, tiny_backbone)
     with pytest.raises(ValueError, match=r"`content_fusion` asks .* `ip_adapter` holds none"):
-        StableDiffusion.load(replace(backbone, ip_adapter=str(tmp_path / "ip.bin")))
+        StableDiffusion.load(replace(bare, content_fusion=True))
     torch.save(ip_bin(), tmp_path / "ip.bin")
     with pytest.raises(ValueError, match=r"`ip_adapter`: controlnet .* missing keys"):
         StableDiffusion.load(replace(backbone, ip_adapter=str(tmp_path / "ip.bin")))

@@ -118,7 +118,7 @@ def test_other_files_and_heads_in_place_of_the_encoders(tmp_path: Path, encoder_
         load_style_encoder(encoder_file, heads=5)
 
 
-def test_parts_of_ip_bin(tmp_path: Path) -> None:
+def test_parts_of_ip_bin_are_installed(tmp_path: Path) -> None:
     tensors = ip_bin()
     torch.save(tensors, tmp_path / "ip.bin")
     weights = read_styleshot(tmp_path / "ip.bin", NAMES)
@@ -127,6 +127,15 @@ def test_parts_of_ip_bin(tmp_path: Path) -> None:
     read["controlnet.conv_in.weight"] = weights.controlnet["conv_in.weight"]
     assert set(read) == set(tensors) - {"unet.conv_in.weight"}
     assert all(torch.equal(tensor, tensors[key]) for key, tensor in read.items())
+    projection = build_style_projection(weights.heads, DIM, TEXT_DIM)
+    for key, tensor in projection.heads.state_dict().items():
+        assert torch.equal(tensor, tensors[f"style_image_proj_modules.{key}"])
+    unet = tiny_unet()
+    install_attention(unet, weights.attention, projection.num_tokens)
+    for place, name in enumerate(NAMES):
+        processor = unet.get_submodule(name).processor
+        assert processor.num_tokens == (6,)
+        assert torch.equal(processor.to_v_ip[0].weight, tensors[f"adapter_modules.{2 * place + 1}.to_v_ip.weight"])
 
 
 @pytest.mark.parametrize("lost", [r"adapter_modules\.", r"adapter_modules\.(3|13)\.to_k"])
@@ -138,21 +147,6 @@ def test_aliases_stand_in_for_lost_keys(tmp_path: Path, lost: str) -> None:
     attention = read_styleshot(tmp_path / "ip.safetensors", NAMES).attention
     assert len(attention) == 2 * len(NAMES)
     assert all(torch.equal(tensor, tensors[f"adapter_modules.{key}"]) for key, tensor in attention.items())
-
-
-def test_projection_and_attention_are_installed(tmp_path: Path) -> None:
-    tensors = ip_bin()
-    torch.save(tensors, tmp_path / "ip.bin")
-    weights = read_styleshot(tmp_path / "ip.bin", NAMES)
-    projection = build_style_projection(weights.heads, DIM, TEXT_DIM)
-    for key, tensor in projection.heads.state_dict().items():
-        assert torch.equal(tensor, tensors[f"style_image_proj_modules.{key}"])
-    unet = tiny_unet()
-    install_attention(unet, weights.attention, projection.num_tokens)
-    for place, name in enumerate(NAMES):
-        processor = unet.get_submodule(name).processor
-        assert processor.num_tokens == (6,)
-        assert torch.equal(processor.to_v_ip[0].weight, tensors[f"adapter_modules.{2 * place + 1}.to_v_ip.weight"])
 
 
 @pytest.mark.parametrize(

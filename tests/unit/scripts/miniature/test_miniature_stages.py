@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from transformers import CLIPTokenizer
 
 from callbacks.scoring.classifier_judge import Classifier, load_classifier, save_classifier
 from datamodules.vocabulary import caption
-from scripts.miniature.ip_adapter import add_image_attention
 from scripts.miniature.text_to_image import describe, new_scheduler, noise_loss
 from scripts.miniature.tokenizer import MAX_TOKENS, NEGATIVE, make_tokenizer
 from scripts.miniature.training import ALL_CONTENTS, ALL_STYLES, Batches, augment, drawn_images, to_unit_range
@@ -96,25 +94,3 @@ def test_classifier_survives_the_disk(tmp_path: Path) -> None:
     images = torch.randn(2, 3, 64, 64)
     kept = classifier.half().to(torch.float32)
     assert_same(load_classifier(tmp_path)(images), kept(images), FEW_ROUNDINGS)
-
-
-def test_image_attention_starts_from_the_weights_for_text_in_every_cross_attention() -> None:
-    unet = UNet2DConditionModel(
-        sample_size=4,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(16, 16),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=8,
-        attention_head_dim=2,
-        norm_num_groups=4,
-    )
-    crossed = [name for name in unet.attn_processors if "attn2" in name]
-    processors = add_image_attention(unet)
-    assert len(processors) == len(crossed)
-    for name, processor in zip(crossed, processors, strict=True):
-        attention = unet.get_submodule(name.removesuffix(".processor"))
-        assert torch.equal(processor.state_dict()["to_k_ip.0.weight"], attention.to_k.weight)
-        assert torch.equal(processor.state_dict()["to_v_ip.0.weight"], attention.to_v.weight)
