@@ -22,7 +22,7 @@ SMALL = [
     "--model.sampling.steps=2",
     *(f"--data.{name}={value}" for name, value in {"evaluation_references": 2, **SIZES}.items()),
 ]
-SHORT = ["--trainer.max_steps=1", "--trainer.val_check_interval=1", "--data.batch_size=2", "--trainer.logger=false"]
+SHORT = ["--trainer.max_steps=1", "--trainer.val_check_interval=1", "--trainer.logger=false"]
 SWEEP = "[{condition: IPAdapter, sampling: {scale: [1.0, 0.5]}}, {condition: Masking}]"
 # What is not run, by what its command says: the rest would take minutes, or needs what cannot be here.
 PUBLIC_WEIGHTS = r"backbone/(sd|styleshot)|weights sd|--fetch|test/clip|my/csd|my/weights"
