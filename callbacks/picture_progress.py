@@ -55,9 +55,9 @@ class PictureProgress(TQDMProgressBar):
     def _new_bar(self, words: str, told: str, total: int | None = None, is_second: bool = False) -> Tqdm:
         kind, bar = (_Bar, "{percentage:3.0f}%|{bar}| ") if sys.stderr.isatty() else (_Lines, "")
         return kind(
-            desc=words,
+            desc=f"{words}: ",
             total=total,
-            bar_format=f"{{desc}}: {bar}{told}",
+            bar_format=f"{{desc}}{bar}{told}",
             position=int(is_second),
             leave=self.leave and not is_second,
             disable=self.is_disabled,
@@ -155,7 +155,7 @@ class _Lines(_Bar):
     """The same in a log: a line now and then, and one at the end."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._said = time.time()
+        self._said, self._written = time.time(), -1.0
         super().__init__(*args, **options)
 
     @override
@@ -170,12 +170,12 @@ class _Lines(_Bar):
 
     @override
     def close(self) -> None:
-        """Write the last line."""
-        if not self.disable:
+        """Write the last line, unless it stands there."""
+        if not self.disable and self._written != self.n:
             self._write()
         self.disable: bool = True
 
     def _write(self) -> None:
-        self._said = time.time()
+        self._said, self._written = time.time(), self.n
         self.fp.write(f"{self}\n")
         self.fp.flush()

@@ -12,7 +12,11 @@ from datamodules.reading import listed
 from lightning_modules.outputs import MOST_MASKED, Found
 
 UNSURE = 0.4
-"""A word is unsure if its cosine leads the second best by less than this share of its lead over their mean."""
+"""A word is unsure if its cosine leads the second best by at most this share of its lead over their mean.
+
+A share, for cosines of one CLIP are not those of another. On the miniature 1.5 % of the 200 test references are unsure,
+all of which are right; of its drawings in styles that its CLIP has never seen 57 %, among them 83 % of the wrong words.
+"""
 _WORDS = 64  # of a vocabulary are encoded at a time
 
 

@@ -121,7 +121,7 @@ def _run(arguments: list[str]) -> None:
     if module in ("commands", "sweep"):
         _check_config(arguments)
     with kept_imports():  # now, not above: PyTorch and Lightning take seconds, which the help must not
-        if module in ("commands", "sweep", "transfer", "studio.command"):
+        if module in ("commands", "sweep", "transfer"):
             import_module("lightning_modules.diffusion.loading")  # which the command comes to as well, but later
         run = import_module(f"scripts.{module}").main
     TERMINAL.after_imports()

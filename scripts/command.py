@@ -86,7 +86,7 @@ class Command(LightningCLI):
         self.callbacks = with_bar(_callbacks_of(config), config.trainer, self.model, self.announced)
         options = self.options(config)
         if TERMINAL.quiet:
-            options["enable_progress_bar"] = False
+            options |= {"enable_progress_bar": False, "enable_model_summary": False}
         return super().instantiate_trainer(callbacks=[*self.own, *self.callbacks], **options, **kwargs)
 
     def options(self, config: Any) -> dict[str, Any]:

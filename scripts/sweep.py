@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.alignment_scores import AlignmentScores
 from callbacks.own_folder import OwnFolder
@@ -97,7 +96,7 @@ class Sweep(Command):
         """Which pictures of a setting are drawn, or that all are scored."""
         if self.trainer.testing:
             return scoring(self.trainer, pictures, str(self.scores.folder))
-        return drawing(self.model, self.trainer, pictures, "they come to", str(self.writers[0].folder))
+        return self._setting + drawing(self.model, self.trainer, pictures, "they come to", str(self.writers[0].folder))
 
     def run(self) -> None:
         """Draws, and then scores; fails at last where pictures are missing."""
@@ -112,8 +111,7 @@ class Sweep(Command):
         drawn, seconds, count, [writer] = 0, 0.0, len(self.variants), self.writers
         for place, (folder, variant) in enumerate(self.variants.items(), start=1):
             left = f", about {clock(seconds / drawn * (count - place + 1))} left" if drawn else ""
-            if count > 1:
-                rank_zero_info(f"Setting {place} of {count}{left}: {variant.name}")
+            self._setting = f"Setting {place} of {count}{left}: " if count > 1 else ""
             begun = time.monotonic()
             writer.folder = self.datamodule.finished_in = folder
             self.model.use(variant.condition, variant.sampling)

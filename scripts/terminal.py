@@ -63,12 +63,14 @@ class Terminal:
     def before_imports(self) -> None:
         """Set what libraries read once; called by a program."""
         self.alone = True
+        # Threads that wait by spinning take the CPUs from those that they wait for, wherever others compute as well.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         if self.debug:
             return
         for prefix in _LIBRARIES.values():
             os.environ.setdefault(f"{prefix}_VERBOSITY", "error")
         if self.quiet:
-            os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+            os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = os.environ["TQDM_DISABLE"] = "1"
         if not sys.stderr.isatty():
             os.environ.setdefault("TQDM_MININTERVAL", _LINES_SECONDS)
         for category in (FutureWarning, DeprecationWarning, PendingDeprecationWarning):  # are for who writes programs

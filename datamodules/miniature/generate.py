@@ -12,7 +12,7 @@ from threading import Thread
 
 import numpy as np
 from PIL import Image
-from rich.progress import track
+from tqdm import tqdm
 
 from datamodules.files import write_atomically
 from datamodules.miniature import held_out_styles, train_styles
@@ -84,7 +84,7 @@ def write_drawings(root: Path, drawings: Mapping[str, Drawing]) -> None:
     with ProcessPoolExecutor(os.cpu_count(), initializer=_end_with_parent) as pool:
         jobs = repeat(root), drawings, drawings.values()
         written = map(_write, *jobs) if len(drawings) < _FEW else pool.map(_write, *jobs, chunksize=20)
-        for _ in track(written, f"drawing into {root}", total=len(drawings)):
+        for _ in tqdm(written, f"drawing into {root}", len(drawings), unit=" pictures"):
             pass
 
 

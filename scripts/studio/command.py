@@ -36,9 +36,9 @@ class StudioCommand(Command):
     datamodule: StyleReferences
 
     def __init__(self, args: list[str]) -> None:
-        self.further = _without(args, "host", "port", "quiet")
+        self.further = _without(args, "host", "port")
         more = {"prog": "maskst studio", "description": _DESCRIPTION}
-        usage = "[--config FILE ...] [--host 127.0.0.1] [--port 7860] [--quiet]"
+        usage = "[--config FILE ...] [--host 127.0.0.1] [--port 7860]"
         super().__init__(
             args,
             StyleTransfer,
@@ -53,7 +53,6 @@ class StudioCommand(Command):
         """Where the page is, and who scores."""
         parser.add_argument("--host", type=str, default="127.0.0.1", help="address; 0.0.0.0 lets other machines in")
         parser.add_argument("--port", type=int, default=7860, help="0 takes any that is free")
-        parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
         parser.add_class_arguments(AlignmentScores, "scores")
 
     def options(self, config: Any) -> dict[str, Any]:
@@ -62,7 +61,7 @@ class StudioCommand(Command):
         return {"logger": False, "enable_checkpointing": False, "default_root_dir": "."}
 
     def run(self) -> None:
-        """Load, and serve."""
+        """Serve, and load meanwhile."""
         config = self.config_init
         with listening(config.host, config.port) as listener, TemporaryDirectory(prefix="maskst-") as folder:
             judge = config.scores.judge
@@ -70,7 +69,7 @@ class StudioCommand(Command):
             how = self.datamodule.generation_batch_size, self.datamodule.vocabulary, self.further
             studio = Studio(self.model, judge, self.trainer, *how)
             about = f"{Path(self.model.backbone.model).name}, {studio.device}"
-            serve(studio, listener, Path(folder).resolve(), about, config.quiet)
+            serve(studio, listener, Path(folder).resolve(), about)
 
 
 def _without(args: list[str], *names: str) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from lightning.pytorch.utilities import rank_zero_info
@@ -12,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from scripts.studio.desk import MOST_BYTES, Desks
 from scripts.studio.guard import Guard
 from scripts.studio.words import PLACE
+from scripts.terminal import TERMINAL
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -119,13 +121,25 @@ def application(studio: "Studio", folder: Path, hosts: Sequence[str] = (), about
     return Guard(app, hosts)
 
 
-def serve(studio: "Studio", listener: socket.socket, folder: Path, about: str, quiet: bool = False) -> None:
-    """Serve the page until a signal comes."""
+def serve(studio: "Studio", listener: socket.socket, folder: Path, about: str) -> None:
+    """Serve the page until a signal comes, and load the networks meanwhile; raises what keeps these from loading."""
     import uvicorn
+
+    def load() -> None:
+        try:
+            studio.load()
+        except BaseException as error:
+            failed.append(error)
+            server.should_exit = True
 
     host, port = listener.getsockname()[:2]
     app = application(studio, folder, LOCAL if host in LOCAL else (), about)
     settings = uvicorn.Config(app, log_config=None, log_level="error", timeout_graceful_shutdown=1, lifespan="on")
-    if not quiet:
+    if not TERMINAL.quiet:
         rank_zero_info(f"The studio is at http://{host}:{port} ({about}); Ctrl-C ends it.")
-    uvicorn.Server(settings).run(sockets=[listener])
+    server, failed = uvicorn.Server(settings), list[BaseException]()
+    loading = Thread(target=load, daemon=True, name="loading")
+    loading.start()
+    server.run(sockets=[listener])
+    for error in failed:
+        raise error

@@ -42,7 +42,7 @@ class Studio:
     """Draws requests with networks and a judge that are loaded once.
 
     Args:
-        model: its networks are loaded here, and go where the trainer has its device.
+        model: its networks are loaded by `load`, or for the first picture, to the device of the trainer.
         judge: who scores the pictures.
         trainer: of `maskst predict` with the same arguments; it says where the pictures are drawn, and how precisely.
         batch_size: pictures at a time.
@@ -62,11 +62,21 @@ class Studio:
         self.device, self.precision = trainer.strategy.root_device, trainer.precision_plugin
         model.trainer = trainer
         model.setup("predict")
-        model.configure_model()
-        self.precision.convert_module(model)
-        self.model, self.judge = model.to(self.device).eval(), judge.to(self.device)
+        self.model, self.judge = model, judge.to(self.device)
         self.batch_size, self.vocabulary, self.further = batch_size, vocabulary, further
-        self.sampling, self._lock = model.sampling, Lock()
+        self.sampling, self._lock, self._is_loaded = model.sampling, Lock(), False
+
+    def load(self) -> None:
+        """Load the networks, once; whoever asks for pictures meanwhile waits."""
+        with self._lock:
+            self._load()
+
+    def _load(self) -> None:
+        if not self._is_loaded:
+            self.model.configure_model()
+            self.precision.convert_module(self.model)
+            self.model.to(self.device).eval()
+            self._is_loaded = True
 
     @property
     def methods(self) -> list[str]:
@@ -80,8 +90,8 @@ class Studio:
 
     @property
     def blocks(self) -> list[str]:
-        """The presets of `target_blocks` that this backbone knows."""
-        return ["all", *self.model.model.BLOCKS]
+        """The presets of `target_blocks`."""
+        return ["all", "style", "style_layout"]
 
     @property
     def _has_styleshot(self) -> bool:
@@ -113,6 +123,7 @@ class Studio:
         [content] = contents_of([upload.name], AUTO, self.vocabulary)
         reference, words = Reference(0, upload.name, content, "", upload.digest), read_vocabulary(self.vocabulary)
         with self._lock, torch.inference_mode():
+            self._load()
             feature = {reference: self.model.model.encode_images([read_image(upload.data)])}
             return self.model.generator.find_words([reference], words, feature.__getitem__)[reference.key]
 
@@ -120,6 +131,7 @@ class Studio:
         """What a thread does; all that it has to say goes through `told`."""
         try:
             with self._lock, TemporaryDirectory() as folder:
+                self._load()
                 self._draw(request, Path(folder), stop, told.put)
         except BaseException as error:
             told.put(error)

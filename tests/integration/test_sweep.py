@@ -13,6 +13,7 @@ from callbacks.prediction_writer import PredictionFolder
 from callbacks.scoring.judge import COLUMNS
 from callbacks.scoring.table import make_table, write_table
 from datamodules.batches import Prediction
+from datamodules.miniature.generate import draw
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
 from scripts.cli import main
 from tests.integration.conftest import CONFIGS, Run, evaluations
@@ -27,6 +28,33 @@ def arguments(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> li
     grids = [{"condition": "IPAdapter", "sampling": {"scale": [1.0, 0.5]}}, {"condition": "Masking"}]
     path.write_text(yaml.safe_dump({"sweep": grids, "data": {"init_args": {"predict_references": 2}}}))
     return ["--config", str(tiny_config), "--config", str(path)]
+
+
+def test_words_that_are_found_are_in_names_scores_and_masks_and_nothing_is_drawn_twice(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, pair in {"IMG 1": ("cat", "lego toy"), "a/b/x": ("ship", "pop art")}.items():
+        (tmp_path / "any" / name).parent.mkdir(parents=True, exist_ok=True)
+        draw(*pair, seed=5).save(tmp_path / "any" / f"{name}.png")
+    data = ["--data", "StyleReferences", f"--data.test={tmp_path / 'any'}", "--data.content_words=auto"]
+    data += ["--data.prompts=[A rocket]", "--data.predict_references=2"]
+    arguments = ["--config", str(tiny_config), *data, "--model.backbone.model=miniature"]
+    arguments += [f"--trainer.default_root_dir={tmp_path / 'out'}"]
+    masking = ["--config", str(CONFIGS / "predict" / "masking.yaml")]
+    main(["predict", *masking, *arguments])
+    names = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert {name.split("__")[0] for name in names} == {"cat", "ship"} and len(names) == 2
+    sweep = ["sweep", *arguments, '--sweep=[{"condition": "Masking"}]']
+    main(sweep)
+    assert {path.name for path in (tmp_path / "out" / "masking").glob("*.png")} == names
+    scored = rows(tmp_path / "out" / "scores")
+    assert {row["content"] for row in scored} == {"cat", "ship"}
+    assert all(row["leakage/leaked_among_all"] is not None for row in scored)
+    profiles = json.loads((tmp_path / "out" / "scores" / "masks.json").read_text())
+    assert {profile["content"] for profile in profiles} == {"cat", "ship"}
+    monkeypatch.setattr(PredictionFolder, "write", lambda *picture: pytest.fail("drawn again"))
+    main(["predict", *masking, *arguments])
+    main(sweep)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

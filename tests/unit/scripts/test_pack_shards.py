@@ -81,6 +81,16 @@ def test_the_help_explains_every_argument(capsys: pytest.CaptureFixture[str]) ->
         assert part in described
 
 
+def test_words_are_not_found_while_packing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ("auto", '{"*": "auto"}'):
+        with pytest.raises(SystemExit):
+            main([str(tmp_path), str(tmp_path / "shards"), "--content-words", words])
+        told = (
+            "`--content-words`: 'auto' is found when pictures are drawn, not when they are packed. Give any word here"
+        )
+        assert told in capsys.readouterr().err
+
+
 def test_images_with_any_names_are_packed_by_content_words(tmp_path: Path) -> None:
     write_image(tmp_path / "mine" / "ink" / "x.png")
     main([str(tmp_path / "mine"), str(tmp_path / "shards"), "--content-words", '{"*x*": "dog"}'])

@@ -11,17 +11,7 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from lightning_modules import hub_cache as hub
 from lightning_modules.diffusion.config import Backbone
 from lightning_modules.diffusion.stable_diffusion import StableDiffusion
-from lightning_modules.hub import Source
-from scripts.backbone_files import (
-    File,
-    Inventory,
-    Need,
-    needed,
-    needs_of,
-    read_backbone,
-    shipped_backbones,
-    take_inventories,
-)
+from scripts.backbone_files import File, needed, needs_of, read_backbone, shipped_backbones, take_inventories
 from scripts.cli import main
 from scripts.weights import as_bytes, totals, weights
 from tests.hub import FakeHub
@@ -47,8 +37,8 @@ def config(tmp_path: Path) -> str:
     return str(path)
 
 
-def files_of(backbone: Backbone) -> list[File]:
-    needs = needs_of(backbone, {})
+def files_of(backbone: Backbone, **judge: str) -> list[File]:
+    needs = needs_of(backbone, judge)
     return needed(needs, take_inventories(needs))
 
 
@@ -104,7 +94,7 @@ def test_fetch_brings_what_is_missing_and_nothing_else(
 ) -> None:
     main(["weights", config])
     said = capsys.readouterr().out
-    files = [*files_of(Backbone(TINY)), *needed(*judge_inventory())]
+    files = files_of(Backbone(TINY), model=JUDGE)
     total = as_bytes(sum(file.size or 0 for file in files))
     assert f"{len(files)} files, {total}; missing {len(files)} files, {total}" in said
     assert f"--fetch` fetches what is missing into {fake.cache}; a local folder" in said
@@ -117,11 +107,6 @@ def test_fetch_brings_what_is_missing_and_nothing_else(
     assert sorted(fake.fetched) == sorted(file.name for file in files)
     StableDiffusion.load(Backbone(TINY))
     assert len(fake.fetched) == len(files)
-
-
-def judge_inventory() -> tuple[list[Need], dict[Source, Inventory]]:
-    needs = needs_of(Backbone(TINY), {"model": JUDGE})[-1:]
-    return needs, take_inventories(needs)
 
 
 def test_without_a_network_it_says_what_to_fetch_elsewhere(

@@ -48,9 +48,10 @@ class _Tests:
 
 @pytest.mark.parametrize("levels", [None, 3])
 def test_what_lies_above_the_threshold_is_what_masking_drops(tmp_path: Path, levels: int | None) -> None:
-    features, datamodule = _Features(levels), SimpleNamespace(test_set=_Tests())
+    features, datamodule = _Features(levels), SimpleNamespace(test_set=_Tests(), words_for=lambda _: [])
     settings = {"backbone": {"model": "miniature"}}
-    module: Any = SimpleNamespace(model=features, sampling=SamplingSettings(), settings=settings)
+    generator = SimpleNamespace(find_words=lambda *_: {})  # for no content is to be found
+    module: Any = SimpleNamespace(model=features, sampling=SamplingSettings(), settings=settings, generator=generator)
     assert write_profiles(module, cast(Any, datamodule), tmp_path, [REFERENCE]) == tmp_path / "masks.json"
     [profile] = read_profiles(tmp_path)
     keep_mask = Masking()(features.image, features.text).keep_mask

@@ -64,6 +64,16 @@ def test_the_page_tells_which_texts_a_judge_cut_and_lists_many_failures_in_part(
     assert "199.png: is &lt;gone&gt;" in text and "200.png" not in text
 
 
+def test_the_page_names_the_pictures_of_which_more_than_half_is_masked(some: Scored, tmp_path: Path) -> None:
+    assert page.mostly_masked(some) == [] and "more than half is masked" not in page.render(some, [], [])
+    plans = (Plan("masking", {}, 0.4, 0.87), *SOME[:1])
+    scored = Scored.read(write_scored_folder(tmp_path, plans, samples=1, pictures=False))
+    told = page.mostly_masked(scored)
+    assert len(told) == 12 and "dog-line-art by the word 'dog', 87 %: A bench, Masking" in told
+    text = unescape(page.render(scored, [], []))
+    assert "12 pictures drawn from a feature of which more than half is masked" in text and told[0] in text
+
+
 def test_without_several_settings_there_is_no_trade_off(tmp_path: Path) -> None:
     text = page.write(Scored.read(write_scored_folder(tmp_path, SOME[1:]))).read_text(encoding="utf-8")
     assert 'id="trade-off"' not in text and 'id="masks"' not in text

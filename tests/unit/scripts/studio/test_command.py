@@ -49,5 +49,5 @@ def test_a_port_in_use_is_said_before_anything_is_loaded(monkeypatch: pytest.Mon
 
 def test_the_command_line_without_the_studios_own_words_is_that_of_transfer() -> None:
     told = ["--config", "configs/backbone/miniature.yaml", "--model.sampling.steps=3"]
-    own = ["--host", "127.0.0.1", "--port=0", "--quiet"]
+    own = ["--host", "127.0.0.1", "--port=0"]
     assert StudioCommand([*own[:2], *told, *own[2:]]).further == told
