@@ -17,7 +17,8 @@ from typing_extensions import override
 
 # Imported for the YAMLs, where a class needs no module's name once it is known.
 import datamodules.miniature.references
-import datamodules.miniature.style_bench  # noqa: F401
+import datamodules.miniature.style_bench
+import datamodules.pictures  # noqa: F401
 import scripts.yaml_files  # noqa: F401  # for the loader that it gives to all parsers
 from callbacks.alignment_scores import AlignmentScores
 from callbacks.evaluation import fitting

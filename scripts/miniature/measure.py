@@ -1,4 +1,4 @@
-"""Measure what the miniature can do against its bars, and print the table of the README."""
+"""Measure what the miniature can do against its bars, and print the table of docs/miniature.md."""
 
 import argparse
 import json

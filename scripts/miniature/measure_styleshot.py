@@ -1,4 +1,4 @@
-"""Measure what the miniature's StyleShot can do, beside its IP-Adapter, and print the table of the README."""
+"""Measure what the miniature's StyleShot can do, beside its IP-Adapter, and print the table of docs/styleshot.md."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,6 +1,7 @@
 """`maskst studio`: loads a backbone and its judge once, and serves the page."""
 
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -75,7 +76,7 @@ class StudioCommand(Command):
 def _without(args: list[str], *names: str) -> list[str]:
     """The arguments without some options and their values."""
     kept, skip = [], False
-    for argument, following in zip(args, [*args[1:], ""], strict=True):
+    for argument, following in zip_longest(args, args[1:], fillvalue=""):
         option, is_whole, _ = argument.partition("=")
         is_ours = option.startswith("--") and option.removeprefix("--") in names
         if not skip and not is_ours:

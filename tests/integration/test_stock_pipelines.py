@@ -1,4 +1,4 @@
-"""The README's lines for stock diffusers pipelines do what this project does."""
+"""The lines of docs/methods.md for stock diffusers pipelines do what this project does."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ REFERENCE = Image.effect_noise((40, 30), 90).convert("RGB")
 
 def lines() -> list[str]:
     """The snippet."""
-    section = (ROOT / "README.md").read_text().split("## The conditions alone")[1]
+    section = (ROOT / "docs" / "methods.md").read_text().split("## The conditions alone")[1]
     match = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert match is not None
     return match[1].splitlines()
