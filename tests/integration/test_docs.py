@@ -31,7 +31,7 @@ SEVERAL_DEVICES = r"--trainer\.devices"
 A_SERVER = r"^maskst studio"
 NOT_RUN = re.compile("|".join((PUBLIC_WEIGHTS, LONG, SEVERAL_DEVICES, A_SERVER)))
 RUN_ANYWAY = ("scripts.pack_shards",)
-TASKS = ["data", "methods", "training", "scoring", "sweeps", "styleshot", "miniature", "results", "speed", "faq"]
+TASKS = ["data", "studio", "methods", "training", "scoring", "sweeps", "styleshot", "miniature", "results", "speed", "faq"]
 OTHERS = {"git", "cd", "python3", ".", "pip", "tensorboard", "scripts.test", "scripts.test-oldest"}
 
 
