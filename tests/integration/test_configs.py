@@ -80,7 +80,8 @@ def test_every_shipped_config_has_its_test_here() -> None:
     fit, backbones = {"fit/image_adapter", "fit/text_adapter"}, {f"backbone/{name}" for name in BACKBONES}
     fit |= {f"fit/{stage}{size}" for stage in STAGES for size in ("", "_512")}
     layers = {"backbone/miniature", "backbone/miniature_styleshot"}
-    layers |= {f"defaults/{command}" for command in ("fit", "evaluate", "predict", "sweep", "test", "backbone")}
+    commands = ("fit", "evaluate", "predict", "sweep", "studio", "test", "backbone")
+    layers |= {f"defaults/{command}" for command in commands}
     layers |= {"sweep/published", "sweep/short", "test/clip"}
     data = ("style_bench", "style_bench_images", "captioned_images")
     layers |= {f"data/{kind}{name}" for kind in ("", "miniature_") for name in data}

@@ -9,6 +9,7 @@ from pathlib import Path
 from runpy import run_module
 from typing import Any
 
+import jsonargparse
 import pytest
 from lightning.pytorch.cli import LightningCLI
 
@@ -74,9 +75,14 @@ def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str]], None]:
         read(self, *args, **kwargs)
         raise Parsed
 
+    def read_of_function(function: Callable[..., Any], args: list[str], **_: Any) -> None:
+        jsonargparse.auto_parser(function).parse_args(args)
+        raise Parsed
+
     def parse(name: str, arguments: list[str]) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(argparse.ArgumentParser, "parse_args", read_and_stop)
+            patch.setattr(jsonargparse, "auto_cli", read_of_function)
             patch.setattr(LightningCLI, "before_instantiate_classes", stop)
             with pytest.raises(Parsed):
                 start(name, arguments)
