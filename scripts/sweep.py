@@ -21,8 +21,6 @@ from lightning_modules.style_transfer import Scoring, StyleTransfer
 from scripts.announced import drawing, scoring
 from scripts.command import Command, add_own, parser_kwargs
 from scripts.paths import clock
-from scripts.report.masks import write_profiles
-from scripts.scoring import report
 from scripts.variants import EXAMPLE, SweptMethod, variants
 
 _SHOWN = 6  # masks in the report
@@ -122,6 +120,10 @@ class Sweep(Command):
 
     def score(self) -> None:
         """Scores, tables and report of everything that was asked for, and the masks of some references."""
+        # Here, for they take pandas and matplotlib, which drawing need not wait for.
+        from scripts.report.masks import write_profiles
+        from scripts.scoring import report
+
         drawn, scores = self.datamodule, Path(self.scores.folder or "")
         if self.scores.contents is None:
             self.scores.contents = drawn.content_prompts or None
