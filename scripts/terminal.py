@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROOT = Path(__file__).parents[1]
+_ROOMS = [Path(__file__).parents[1] / room for room in ("lightning_modules", "datamodules", "callbacks", "scripts")]
 _LIBRARIES = {"transformers": "TRANSFORMERS", "diffusers": "DIFFUSERS", "huggingface_hub": "HF_HUB"}
 _LINES_SECONDS = "30"  # between the lines of a bar in a log
 _CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -146,7 +146,7 @@ def _threads(text: str) -> int:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.INFO or _ROOT in Path(record.pathname).parents
+    return record.levelno > logging.INFO or any(room in Path(record.pathname).parents for room in _ROOMS)
 
 
 def _in_a_line(message: Warning | str, *_: object, **__: object) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
+from torch import Tensor
 
 from datamodules.batches import Reference
 from datamodules.files import write_text
@@ -59,18 +59,16 @@ def write_profiles(
     tests, found = datamodule.test_set, []
     vocabulary = datamodule.words_for(tests)
     for reference in references:
-        image, place = tests.image(reference.index), tests.source(reference.index).name
-        feature = {reference: module.model.encode_images([image])}
-        words = module.generator.find_words([reference], vocabulary, feature.__getitem__)
+        feature = module.model.encode_images([tests.image(reference.index)])
+        words = module.generator.find_words([reference], vocabulary, {reference: feature}.__getitem__)
         named = reference.named({key: each.word for key, each in words.items()})
-        found.append(profile_of(module, named, image, place))
+        found.append(profile_of(module, named, feature, tests.source(reference.index).name))
     write_text(folder / FILE, json.dumps([profile._asdict() for profile in found]) + "\n")
     return folder / FILE
 
 
-def profile_of(module: StyleTransfer, reference: Reference, image: Image.Image, place: str) -> MaskProfile:
-    """The profile of a reference with its word, whose image lies at `place`; the networks must be loaded."""
-    feature = module.model.encode_images([image])
+def profile_of(module: StyleTransfer, reference: Reference, feature: Tensor, place: str) -> MaskProfile:
+    """The profile of a reference with its word and image feature `(1, ...)`, whose image lies at `place`."""
     content = module.model.encode_contents([module.sampling.content_text(reference.word)])
     products = feature_products(feature, content)
     rows = products.reshape(-1, products.shape[-1])

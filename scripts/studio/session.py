@@ -197,7 +197,8 @@ class Studio:
         named = {picture.job.reference.key: picture.job.reference for picture in gallery.pictures.values()}
         for reference in named.values():
             with torch.inference_mode():
-                profile = profile_of(self.model, reference, data.test_set.image(reference.index), reference.key)
+                feature = self.model.model.encode_images([data.test_set.image(reference.index)])
+                profile = profile_of(self.model, reference, feature, reference.key)
             figure = BytesIO()
             draw_profile(profile).savefig(figure, format="svg")
             gallery.masks.append(Mask(reference.key, profile.content, profile.words, figure.getvalue()))
