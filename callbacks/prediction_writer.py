@@ -117,7 +117,8 @@ class PredictionWriter(Callback):
         self.failures = {name: why for each in from_all_ranks(self.failures) for name, why in each.items()}
         failed = f", {len(self.failures)} could not be made" if self.failures else ""
         rank_zero_info(
-            f"{written} pictures were written to `{self._folder.path}`; {skipped} lay there already{failed}."
+            f"{written} {'picture was' if written == 1 else 'pictures were'} written to `{self._folder.path}`; "
+            f"{skipped} lay there already{failed}."
             f"{beside}{little}"
         )
         if self.failures:

@@ -39,7 +39,7 @@ def drawing(model: StyleModule, trainer: Trainer, pictures: int, then: str, *fol
     told += [f"scale {settings.scale}"] if settings.scale != 1 else []
     where = f"; {then} {' and '.join(f'`{folder}`' for folder in folders)}" if folders else ""
     backbone = model.backbone.model
-    return f"Drawing {pictures} pictures by {model.name} ({backbone}, {', '.join(told)}) {place(trainer)}{where}."
+    return f"Drawing {counted(pictures)} by {model.name} ({backbone}, {', '.join(told)}) {place(trainer)}{where}."
 
 
 def training(model: StyleModule, trainer: Trainer) -> str:
@@ -51,7 +51,12 @@ def training(model: StyleModule, trainer: Trainer) -> str:
 
 def scoring(trainer: Trainer, pictures: int, folder: str) -> str:
     """How many pictures are scored, on what, and where the scores come to lie."""
-    return f"Scoring {pictures} pictures {place(trainer)}; the scores come to `{folder}`."
+    return f"Scoring {counted(pictures)} {place(trainer)}; the scores come to `{folder}`."
+
+
+def counted(pictures: int) -> str:
+    """A number of pictures in words: "1 picture"."""
+    return f"{pictures} picture{'s' * (pictures != 1)}"
 
 
 def place(trainer: Trainer) -> str:
