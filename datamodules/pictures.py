@@ -54,8 +54,10 @@ class Pictures(StyleReferences):
         """
         files = named(self.pictures)
         contents = contents_of(list(files), self.content_words or AUTO, self.vocabulary)
-        told = zip(files.items(), contents, strict=True)
-        entries = [Entry(name.removesuffix(file.suffix), word, "", ImageFile(file)) for (name, file), word in told]
+        stems = [name.removesuffix(file.suffix) for name, file in files.items()]
+        keys = [name if stems.count(stem) > 1 else stem for name, stem in zip(files, stems, strict=True)]
+        told = zip(keys, contents, files.values(), strict=True)
+        entries = [Entry(key, word, "", ImageFile(file)) for key, word, file in told]
         return ReferenceSet(Path(self.reference_roots[0]), entries)
 
     @property

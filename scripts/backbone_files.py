@@ -9,7 +9,7 @@ from lightning_modules import hub_cache as hub
 from lightning_modules.diffusion.config import MINIATURE, Backbone
 from lightning_modules.hub import Source, files_below, find_source
 from lightning_modules.styleshot.detectors import ANNOTATORS, DETECTORS
-from scripts.yaml_files import read_yaml
+from scripts.yaml_files import mapping_at, read_yaml
 
 _CONFIGS = Path(__file__).parents[1] / "configs" / "backbone"
 _TOKENIZER = ("merges.txt", "tokenizer_config.json", "vocab.json")
@@ -65,21 +65,14 @@ def read_backbone(name: str) -> tuple[Backbone, dict[str, Any]]:
         shipped = ", ".join(shipped_backbones())
         raise FileNotFoundError(f"`backbone`: there is no {str(config)!r}. Give a YAML file, or one of {shipped}.")
     content = read_yaml(config)
-    settings = _at(content, "model", "init_args", "backbone")
+    settings = mapping_at(content, "model", "init_args", "backbone")
     unknown = set(settings) - {field.name for field in fields(Backbone)}
     if not settings or unknown:
         raise ValueError(
             f"`backbone`: {str(config)!r} must have arguments of Backbone at model.init_args.backbone, as "
             f"configs/backbone/sd15.yaml has; got {', '.join(sorted(unknown)) or 'none'}."
         )
-    return Backbone(**settings), _at(content, "scores", "judge", "init_args")
-
-
-def _at(content: Any, *keys: str) -> dict[str, Any]:
-    """The mapping under the keys, empty where there is none."""
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content if isinstance(content, dict) else {}
+    return Backbone(**settings), mapping_at(content, "scores", "judge", "init_args")
 
 
 def needs_of(backbone: Backbone, judge: Mapping[str, Any]) -> list[Need]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightning_modules import conditions
 from scripts.variants import SweptMethod
-from scripts.yaml_files import read_yaml
+from scripts.yaml_files import mapping_at, read_yaml
 
 METHODS = {
     name: Path(__file__).parents[1] / "configs" / "predict" / f"{name}.yaml"
@@ -24,9 +24,8 @@ def check_names(names: Sequence[str]) -> None:
 
 def has_styleshot(configs: Sequence[str]) -> bool:
     """Whether the backbone that stacked configs come to has StyleShot's encoder."""
-    for config in reversed(configs):
-        content = read_yaml(Path(config)) or {}
-        backbone = content.get("model", {}).get("init_args", {}).get("backbone", {})
+    for file in map(Path, reversed(configs)):
+        backbone = mapping_at(read_yaml(file), "model", "init_args", "backbone") if file.is_file() else {}
         if "style_encoder" in backbone:
             return backbone["style_encoder"] is not None
     return False

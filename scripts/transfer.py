@@ -177,6 +177,8 @@ class Transfer(Sweep):
             name = folder_name(wish, method)
             [variant] = variants([swept(method, wish.strength)], self.model.sampling)
             self.variants[str(wish.output / name)] = variant._replace(name=name)
+        if len(self.writers) != 1:
+            raise ValueError(f"`writer`: one PredictionWriter writes the pictures, got {len(self.writers)} of them.")
         self.own = [OwnFolder(wish.output, "output")]
         return {"default_root_dir": str(wish.output), "logger": False}
 
@@ -207,7 +209,8 @@ class Transfer(Sweep):
         sheet, count = self.wish.output / "sheet.png", len(self.datamodule.predict_jobs)
         write_png(sheet, as_sheet(columns))
         part = f", of which {MOST_SHOWN} a method are shown" if count > MOST_SHOWN else ""
-        return f"{count * len(columns)} pictures are in {self.wish.output}{part}, side by side in {sheet}"
+        drawn = count * len(columns) - len(self.failures)
+        return f"{drawn} pictures are in {self.wish.output}{part}, side by side in {sheet}"
 
     def _drawn(self, folder: str) -> Iterator[Shown | None]:
         """The first pictures of a method in the order of the jobs; None for those that could not be made."""

@@ -26,6 +26,13 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"`{path}` cannot be read as YAML: {error}") from error
 
 
+def mapping_at(content: Any, *keys: str) -> dict[str, Any]:
+    """The mapping under the keys, empty where there is none."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
 def load_yaml(text: str, depth: int = 0) -> Any:
     """The content of a text; what it says goes over what it is based on, key by key.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from datamodules.pictures import Pictures
 from scripts import cli
 from scripts.methods import METHODS, chosen_methods, has_styleshot, swept
 from scripts.sheet import Cell, Row, contact_sheet
@@ -91,3 +92,14 @@ def test_a_sheet_has_each_picture_in_its_place() -> None:
     seen = [sheet.getpixel((12 + column * 236 + 112, 142)) for column in range(3)]
     assert seen == [(255, 0, 0), (0, 0, 255), (255, 255, 255)]
     assert contact_sheet([], []).width > 0
+
+
+def test_pictures_that_differ_in_their_suffix_alone_are_two(photos: Path) -> None:
+    Image.new("RGB", (16, 16), "white").save(photos / "photos" / "a.png")
+    data = Pictures(["photos/a.jpg", "photos/a.png", "photos/b.png"], content_words="cat")
+    assert [each.key for each in data.test_set.references] == ["a.jpg", "a.png", "b"]
+
+
+def test_without_a_writer_nothing_is_drawn(photos: Path) -> None:
+    with pytest.raises(ValueError, match=r"`writer`: one PredictionWriter writes the pictures, got 0 of them"):
+        cli.main(["transfer", "photos/a.jpg", "--prompt", "A rocket", "--output", "out", "--writer", "null"])
